@@ -1,0 +1,229 @@
+"""The configuration file, field by field: the one source of truth.
+
+Strict and frozen: a wrong type, an unknown field or a dangling name is an error
+with its path.  Docstrings of the fields become the reference in docs/.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+ModelName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+Positive = Annotated[int, Field(gt=0)]
+Nanos = Annotated[int, Field(ge=0)]
+Mode = Literal["enforce", "shadow"]
+EndpointName = Literal["chat", "messages", "models"]
+DialectName = Literal["openai", "anthropic"]
+
+
+class Section(BaseModel):
+    """Base of all sections."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
+    )
+
+
+class Listen(Section):
+    """Where Envoy listens for clients; read by ``up`` and ``envoy render``."""
+
+    address: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 10000
+
+
+class Server(Section):
+    """The worker processes and the admin server."""
+
+    workers: Annotated[int, Field(ge=0, le=256)] = 0
+    """Worker processes; 0 means one per core."""
+    socket_dir: str = "run"
+    """Folder of the workers' Unix sockets, ``worker-0.sock`` and so on."""
+    listen: Listen = Listen()
+    admin: Listen = Listen(port=10080)
+    envoy_admin: Listen = Listen(port=9901)
+    max_in_flight: Positive = 1000
+    """Requests one worker handles at a time; more are refused at once with 503."""
+    drain_s: Annotated[float, Field(ge=0, le=3600)] = 20.0
+    """How long streams may go on after a worker was asked to stop."""
+
+
+class Caps(Section):
+    """Upper bounds of one request."""
+
+    body_bytes: Positive = 8 * 1024 * 1024
+    answer_bytes: Positive = 16 * 1024 * 1024
+    """Upper bound of an answer that is read whole (streams have none)."""
+    depth: Annotated[int, Field(gt=0, le=200)] = 48
+    """How deeply a request's JSON may be nested."""
+    max_tokens: Positive = 8192
+    """Completion tokens that a request may ask for; also the default when it asks for none."""
+    cost_nanos: Nanos | None = None
+    """Worst-case price of one request in nano-dollars; dearer ones are refused."""
+
+
+class Failover(Section):
+    """When Envoy tries the next target of a request."""
+
+    attempt_timeout_s: Annotated[float, Field(gt=0, le=600)] = 30.0
+    """How long one attempt may take to its response headers."""
+    idle_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 300.0
+    """How long an answer may pause before it is cut."""
+    max_attempts: Annotated[int, Field(ge=1, le=8)] = 3
+    """Targets tried for one request, the first one included."""
+
+
+class Tenant(Section):
+    """Who pays."""
+
+    id: Id
+    data_class: Id = "standard"
+    """Only targets approved for this class may serve the tenant."""
+
+
+class Role(Section):
+    """What a role may do: a set of endpoints and of models."""
+
+    id: Id
+    endpoints: tuple[EndpointName, ...] = ("chat", "messages", "models")
+    models: tuple[ModelName, ...] = ("*",)
+    """Names, or prefixes ending in ``*``."""
+
+
+class ApiKey(Section):
+    """One API key, as the gateway knows it: by its HMAC, never by its value."""
+
+    id: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{8,32}$")]
+    hmac: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    """HMAC-SHA256 of the whole key under the pepper; ``keys issue`` prints it."""
+    tenant: Id
+    user: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    application: Annotated[str, StringConstraints(min_length=1, max_length=128)] = "default"
+    roles: Annotated[tuple[Id, ...], Field(min_length=1)]
+    expires: date | None = None
+    """Last day (UTC) on which the key is accepted."""
+
+
+class Identity(Section):
+    """How callers prove who they are."""
+
+    pepper_file: str
+    """File with the secret under which API keys are stored."""
+
+
+class Limit(Section):
+    """A limit of requests over a window, one counter for each value of ``per``."""
+
+    id: Id
+    per: Annotated[tuple[Literal["tenant", "user", "application", "endpoint", "model"], ...], Field()]
+    """What is counted apart; empty means one counter for all requests."""
+    requests: Positive
+    window_s: Annotated[float, Field(gt=0, le=86400)] = 60.0
+    burst: Positive | None = None
+    """Requests that may come at once; the whole window's by default."""
+    tenants: tuple[Id, ...] = ()
+    """Only these tenants; empty means all."""
+    endpoints: tuple[EndpointName, ...] = ()
+    mode: Mode = "enforce"
+
+
+class GuardRule(Section):
+    """One line of guard policy."""
+
+    id: Id
+    direction: Literal["request", "response", "both"]
+    kind: Literal["pattern", "pii", "secret", "hidden"]
+    """``pattern`` uses ``patterns``; ``pii`` and ``secret`` use ``entities``; ``hidden`` finds
+    invisible characters that carry text."""
+    action: Literal["block", "mask", "flag"]
+    patterns: tuple[str, ...] = ()
+    """Regular expressions in Hyperscan's syntax, matched without regard to case."""
+    entities: tuple[Literal["card", "iban", "us_ssn", "email", "api_key"], ...] = ()
+    roles: tuple[Literal["system", "user", "assistant", "tool"], ...] = (
+        "system", "user", "assistant", "tool",
+    )
+    """Whose texts of a request are scanned."""
+    tenants: tuple[Id, ...] = ()
+    mode: Mode = "enforce"
+    message: str = ""
+    """What the client reads when the rule blocks; never the matched text."""
+
+
+class Provider(Section):
+    """One upstream: an Envoy cluster of its own."""
+
+    id: Id
+    dialect: DialectName
+    base_url: Annotated[str, StringConstraints(pattern=r"^https?://[^/?#\s@]+(/[^?#\s]*)?$")]
+    """Scheme, host, port and base path, such as ``https://api.openai.com/v1``."""
+    credential_file: str
+    """File with the provider's secret; read again when it changes."""
+    region: str = ""
+    data_classes: Annotated[tuple[Id, ...], Field(min_length=1)] = ("standard",)
+    """Classes of data that this provider is approved for."""
+    ca_file: str = "/etc/ssl/certs/ca-certificates.crt"
+    """Certificate authorities that may vouch for an https provider."""
+
+
+class Price(Section):
+    """Nano-dollars a token (1,000 = one dollar a million tokens)."""
+
+    model: ModelName
+    prompt_nanos: Nanos
+    completion_nanos: Nanos
+    cached_nanos: Nanos | None = None
+
+
+class Prices(Section):
+    """A price table with its version; every cost record names it."""
+
+    version: str = "none"
+    models: tuple[Price, ...] = ()
+
+
+class TargetRef(Section):
+    """One way to serve a model."""
+
+    provider: Id
+    model: ModelName
+
+
+class ModelRoute(Section):
+    """A model that clients may ask for, and who serves it, in order."""
+
+    model: ModelName
+    targets: Annotated[tuple[TargetRef, ...], Field(min_length=1)]
+    max_tokens: Positive | None = None
+    """Cap for this model instead of ``caps.max_tokens``."""
+    cache_ttl_s: Annotated[float, Field(ge=0, le=86400)] = 0.0
+    """Whole answers are kept this long, per tenant; 0 keeps none."""
+
+
+class Evidence(Section):
+    """Where records go."""
+
+    dir: str = "run/evidence"
+    """Folder of the decision log and the cost ledger, one file of each per worker."""
+    trace_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+
+class Config(Section):
+    """The whole file."""
+
+    version: Literal[1]
+    server: Server = Server()
+    caps: Caps = Caps()
+    failover: Failover = Failover()
+    identity: Identity
+    tenants: Annotated[tuple[Tenant, ...], Field(min_length=1)]
+    roles: Annotated[tuple[Role, ...], Field(min_length=1)]
+    keys: tuple[ApiKey, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    guards: tuple[GuardRule, ...] = ()
+    providers: Annotated[tuple[Provider, ...], Field(min_length=1)]
+    models: Annotated[tuple[ModelRoute, ...], Field(min_length=1)]
+    prices: Prices = Prices()
+    evidence: Evidence = Evidence()

@@ -1,0 +1,226 @@
+"""What clients ask and providers answer, free of any wire shape.
+
+``LlmRequest`` is every request as the gateway needs it: the document as it came,
+and where its texts are.  The ``Chat*`` values are the hub between dialects: a
+request is translated A -> hub -> B only when A and B differ; otherwise the
+document passes with the fewest edits, so that unknown fields survive.
+
+All values are frozen; documents are read, never changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from gateway_extproc.core.usage import Usage
+
+Document = Mapping[str, Any]
+"""A parsed JSON object; shared between stages, so never changed."""
+
+Path = tuple[str | int, ...]
+"""Where a value stands in a document: keys and indexes from the root."""
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+@dataclass(frozen=True, slots=True)
+class TextAt:
+    """One text of a document: where it stands, and in whose voice it speaks."""
+
+    path: Path
+    role: Role
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LlmRequest:
+    """One request in its client's dialect.
+
+    ``texts`` holds every text a guard must see, of every role.  ``max_tokens``
+    is the cap that the client asked for, None if it gave none;
+    ``wants_usage`` tells whether a streaming client asked for a usage event.
+    """
+
+    dialect: str
+    endpoint: str
+    model: str
+    stream: bool
+    max_tokens: int | None
+    wants_usage: bool
+    document: Document
+    texts: tuple[TextAt, ...]
+
+
+# ----------------------------------------------------------------- the hub: requests
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image by address (``url``) or by value (``media_type`` and base64 ``data``)."""
+
+    url: str | None = None
+    media_type: str | None = None
+    data: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call that the model asks for; ``arguments`` is JSON text, as it came."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    call_id: str
+    text: str
+    is_error: bool = False
+
+
+Part = Text | Image | ToolCall | ToolResult
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One turn.  Tool results are parts of a turn of role ``tool``."""
+
+    role: Role
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function the model may call; ``parameters`` is its JSON schema."""
+
+    name: str
+    description: str | None
+    parameters: Document
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    """``mode`` auto, none, required; or ``named`` with the function's name."""
+
+    mode: Literal["auto", "none", "required", "named"]
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A chat request that any dialect can be written from.
+
+    System turns stand first in ``messages``.  None means "the client did not say".
+    """
+
+    model: str
+    messages: tuple[ChatMessage, ...]
+    stream: bool = False
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    user: str | None = None
+
+
+# ------------------------------------------------------------------ the hub: answers
+
+StopReason = Literal["stop", "length", "tool_calls", "content_filter"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatResponse:
+    """A whole answer: its parts (Text, ToolCall), why it ended, what it used."""
+
+    id: str
+    model: str
+    parts: tuple[Text | ToolCall, ...]
+    stop_reason: StopReason
+    usage: Usage | None
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The first event of a streamed answer."""
+
+    id: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """More text of one field of one choice; ``slot`` tells the fields apart.
+
+    Text of different slots never joins: a guard keeps one window per slot.
+    For OpenAI a slot is ``(choice, field)``, for Anthropic ``(block, field)``;
+    ``field`` is ``content``, ``reasoning``, ``refusal``, or ``arguments`` (the
+    JSON text of tool call ``call``, opened by a ``ToolStart``).
+    """
+
+    slot: tuple[int | str, ...]
+    text: str
+    field: Literal["content", "reasoning", "refusal", "arguments"] = "content"
+    call: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolStart:
+    """Tool call number ``call`` (from 0) of this answer begins."""
+
+    call: int
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The model is done; held text of every slot must leave before this."""
+
+    reason: StopReason
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReport:
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class StreamError:
+    """An error event inside a stream that began well."""
+
+    type: str
+    code: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The dialect's own end mark was seen ([DONE], message_stop)."""
+
+
+StreamEvent = Start | TextDelta | ToolStart | Stop | UsageReport | StreamError | End
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One event of a provider's stream.
+
+    ``raw`` is the event as it came, framing included; ``document`` its JSON;
+    ``events`` what it means.  A guard that changes ``events`` sets
+    ``raw`` to None, and the encoder writes the chunk anew.
+    """
+
+    raw: bytes | None
+    document: Document | None = field(repr=False)
+    events: tuple[StreamEvent, ...]

@@ -1,0 +1,155 @@
+"""All that is known of one request, and which stage writes which part of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gateway_extproc.core.chat import LlmRequest
+from gateway_extproc.core.endpoint import Endpoint
+from gateway_extproc.core.errors import Refusal
+from gateway_extproc.core.identity import Permit
+from gateway_extproc.core.ports import (
+    AnswerReader,
+    AnswerWriter,
+    OutputWindow,
+    Release,
+)
+from gateway_extproc.core.route import Attempt, Target
+from gateway_extproc.core.usage import Usage
+from gateway_extproc.core.verdict import TrailEntry
+
+Outcome = Literal["open", "allowed", "refused", "failed", "aborted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A detector's observation.  Never carries the text it was found in.
+
+    ``path`` says where (a place in the document, or a stream slot), ``start`` and
+    ``end`` are character offsets there; ``action`` is what the rule does about it.
+    """
+
+    rule: str
+    kind: str
+    direction: Literal["request", "response"]
+    action: Literal["block", "mask", "flag"]
+    mode: Literal["enforce", "shadow"]
+    path: str
+    start: int
+    end: int
+    score: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class LimitState:
+    """How a limit stood when it was asked: what is left of it, and until when."""
+
+    id: str
+    limit: int
+    remaining: int
+    reset_s: float
+    allowed: bool
+    mode: Literal["enforce", "shadow"]
+
+
+@dataclass(frozen=True, slots=True)
+class TraceContext:
+    """W3C trace context of this request: 32 and 16 lower-case hex digits."""
+
+    trace_id: str
+    span_id: str
+    parent_span_id: str = ""
+    sampled: bool = True
+    state: str = ""
+
+    @property
+    def traceparent(self) -> str:
+        return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request and its answer, from the first byte to the record.
+
+    The heading above each group names the only writer of its fields.  The trail,
+    the refusal and the outcome are written by the pipeline itself.
+    """
+
+    # --- the wire: what Envoy said
+    method: str
+    path: str
+    headers: dict[str, str]
+    repeated_headers: frozenset[str] = frozenset()
+    headers_end_stream: bool = False
+    response_status: int = 0
+    response_headers: dict[str, str] = field(default_factory=dict)
+    response_cluster: str = ""
+    response_details: str = ""
+    attempt_count: int = 1
+    attempt_notes: dict[str, str] = field(default_factory=dict)
+    response_ended: bool = False
+    request_body_bytes: int = 0
+    response_body_bytes: int = 0
+    delivered_bytes: int = 0
+
+    # --- record
+    decision_id: str = ""
+    request_id: str = ""
+    endpoint: Endpoint | None = None
+    client_dialect: str = "openai"
+    trace: TraceContext | None = None
+    started_ns: int = 0
+    started_wall_ns: int = 0
+    first_byte_ns: int = 0
+
+    # --- admit
+    admitted: bool = False
+
+    # --- identify
+    permit: Permit | None = None
+
+    # --- parse
+    asked: LlmRequest | None = None
+    writer: AnswerWriter | None = None
+
+    # --- limit
+    limits: tuple[LimitState, ...] = ()
+
+    # --- guard (``approved`` is ``asked`` after masking; ``released`` what may leave)
+    approved: LlmRequest | None = None
+    findings: list[Finding] = field(default_factory=list)
+    window: OutputWindow | None = None
+    released: Release | None = None
+
+    # --- cache
+    cache_key: bytes = b""
+    cache_hit: bool = False
+
+    # --- route
+    route_id: str = ""
+    targets: tuple[Target, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    answered_by: Target | None = None
+
+    # --- budget
+    worst_case_nanos: int = 0
+    usage: Usage | None = None
+    cost_nanos: int = 0
+    price_version: str = ""
+
+    # --- translate
+    provider_body: bytes = b""
+    reader: AnswerReader | None = None
+    arrived: Release | None = None
+    answer_ended_well: bool = False
+    provider_request_id: str = ""
+    response_model: str = ""
+    stop_reason: str = ""
+
+    # --- the pipeline
+    trail: list[TrailEntry] = field(default_factory=list)
+    refusal: Refusal | None = None
+    outcome: Outcome = "open"
+    streaming: bool = False
+    revision: str = ""

@@ -1,0 +1,207 @@
+"""What a stage needs from other rooms, as protocols; ``app.py`` passes the real ones in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from gateway_extproc.core.chat import Chunk, Document, LlmRequest, TextAt
+from gateway_extproc.core.errors import Refusal
+from gateway_extproc.core.usage import Usage
+from gateway_extproc.core.verdict import Header
+
+if TYPE_CHECKING:
+    from gateway_extproc.core.exchange import Finding
+
+
+# ------------------------------------------------------------------ provider dialects
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What a provider's bytes meant: a whole document, or chunks of a stream.
+
+    ``document`` is in the *client's* dialect for a whole answer; its ``texts`` are
+    what a guard must see.  For a stream ``chunks`` holds the events that became
+    complete with these bytes (possibly none).
+    """
+
+    document: Document | None = None
+    raw: bytes | None = None
+    texts: tuple[TextAt, ...] = ()
+    chunks: tuple[Chunk, ...] = ()
+    usage: Usage | None = None
+    model: str = ""
+    stop_reason: str = ""
+    refusal: Refusal | None = None
+
+
+class AnswerReader(Protocol):
+    """Reads a provider's streamed answer; one a stream, any cut of the bytes."""
+
+    def feed(self, data: bytes, *, last: bool) -> tuple[Chunk, ...]:
+        """The events completed by ``data``; with ``last`` also what was left over."""
+
+
+class AnswerWriter(Protocol):
+    """Writes a streamed answer in the client's dialect."""
+
+    def write(self, chunk: Chunk) -> bytes:
+        """The chunk as bytes; empty where the client's dialect has nothing to say."""
+
+    def error(self, refusal: Refusal) -> bytes:
+        """An error event, and the dialect's end mark where it has one."""
+
+    def stop(self) -> bytes:
+        """A polite end with the content-filter stop reason, and the end mark."""
+
+
+class Dialect(Protocol):
+    """One wire shape, as spoken by clients and by providers.  Pure."""
+
+    name: str
+
+    # -- as the client's language
+    def read_request(self, endpoint: str, document: Document) -> LlmRequest:
+        """Checks types and finds the texts; raises ``RequestError`` with the field."""
+
+    def refusal_body(self, refusal: Refusal, request_id: str) -> bytes:
+        """A refusal as the JSON body that this dialect's SDKs parse."""
+
+    def answer_texts(self, document: Document) -> tuple[TextAt, ...]:
+        """Every text of a whole answer in this dialect."""
+
+    # -- as the provider's language
+    def credential_headers(self, secret: str) -> tuple[Header, ...]:
+        """The headers that prove the gateway to the provider."""
+
+    def read_error(self, status: int, document: Document | None) -> Refusal:
+        """A provider's error answer, with its own type, code and message kept."""
+
+
+class Translator(Protocol):
+    """From one client dialect to one provider dialect, and back.  Pure."""
+
+    def request(
+        self, request: LlmRequest, model: str, max_tokens: int, *, force_usage: bool
+    ) -> Document:
+        """The provider's body; raises ``RequestError`` for what it cannot express."""
+
+    def path(self, base_path: str) -> str:
+        """The provider's path for this endpoint, below its base path."""
+
+    def answer(self, document: Document, raw: bytes) -> Release:
+        """A provider's whole answer, translated for the client."""
+
+    def reader(self) -> AnswerReader:
+        """A reader for the provider's stream."""
+
+    def writer(self, request: LlmRequest) -> AnswerWriter:
+        """A writer for the client's stream; hides usage the client did not ask for."""
+
+
+# -------------------------------------------------------------------------- guards
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What a guard found in some texts, and the texts after masking.
+
+    ``masked`` holds (path, new text) for the texts that changed; ``blocked_by``
+    names the enforced rule that blocks, None when nothing does.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    masked: tuple[tuple[TextAt, str], ...] = ()
+    blocked_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WindowResult:
+    """Chunks that may leave now; ``blocked_by`` ends the stream politely."""
+
+    chunks: tuple[Chunk, ...]
+    findings: tuple[Finding, ...] = ()
+    blocked_by: str | None = None
+
+
+class OutputWindow(Protocol):
+    """The output filter of one stream; holds text back only while it could match."""
+
+    def push(self, chunks: Sequence[Chunk], *, last: bool) -> WindowResult:
+        """Takes chunks in order; ``last`` flushes what is held."""
+
+
+class Guard(Protocol):
+    """Scans texts by the rules of one direction."""
+
+    def scan_request(self, texts: Sequence[TextAt], tenant: str) -> Scan: ...
+
+    def scan_answer(self, texts: Sequence[TextAt], tenant: str) -> Scan: ...
+
+    def window(self, tenant: str) -> OutputWindow | None:
+        """A window for one streamed answer; None when no output rule applies."""
+
+
+# -------------------------------------------------------------------------- stores
+
+
+@dataclass(frozen=True, slots=True)
+class LimitAsk:
+    """One limit that a request touches: ``key`` names the counter.
+
+    ``limit`` requests in ``window_s`` seconds, at most ``burst`` at once.
+    """
+
+    id: str
+    key: bytes
+    limit: int
+    window_s: float
+    burst: int
+    shadow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LimitReply:
+    """``retry_after_s`` is 0 for an allowed request."""
+
+    allowed: bool
+    remaining: int
+    reset_s: float
+    retry_after_s: float
+
+
+class LimitStore(Protocol):
+    """Takes one unit from each limit, all or nothing, in one atomic step.
+
+    Shadow limits are evaluated, and consumed only together with an allowed
+    request; they never refuse.
+    """
+
+    async def take(self, asks: Sequence[LimitAsk]) -> Sequence[LimitReply]: ...
+
+
+class AnswerCache(Protocol):
+    """Whole answers by key; the key holds the tenant and the policy revision."""
+
+    async def get(self, key: bytes) -> bytes | None: ...
+
+    async def put(self, key: bytes, value: bytes, ttl_s: float) -> None: ...
+
+
+# ------------------------------------------------------------------------ evidence
+
+
+class Recorder(Protocol):
+    """Takes the finished exchange: decision record, cost record, metrics, span."""
+
+    def record(self, exchange: object, ended_ns: int) -> None: ...
+
+
+@dataclass(slots=True)
+class Load:
+    """What admit knows of this worker; the wire counts, the supervisor drains."""
+
+    in_flight: int = 0
+    draining: bool = False

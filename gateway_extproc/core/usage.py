@@ -1,0 +1,36 @@
+"""Tokens that a request used, and who said so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+UsageSource = Literal["reported", "estimated"]
+
+BYTES_PER_TOKEN = 4
+"""English prose averages about four UTF-8 bytes a token in the common vocabularies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one answer.
+
+    ``prompt_tokens`` includes ``cached_tokens`` (OpenAI's convention);
+    ``completion_tokens`` includes ``reasoning_tokens``.  ``source`` tells whether
+    the provider reported the figures or the gateway estimated them.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    source: UsageSource = "reported"
+
+    @property
+    def total_tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+
+def estimate_tokens(text_bytes: int) -> int:
+    """Tokens in ``text_bytes`` bytes of UTF-8 text, rounded up; 0 for no text."""
+    return -(-text_bytes // BYTES_PER_TOKEN)
