@@ -118,7 +118,7 @@ class Limit(Section):
     """A limit of requests over a window, one counter for each value of ``per``."""
 
     id: Id
-    per: Annotated[tuple[Literal["tenant", "user", "application", "endpoint", "model"], ...], Field()]
+    per: tuple[Literal["tenant", "user", "application", "endpoint", "model"], ...]
     """What is counted apart; empty means one counter for all requests."""
     requests: Positive
     window_s: Annotated[float, Field(gt=0, le=86400)] = 60.0
@@ -143,7 +143,10 @@ class GuardRule(Section):
     """Regular expressions in Hyperscan's syntax, matched without regard to case."""
     entities: tuple[Literal["card", "iban", "us_ssn", "email", "api_key"], ...] = ()
     roles: tuple[Literal["system", "user", "assistant", "tool"], ...] = (
-        "system", "user", "assistant", "tool",
+        "system",
+        "user",
+        "assistant",
+        "tool",
     )
     """Whose texts of a request are scanned."""
     tenants: tuple[Id, ...] = ()

@@ -32,7 +32,6 @@ REASONS: Final[dict[str, tuple[int, str]]] = {
     "invalid_json": (400, "invalid_request_error"),
     "invalid_request": (400, "invalid_request_error"),
     "unsupported_parameter": (400, "invalid_request_error"),
-    "max_tokens_too_large": (400, "invalid_request_error"),
     "request_timeout": (408, "invalid_request_error"),
     # how much is left
     "rate_limit_exceeded": (429, "rate_limit_error"),
@@ -50,7 +49,6 @@ REASONS: Final[dict[str, tuple[int, str]]] = {
     "fallback_without_original": (503, "api_error"),
     # the gateway itself
     "overloaded": (503, "overloaded_error"),
-    "draining": (503, "overloaded_error"),
     "gateway_error": (500, "api_error"),
 }
 

@@ -88,12 +88,14 @@ class Exchange:
     response_details: str = ""
     attempt_count: int = 1
     attempt_notes: dict[str, str] = field(default_factory=dict)
+    response_headers_only: bool = False
     response_ended: bool = False
     request_body_bytes: int = 0
     response_body_bytes: int = 0
     delivered_bytes: int = 0
+    answer_status: int = 0
 
-    # --- record
+    # --- record (``client_dialect`` is set when the exchange is opened)
     decision_id: str = ""
     request_id: str = ""
     endpoint: Endpoint | None = None
@@ -111,7 +113,9 @@ class Exchange:
 
     # --- parse
     asked: LlmRequest | None = None
+    asked_body: bytes = b""
     writer: AnswerWriter | None = None
+    client_body: bytes = b""
 
     # --- limit
     limits: tuple[LimitState, ...] = ()
@@ -121,6 +125,7 @@ class Exchange:
     findings: list[Finding] = field(default_factory=list)
     window: OutputWindow | None = None
     released: Release | None = None
+    stream_blocked_by: str = ""
 
     # --- cache
     cache_key: bytes = b""
@@ -130,7 +135,6 @@ class Exchange:
     route_id: str = ""
     targets: tuple[Target, ...] = ()
     attempts: tuple[Attempt, ...] = ()
-    answered_by: Target | None = None
 
     # --- budget
     worst_case_nanos: int = 0
@@ -139,10 +143,12 @@ class Exchange:
     price_version: str = ""
 
     # --- translate
-    provider_body: bytes = b""
+    answered_by: Target | None = None
     reader: AnswerReader | None = None
     arrived: Release | None = None
+    answer_text_bytes: int = 0
     answer_ended_well: bool = False
+    reported_usage: Usage | None = None
     provider_request_id: str = ""
     response_model: str = ""
     stop_reason: str = ""
@@ -153,3 +159,7 @@ class Exchange:
     outcome: Outcome = "open"
     streaming: bool = False
     revision: str = ""
+
+    # --- any stage that went on without something it needed (a store, a detector)
+    degraded: tuple[str, ...] = ()
+    failed_open: bool = False

@@ -79,6 +79,7 @@ class Pipeline:
                 await step(exchange)
             except Exception:
                 log.exception("stage %s failed to close %s", name, exchange.decision_id)
+                exchange.trail.append(TrailEntry(name, Phase.CLOSE.value, "error", "", 0))
 
     async def _run(
         self,
@@ -116,14 +117,17 @@ class Pipeline:
             log.exception("stage %s failed on %s", name, exchange.decision_id)
             return Respond(refusal=GATEWAY_ERROR)
 
+    def refuse(self, exchange: Exchange, refusal: Refusal) -> Decision:
+        """Ends an exchange outside of any stage: what the wire or Envoy refuses."""
+        exchange.refusal = refusal
+        exchange.outcome = "failed" if refusal.status >= 500 else "refused"
+        return Decision(answer=self._encode_refusal(exchange, refusal))
+
     def _end(self, exchange: Exchange, verdict: Respond) -> Decision:
-        if verdict.answer is not None:
-            exchange.outcome = "allowed"
-            return Decision(answer=verdict.answer)
-        assert verdict.refusal is not None
-        exchange.refusal = verdict.refusal
-        exchange.outcome = "failed" if verdict.refusal.status >= 500 else "refused"
-        return Decision(answer=self._encode_refusal(exchange, verdict.refusal))
+        if verdict.refusal is not None:
+            return self.refuse(exchange, verdict.refusal)
+        exchange.outcome = "allowed"
+        return Decision(answer=verdict.answer)
 
 
 def _entry(stage: str, phase: Phase, verdict: Verdict, nanoseconds: int) -> TrailEntry:
@@ -160,5 +164,3 @@ def _merge(amends: Sequence[Amend]) -> Decision:
         body_mode=mode,
         plan=plan,
     )
-
-

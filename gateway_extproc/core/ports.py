@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from gateway_extproc.core.chat import Chunk, Document, LlmRequest, TextAt
 from gateway_extproc.core.errors import Refusal
+from gateway_extproc.core.secret import Secret
 from gateway_extproc.core.usage import Usage
 from gateway_extproc.core.verdict import Header
 
@@ -188,6 +189,13 @@ class AnswerCache(Protocol):
     async def get(self, key: bytes) -> bytes | None: ...
 
     async def put(self, key: bytes, value: bytes, ttl_s: float) -> None: ...
+
+
+class Credentials(Protocol):
+    """The providers' secrets, by provider id."""
+
+    def get(self, provider: str) -> Secret:
+        """The current secret; raises LookupError when there is none."""
 
 
 # ------------------------------------------------------------------------ evidence

@@ -1,1 +1,1 @@
-""""""
+"""Who may and shall answer: candidates, plans, attempts.  Pure."""

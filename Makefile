@@ -1,0 +1,76 @@
+# Every command a person or CI needs. `make help` lists them.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install run demo test test-unit test-envoy check format format-check lint types imports proto \
+        configs lock bench clean
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed") if sys.version_info < (3, 11) else 0'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { echo "cannot make a virtual environment; on Debian: apt install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+install: $(STAMP) ## virtual environment with pinned dependencies
+
+run: $(STAMP) ## Envoy, workers and simulated providers on this machine
+	@exec $(BIN)/gateway-extproc up
+
+demo: $(STAMP) ## the same, with a tour that checks what it shows
+	@$(BIN)/gateway-extproc demo
+
+test: $(STAMP) ## all tests, with the real Envoy
+	$(BIN)/python -m pytest -q
+
+test-unit: $(STAMP) ## tests without Envoy
+	$(BIN)/python -m pytest -q -m "not envoy"
+
+test-envoy: $(STAMP) ## tests through the real Envoy
+	$(BIN)/python -m pytest -q -m envoy
+
+check: format-check lint types imports ## everything but tests
+
+format: $(STAMP) ## write all files as the formatter wants them
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+format-check: $(STAMP)
+	$(BIN)/ruff format --check .
+
+lint: $(STAMP) ## ruff
+	$(BIN)/ruff check .
+
+types: $(STAMP) ## mypy --strict
+	$(BIN)/mypy gateway_extproc tests
+
+imports: $(STAMP) ## who may import whom
+	$(BIN)/lint-imports
+
+proto: $(STAMP) ## generated classes of proto/
+	$(BIN)/python -m grpc_tools.protoc -I proto --python_out=gateway_extproc/pb --pyi_out=gateway_extproc/pb \
+	  proto/gateway/v1/*.proto
+
+configs: $(STAMP) ## Envoy configurations of envoy/ and k8s/base from their gateway.yaml
+	$(BIN)/python -m gateway_extproc.cli.main envoy render k8s/base/gateway.yaml > k8s/base/envoy.yaml
+
+lock: $(STAMP) ## newest allowed versions into the lock files
+	$(BIN)/python -m pip install --quiet pip-tools
+	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --no-emit-trusted-host --no-annotate --no-header --allow-unsafe -o requirements.lock pyproject.toml
+	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --no-emit-trusted-host --no-annotate --no-header --allow-unsafe --extra dev \
+	  -c requirements.lock -o requirements-dev.lock pyproject.toml
+
+bench: $(STAMP) ## CPU of the gateway beside a no-op ext_proc server
+	$(BIN)/python -m tests.bench.run
+
+clean: ## everything that was made
+	rm -rf $(VENV) run build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

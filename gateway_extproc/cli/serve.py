@@ -1,0 +1,119 @@
+"""``serve``: the workers and the admin server; Envoy runs elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from gateway_extproc import __version__
+from gateway_extproc.app import metrics_dir, read_config, run_worker, worker_count
+from gateway_extproc.cli.failure import CommandFailure
+from gateway_extproc.config.compile import compile_config
+from gateway_extproc.config.load import ConfigError
+from gateway_extproc.config.model import Config
+from gateway_extproc.evidence import metrics
+from gateway_extproc.supervisor.admin import AdminServer
+from gateway_extproc.supervisor.pool import WorkerPool
+
+log = logging.getLogger(__name__)
+
+PRELOAD = ("gateway_extproc.app",)
+
+
+class Supervisor:
+    """The workers of one configuration and the admin server beside them."""
+
+    def __init__(self, config: Config, text: str, source: Path | None = None) -> None:
+        self.config = config
+        self._source = source
+        self._revision = compile_config(config).revision
+        self._started_s = time.monotonic()
+        self.metrics_dir = metrics_dir(config)
+        self.pool = WorkerPool(
+            run_worker,
+            (text,),
+            worker_count(config),
+            preload=PRELOAD,
+            on_death=partial(metrics.worker_died, self.metrics_dir),
+        )
+        self.admin = AdminServer(
+            config.server.admin.address,
+            config.server.admin.port,
+            ready=lambda: self.pool.ready,
+            status=self._status,
+            metrics=partial(metrics.render, self.metrics_dir),
+        )
+
+    async def start(self) -> None:
+        """Starts everything; raises ``CommandFailure`` when something does not come up."""
+        self.metrics_dir.mkdir(parents=True, exist_ok=True)
+        metrics.wipe(self.metrics_dir)
+        server = self.config.server
+        try:
+            await self.admin.start()
+        except OSError as error:
+            raise CommandFailure(
+                f"admin address {server.admin.address}:{server.admin.port}: {error.strerror}"
+            ) from None
+        try:
+            await self.pool.start()
+        except RuntimeError as error:
+            await self.admin.stop()
+            raise CommandFailure(str(error)) from None
+
+    async def stop(self, grace_s: float) -> None:
+        """Drains the workers, then stops the admin server."""
+        await self.pool.stop(grace_s)
+        await self.admin.stop()
+
+    async def reload(self) -> None:
+        """Reads the file again and rolls the workers over; a bad file changes nothing."""
+        if self._source is None:
+            return
+        try:
+            text = await asyncio.to_thread(self._source.read_text)
+            config = read_config(text)
+        except (OSError, ConfigError) as error:
+            log.error("reload refused, the old configuration stays: %s", error)
+            return
+        self._revision = compile_config(config).revision
+        log.info("rolling over to revision %s", self._revision)
+        await self.pool.replace_all((text,), config.server.drain_s)
+
+    def _status(self) -> dict[str, Any]:
+        return {
+            "version": __version__,
+            "revision": self._revision,
+            "ready": self.pool.ready,
+            "up_s": round(time.monotonic() - self._started_s, 1),
+            "workers": self.pool.status(),
+        }
+
+
+async def serve(config: Config, text: str, source: Path) -> None:
+    """Runs until SIGTERM or SIGINT; SIGHUP reloads the configuration."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    supervisor = Supervisor(config, text, source)
+    reloads: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        task = asyncio.create_task(supervisor.reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    await supervisor.start()
+    log.info(
+        "serving revision %s with %d workers", supervisor._revision, len(supervisor.pool.workers)
+    )
+    await stop.wait()
+    log.info("draining for up to %g s", config.server.drain_s)
+    await supervisor.stop(config.server.drain_s)

@@ -1,0 +1,148 @@
+"""From text to ``Config``, with every mistake of a file reported at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from gateway_extproc.config.model import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One thing wrong in a configuration: where, what stands there, what should."""
+
+    path: str
+    value: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: got {self.value}; expected {self.expected}"
+
+
+class ConfigError(ValueError):
+    """A configuration with at least one mistake; ``mistakes`` holds all of them."""
+
+    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+        super().__init__("\n".join(map(str, mistakes)))
+        self.mistakes = tuple(mistakes)
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML in which a key may stand only once in a mapping."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key_node, _ in node.value:
+            key = str(self.construct_object(key_node, deep=True))
+            if key in seen:
+                line = key_node.start_mark.line + 1
+                raise ConfigError(
+                    [Mistake(f"line {line}", f"a second '{key}'", "each key once in a mapping")]
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+def load(text: str) -> Config:
+    """The configuration in a YAML text; raises ``ConfigError`` with all its mistakes."""
+    document = _parse(text)
+    try:
+        config = Config.model_validate_json(orjson.dumps(document))
+    except ValidationError as error:
+        raise ConfigError([_mistake(detail) for detail in error.errors()]) from None
+    mistakes = list(_dangling(config))
+    if mistakes:
+        raise ConfigError(mistakes)
+    return config
+
+
+def _parse(text: str) -> Any:
+    try:
+        document = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 (a SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        raise ConfigError([Mistake(f"line {line}", str(error.problem), "readable YAML")]) from None
+    except yaml.YAMLError as error:
+        raise ConfigError([Mistake("file", str(error), "readable YAML")]) from None
+    if not isinstance(document, dict):
+        raise ConfigError([Mistake("file", type(document).__name__, "a mapping of sections")])
+    return document
+
+
+def _mistake(detail: ErrorDetails) -> Mistake:
+    value = "nothing" if detail["type"] == "missing" else _shown(detail["input"])
+    expected = detail["msg"][:1].lower() + detail["msg"][1:]
+    if detail["type"] == "extra_forbidden":
+        expected = "no such field; see docs/configuration.md for the fields of this section"
+    return Mistake(_path(detail["loc"]), value, expected)
+
+
+def _path(location: Iterable[str | int]) -> str:
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text or "file"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _dangling(config: Config) -> Iterator[Mistake]:
+    """Names that nothing defines, names defined twice, rules without substance."""
+    for section in ("tenants", "roles", "keys", "limits", "guards", "providers"):
+        yield from _twice(section, [item.id for item in getattr(config, section)])
+    yield from _twice("models", [route.model for route in config.models], field="model")
+    yield from _twice("prices.models", [p.model for p in config.prices.models], field="model")
+
+    tenants = {tenant.id for tenant in config.tenants}
+    roles = {role.id for role in config.roles}
+    providers = {provider.id for provider in config.providers}
+    for i, key in enumerate(config.keys):
+        yield from _unknown(f"keys[{i}].tenant", [key.tenant], tenants, "a tenant of this file")
+        yield from _unknown(f"keys[{i}].roles", key.roles, roles, "roles of this file")
+    for i, limit in enumerate(config.limits):
+        yield from _unknown(f"limits[{i}].tenants", limit.tenants, tenants, "tenants of this file")
+    for i, rule in enumerate(config.guards):
+        yield from _unknown(f"guards[{i}].tenants", rule.tenants, tenants, "tenants of this file")
+        if rule.kind == "pattern" and not rule.patterns:
+            yield Mistake(f"guards[{i}].patterns", "nothing", "at least one pattern")
+        if rule.kind in ("pii", "secret") and not rule.entities:
+            yield Mistake(f"guards[{i}].entities", "nothing", "at least one entity")
+    for i, route in enumerate(config.models):
+        yield from _unknown(
+            f"models[{i}].targets",
+            [target.provider for target in route.targets],
+            providers,
+            "providers of this file",
+        )
+    classes = {name for provider in config.providers for name in provider.data_classes}
+    for i, tenant in enumerate(config.tenants):
+        yield from _unknown(
+            f"tenants[{i}].data_class",
+            [tenant.data_class],
+            classes,
+            "a class that some provider is approved for",
+        )
+
+
+def _twice(section: str, names: Sequence[str], field: str = "id") -> Iterator[Mistake]:
+    counts = Counter(names)
+    for i, name in enumerate(names):
+        if counts[name] > 1:
+            yield Mistake(f"{section}[{i}].{field}", repr(name), "a name that stands only once")
+
+
+def _unknown(path: str, names: Iterable[str], known: set[str], expected: str) -> Iterator[Mistake]:
+    for name in names:
+        if name not in known:
+            yield Mistake(path, repr(name), f"{expected} ({', '.join(sorted(known)) or 'none'})")

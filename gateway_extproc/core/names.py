@@ -1,0 +1,28 @@
+"""Names that the processor and the Envoy configuration must agree on."""
+
+from __future__ import annotations
+
+from typing import Final
+
+ROUTE_NAMESPACE: Final = "gateway.route"
+"""Dynamic metadata in which Envoy's priority_group specifier finds the plan."""
+
+FALLBACK_NAMESPACE: Final = "gateway.fallback"
+"""Dynamic metadata that carries the original request to a fallback attempt.
+
+A namespace of its own, so that no access log that prints the others prints it."""
+
+CLUSTER_NAMESPACE: Final = "gateway.cluster"
+"""Cluster metadata that tells an upstream-level stream which cluster it serves."""
+
+ATTEMPTS_NAMESPACE: Final = "gateway.attempts"
+"""Dynamic metadata in which each cluster's upstream filter notes its answer's status."""
+
+LOG_NAMESPACE: Final = "gateway"
+"""Dynamic metadata for access logs: decision id, tenant, outcome."""
+
+GATEWAY_HEADER_PREFIX: Final = "x-gateway-"
+"""Headers that the gateway owns; what a client sends under it never goes on."""
+
+NO_CLUSTER: Final = "no-target"
+"""The cluster without endpoints to which a request goes that nobody decided about."""

@@ -1,0 +1,129 @@
+"""A finished exchange goes to four sinks: decision log, cost ledger, metrics, span.
+
+The sinks do not know of each other, and none can keep the others from their
+part: an exception is counted and logged, the client never notices.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from gateway_extproc.core.exchange import Exchange
+from gateway_extproc.evidence.log import JsonLinesLog, Record
+from gateway_extproc.evidence.metrics import KnownLabels, Metrics, open_metrics
+from gateway_extproc.evidence.records import cost_record, decision_record
+from gateway_extproc.evidence.traces import Traces, open_traces
+
+log = logging.getLogger(__name__)
+
+
+class RecordLog(Protocol):
+    """A file of records; ``JsonLinesLog`` in production."""
+
+    def write(self, record: Record) -> None: ...
+
+    def close(self, timeout_s: float = 5.0) -> bool: ...
+
+
+class EvidenceRecorder:
+    """Implements ``core.ports.Recorder``.
+
+    ``prompt_key`` keys the prompts' fingerprints; it must be secret, or guesses
+    at a prompt could be checked against the log.
+    """
+
+    def __init__(
+        self,
+        decisions: RecordLog,
+        costs: RecordLog,
+        metrics: Metrics,
+        traces: Traces,
+        *,
+        version: str,
+        worker: int,
+        prompt_key: bytes,
+    ) -> None:
+        if not prompt_key:
+            raise ValueError("prompt_key must not be empty")
+        self.metrics = metrics
+        self._decisions, self._costs, self._traces = decisions, costs, traces
+        self._version, self._worker, self._prompt_key = version, worker, prompt_key
+        self._sinks: tuple[tuple[str, Callable[[Exchange, int], None]], ...] = (
+            ("decisions", self._decide),
+            ("costs", self._charge),
+            ("metrics", metrics.record),
+            ("traces", traces.record),
+        )
+
+    def record(self, exchange: object, ended_ns: int) -> None:
+        """Takes a finished exchange; ``ended_ns`` is on the clock of ``started_ns``."""
+        assert isinstance(exchange, Exchange)
+        for name, sink in self._sinks:
+            try:
+                sink(exchange, ended_ns)
+            except Exception:
+                log.exception("no %s for %s", name, exchange.decision_id)
+                self._count_error(name)
+
+    def close(self, timeout_s: float = 5.0) -> bool:
+        """Writes and sends all that waits; False when a log did not get done in time."""
+        done = [self._decisions.close(timeout_s), self._costs.close(timeout_s)]
+        self._traces.shutdown()
+        if all(done):  # else a log's thread still counts its losses there
+            self.metrics.close()
+        return all(done)
+
+    def _decide(self, exchange: Exchange, ended_ns: int) -> None:
+        self._decisions.write(
+            decision_record(
+                exchange,
+                ended_ns,
+                version=self._version,
+                worker=self._worker,
+                prompt_key=self._prompt_key,
+            )
+        )
+
+    def _charge(self, exchange: Exchange, ended_ns: int) -> None:
+        if exchange.usage is not None:
+            self._costs.write(cost_record(exchange))
+
+    def _count_error(self, name: str) -> None:
+        try:
+            self.metrics.stage_errors.inc((f"evidence.{name}",))
+        except Exception:
+            log.exception("the error itself could not be counted")
+
+
+def open_evidence(
+    directory: Path,
+    metrics_dir: Path,
+    *,
+    version: str,
+    worker: int,
+    prompt_key: bytes,
+    known: KnownLabels,
+    otlp_endpoint: str | None = None,
+) -> EvidenceRecorder:
+    """All sinks of one worker; call it in the worker process, after the fork.
+
+    Writes ``decisions-{worker}.jsonl`` and ``costs-{worker}.jsonl`` under ``directory``.
+    """
+    metrics = open_metrics(metrics_dir, worker, known)
+
+    def losses(name: str) -> Callable[[int], None]:
+        return partial(metrics.records_dropped.inc, (name,))
+
+    return EvidenceRecorder(
+        JsonLinesLog(directory / f"decisions-{worker}.jsonl", on_loss=losses("decisions")),
+        JsonLinesLog(directory / f"costs-{worker}.jsonl", on_loss=losses("costs")),
+        metrics,
+        open_traces(otlp_endpoint, version=version, worker=worker, on_loss=losses("spans")),
+        version=version,
+        worker=worker,
+        prompt_key=prompt_key,
+    )

@@ -1,0 +1,283 @@
+"""A finished exchange as a decision record and a cost record.
+
+Pure: no file, no clock.  The dicts follow proto/gateway/v1/decision.proto, field
+for field; values that say nothing are left out.  Neither ever holds a
+prompt, an answer, a credential or the value of a header.
+
+Both run once a request on the event loop, so the code is flat: one dict display, then
+only the parts that exist.
+"""
+
+from __future__ import annotations
+
+import hmac
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Final
+
+from gateway_extproc.core.chat import LlmRequest
+from gateway_extproc.core.errors import Refusal
+from gateway_extproc.core.exchange import Exchange, Finding
+from gateway_extproc.core.usage import Usage
+from gateway_extproc.core.verdict import TrailEntry
+
+Record = dict[str, Any]
+
+OUTCOMES: Final[dict[str, str]] = {
+    "open": "OUTCOME_UNSPECIFIED",
+    "allowed": "ALLOWED",
+    "refused": "REFUSED",
+    "failed": "FAILED",
+    "aborted": "ABORTED",
+}
+
+MAX_TEXT: Final = 256
+"""Clients and providers choose some of the texts in a record; longer ones are cut."""
+
+MAX_FINDINGS: Final = 100
+
+
+def decision_record(
+    exchange: Exchange, ended_ns: int, *, version: str, worker: int, prompt_key: bytes
+) -> Record:
+    """Why this request got this answer, as a ``DecisionRecord``.
+
+    ``ended_ns`` is on the clock of ``exchange.started_ns``; ``prompt_key`` keys
+    the prompt's fingerprint.
+    """
+    started = exchange.started_ns
+    record: Record = {
+        "decision_id": exchange.decision_id,
+        "request_id": exchange.request_id[:MAX_TEXT],
+        "gateway_version": version,
+        "worker": worker,
+        "policy_revision": exchange.revision,
+        "method": exchange.method[:MAX_TEXT],
+        "path": exchange.path.partition("?")[0][:MAX_TEXT],
+        "client_dialect": exchange.client_dialect,
+        "outcome": OUTCOMES[exchange.outcome],
+        "status": sent_status(exchange),
+        "trail": _trail(exchange.trail),
+    }
+    if started:  # else Envoy answered before the request reached the record stage
+        record["time"] = rfc3339(exchange.started_wall_ns)
+        record["duration_ms"] = (ended_ns - started) // 1000 / 1000
+    if exchange.trace is not None:
+        record["trace_id"] = exchange.trace.trace_id
+        record["span_id"] = exchange.trace.span_id
+    if exchange.endpoint is not None:
+        record["endpoint"] = exchange.endpoint.name
+    if exchange.permit is not None:
+        principal = exchange.permit.principal
+        record["tenant"] = principal.tenant.id
+        record["user"] = principal.user
+        record["application"] = principal.application
+        record["credential_id"] = principal.credential_id
+        record["auth_method"] = principal.method
+        record["roles"] = principal.roles
+    if exchange.asked is not None:
+        record["requested_model"] = exchange.asked.model[:MAX_TEXT]
+        record["prompt"] = _prompt(exchange.asked, prompt_key)
+        if exchange.asked.stream:
+            record["stream"] = True
+    if exchange.refusal is not None:
+        record["refusal"] = _refusal(exchange.refusal)
+    if started and exchange.first_byte_ns:
+        record["first_byte_ms"] = (exchange.first_byte_ns - started) // 1000 / 1000
+    _add_policy(record, exchange)
+    _add_answer(record, exchange)
+    return record
+
+
+def cost_record(exchange: Exchange) -> Record:
+    """What this request cost, as a ``CostRecord``; for exchanges that have a usage."""
+    record: Record = {
+        "decision_id": exchange.decision_id,
+        "request_id": exchange.request_id[:MAX_TEXT],
+        "time": rfc3339(exchange.started_wall_ns),
+        "route": exchange.route_id,
+        "cost_nanos": exchange.cost_nanos,
+        "price_version": exchange.price_version,
+        "outcome": OUTCOMES[exchange.outcome],
+    }
+    if exchange.permit is not None:
+        principal = exchange.permit.principal
+        record["tenant"] = principal.tenant.id
+        record["user"] = principal.user
+        record["application"] = principal.application
+    if exchange.answered_by is not None:
+        record["provider"] = exchange.answered_by.provider
+        record["model"] = exchange.answered_by.model
+    if exchange.usage is not None:
+        record["usage"] = _usage(exchange.usage)
+    return record
+
+
+def sent_status(exchange: Exchange) -> int:
+    """The HTTP status that the client saw; 0 when none left.
+
+    A refusal inside a running stream comes too late to change the status line.
+    """
+    if exchange.answer_status:
+        return exchange.answer_status
+    if exchange.refusal is not None and not exchange.streaming:
+        return exchange.refusal.status
+    if exchange.response_status:
+        return exchange.response_status
+    return 200 if exchange.outcome == "allowed" else 0
+
+
+def rfc3339(wall_ns: int) -> str:
+    """Nanoseconds since 1970 as RFC 3339 in UTC, to the microsecond."""
+    seconds, nanoseconds = divmod(wall_ns, 1_000_000_000)
+    return f"{_second(seconds)}.{nanoseconds // 1000:06d}Z"
+
+
+@lru_cache(maxsize=8)
+def _second(seconds: int) -> str:
+    # Requests of one second share the expensive part: 0.2 us instead of 1.5 us.
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def prompt_fingerprint(asked: LlmRequest, key: bytes) -> tuple[int, str]:
+    """UTF-8 bytes of all texts, and the keyed hash over roles and texts in order.
+
+    Lengths stand before the texts, so no two prompts are written the same way.
+    """
+    size = 0
+    parts: list[str] = []
+    for at in asked.texts:
+        text = at.text
+        # isascii() reads a flag of the string; only other texts must be encoded to be measured.
+        size += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+        parts.append(f"{at.role}:{len(text)}:{text}")
+    message = "".join(parts).encode("utf-8", "surrogatepass")
+    return size, hmac.digest(key, message, "sha256").hex()
+
+
+def _prompt(asked: LlmRequest, key: bytes) -> Record:
+    size, fingerprint = prompt_fingerprint(asked, key)
+    return {"bytes": size, "hmac_sha256": fingerprint}
+
+
+def _add_policy(record: Record, exchange: Exchange) -> None:
+    if exchange.limits:
+        record["limits"] = [
+            {
+                "id": state.id,
+                "limit": state.limit,
+                "remaining": state.remaining,
+                "reset_s": state.reset_s,
+                "allowed": state.allowed,
+                "mode": state.mode,
+            }
+            for state in exchange.limits
+        ]
+    if exchange.findings:
+        record["findings"] = [_finding(found) for found in exchange.findings[:MAX_FINDINGS]]
+        if len(exchange.findings) > MAX_FINDINGS:
+            record["findings_left_out"] = len(exchange.findings) - MAX_FINDINGS
+    if exchange.degraded:
+        record["degraded"] = exchange.degraded
+    if exchange.failed_open:
+        record["failed_open"] = True
+
+
+def _add_answer(record: Record, exchange: Exchange) -> None:
+    if exchange.route_id:
+        record["route"] = exchange.route_id
+    if exchange.attempts:
+        record["attempts"] = [
+            {
+                "target": attempt.target,
+                "cluster": attempt.cluster,
+                "status": attempt.status,
+                "outcome": attempt.outcome,
+            }
+            for attempt in exchange.attempts
+        ]
+    if exchange.answered_by is not None:
+        record["provider"] = exchange.answered_by.provider
+        record["target_model"] = exchange.answered_by.model
+    if exchange.usage is not None:
+        record["usage"] = _usage(exchange.usage)
+        record["cost_nanos"] = exchange.cost_nanos
+    if exchange.cache_hit:
+        record["cache_hit"] = True
+    for name, text in (
+        ("response_model", exchange.response_model),
+        ("stop_reason", exchange.stop_reason),
+        ("price_version", exchange.price_version),
+        ("provider_request_id", exchange.provider_request_id),
+        ("response_details", exchange.response_details),
+    ):
+        if text:
+            record[name] = text[:MAX_TEXT]
+    for name, number in (
+        ("request_body_bytes", exchange.request_body_bytes),
+        ("response_body_bytes", exchange.response_body_bytes),
+        ("delivered_bytes", exchange.delivered_bytes),
+        ("worst_case_nanos", exchange.worst_case_nanos),
+    ):
+        if number:
+            record[name] = number
+
+
+def _trail(trail: list[TrailEntry]) -> list[Record]:
+    # Two dict displays instead of one and an assignment: there are some twenty entries.
+    return [
+        {
+            "stage": entry.stage,
+            "phase": entry.phase,
+            "verdict": entry.verdict,
+            "rule": entry.rule,
+            "microseconds": entry.microseconds,
+        }
+        if entry.rule
+        else {
+            "stage": entry.stage,
+            "phase": entry.phase,
+            "verdict": entry.verdict,
+            "microseconds": entry.microseconds,
+        }
+        for entry in trail
+    ]
+
+
+def _refusal(refusal: Refusal) -> Record:
+    # The message stays out: providers' messages can quote the prompt.
+    record: Record = {"reason": refusal.reason, "status": refusal.status}
+    if refusal.code is not None and refusal.code != refusal.reason:
+        record["code"] = refusal.code[:MAX_TEXT]
+    if refusal.param is not None:
+        record["param"] = refusal.param[:MAX_TEXT]
+    if refusal.rule is not None:
+        record["rule"] = refusal.rule
+    return record
+
+
+def _finding(found: Finding) -> Record:
+    return {
+        "rule": found.rule,
+        "kind": found.kind,
+        "direction": found.direction,
+        "action": found.action,
+        "mode": found.mode,
+        "path": found.path[:MAX_TEXT],
+        "start": found.start,
+        "end": found.end,
+        "score": found.score,
+    }
+
+
+def _usage(usage: Usage) -> Record:
+    record: Record = {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "source": usage.source,
+    }
+    if usage.cached_tokens:
+        record["cached_tokens"] = usage.cached_tokens
+    if usage.reasoning_tokens:
+        record["reasoning_tokens"] = usage.reasoning_tokens
+    return record

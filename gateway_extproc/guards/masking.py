@@ -1,0 +1,198 @@
+"""What rules found in one text, and the text without it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from gateway_extproc.config.model import GuardRule
+from gateway_extproc.core.chat import Path
+from gateway_extproc.core.exchange import Finding
+
+Direction = Literal["request", "response"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompiledRule:
+    """A rule with its place in the policy; the earlier of two equal rules wins."""
+
+    index: int
+    rule: GuardRule
+    roles: frozenset[str]
+    tenants: frozenset[str]
+    enforced: bool
+    blocks: bool
+    masks: bool
+
+    @classmethod
+    def of(cls, index: int, rule: GuardRule) -> CompiledRule:
+        enforced = rule.mode == "enforce"
+        return cls(
+            index,
+            rule,
+            frozenset(rule.roles),
+            frozenset(rule.tenants),
+            enforced,
+            enforced and rule.action == "block",
+            enforced and rule.action == "mask",
+        )
+
+    def serves(self, tenant: str) -> bool:
+        """A rule without tenants is for all of them."""
+        return not self.tenants or tenant in self.tenants
+
+
+class Span(NamedTuple):
+    """``[start, end)`` in characters, found by ``rule``; ``entity`` "" for a pattern.
+
+    ``sure`` is where the shortest match of a pattern ends: a stream that goes on may
+    lengthen the span, but does not take that match back.
+    """
+
+    start: int
+    end: int
+    rule: CompiledRule
+    entity: str
+    placeholder: str
+    sure: int
+
+    def finding(self, direction: Direction, path: str, offset: int = 0) -> Finding:
+        return Finding(
+            rule=self.rule.rule.id,
+            kind=self.entity or "pattern",
+            direction=direction,
+            action=self.rule.rule.action,
+            mode=self.rule.rule.mode,
+            path=path,
+            start=offset + self.start,
+            end=offset + self.end,
+        )
+
+
+def _by_place(span: Span) -> tuple[int, int]:
+    return span.start, span.end
+
+
+class Mask(NamedTuple):
+    """A stretch of text that goes, and what stands for it."""
+
+    start: int
+    end: int
+    placeholder: str
+
+
+def masks_of(spans: Iterable[Span]) -> list[Mask]:
+    """One mask for each cluster of overlapping spans of enforced mask rules, in order.
+
+    A cluster goes as a whole, so nothing that any rule masks stays behind; the
+    longest span (then the earlier rule) names it.
+    """
+    masks: list[Mask] = []
+    best = (0, 0)
+    for span in sorted((span for span in spans if span.rule.masks), key=_by_place):
+        size = (span.end - span.start, -span.rule.index)
+        if masks and span.start < masks[-1].end:
+            last = masks[-1]
+            placeholder = span.placeholder if size > best else last.placeholder
+            masks[-1] = Mask(last.start, max(last.end, span.end), placeholder)
+            best = max(best, size)
+        else:
+            masks.append(Mask(span.start, span.end, span.placeholder))
+            best = size
+    return masks
+
+
+def apply_masks(text: str, masks: Sequence[Mask]) -> str:
+    """The text with every mask's stretch replaced."""
+    pieces: list[str] = []
+    position = 0
+    for mask in masks:
+        pieces.append(text[position : mask.start])
+        pieces.append(mask.placeholder)
+        position = mask.end
+    pieces.append(text[position:])
+    return "".join(pieces)
+
+
+def render_path(path: Path) -> str:
+    """``("messages", 1, "content")`` as ``messages[1].content``."""
+    rendered = ""
+    for key in path:
+        if isinstance(key, int):
+            rendered += f"[{key}]"
+        else:
+            rendered += f".{key}" if rendered else key
+    return rendered
+
+
+# ------------------------------------------------------------------------ JSON texts
+
+_ESCAPE = re.compile(r"\\(?:u[0-9A-Fa-f]{4}|[^u])", re.DOTALL)
+_INCOMPLETE = re.compile(r"\\(?:u[0-9A-Fa-f]{0,3})?\Z")
+_MARK, _FILLER = "\f", "\x01"
+
+
+def json_view(text: str) -> str:
+    """JSON text as detectors shall see it: same length, escapes turned into gaps.
+
+    Without this ``\\njane@x.org`` would read as the address ``njane@x.org``, and its
+    mask would leave a lone backslash.  An escape becomes a form feed (which valid
+    JSON never holds raw), then a line feed for escaped white space, else filler.
+    """
+    return _ESCAPE.sub(_view, text) if "\\" in text else text
+
+
+def _view(escape: re.Match[str]) -> str:
+    source = escape[0]
+    return _MARK + ("\n" if source[1] in "nrt" else _FILLER * (len(source) - 1))
+
+
+def incomplete_escape(text: str) -> int:
+    """Where an escape begins that the text's end cuts; ``len(text)`` when none does.
+
+    Only right for a text whose earlier escapes are whole: pairs of backslashes count.
+    """
+    if "\\" not in text[-5:]:
+        return len(text)
+    tail = _INCOMPLETE.search(json_view(text))
+    return tail.start() if tail else len(text)
+
+
+def fit_json(view: str, masks: Sequence[Mask], *, in_string: bool) -> list[Mask]:
+    """The masks, widened to whole escapes, and quoted where they replace a bare number.
+
+    ``in_string`` tells whether the view begins inside a JSON string.
+    """
+    fitted: list[Mask] = []
+    position = 0
+    for mask in masks:
+        start = max(position, escape_start(view, mask.start))
+        end = _escape_end(view, mask.end)
+        in_string ^= view.count('"', position, start) % 2 == 1
+        quote = "" if in_string or not mask.placeholder else '"'
+        fitted.append(Mask(start, end, f"{quote}{mask.placeholder}{quote}"))
+        in_string ^= view.count('"', start, end) % 2 == 1
+        position = end
+    return fitted
+
+
+def escape_start(view: str, position: int) -> int:
+    """``position``, or the start of the escape that it would cut."""
+    start = position
+    while view[start : start + 1] == _FILLER:
+        start -= 1
+    if start < position:
+        return start
+    return position - 1 if position and view[position - 1] == _MARK else position
+
+
+def _escape_end(view: str, position: int) -> int:
+    if view[position - 1 : position] == _MARK:
+        position += 1
+    elif view[position - 1 : position] != _FILLER:
+        return position
+    while view[position : position + 1] == _FILLER:
+        position += 1
+    return position

@@ -1,0 +1,254 @@
+import datetime
+
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    OUTCOME_UNSPECIFIED: _ClassVar[Outcome]
+    ALLOWED: _ClassVar[Outcome]
+    REFUSED: _ClassVar[Outcome]
+    FAILED: _ClassVar[Outcome]
+    ABORTED: _ClassVar[Outcome]
+OUTCOME_UNSPECIFIED: Outcome
+ALLOWED: Outcome
+REFUSED: Outcome
+FAILED: Outcome
+ABORTED: Outcome
+
+class DecisionRecord(_message.Message):
+    __slots__ = ("decision_id", "request_id", "trace_id", "span_id", "time", "gateway_version", "worker", "policy_revision", "tenant", "user", "application", "credential_id", "auth_method", "roles", "endpoint", "method", "path", "client_dialect", "requested_model", "stream", "prompt", "request_body_bytes", "outcome", "status", "refusal", "trail", "limits", "findings", "findings_left_out", "degraded", "failed_open", "route", "attempts", "provider", "target_model", "response_model", "stop_reason", "cache_hit", "provider_request_id", "response_details", "usage", "cost_nanos", "price_version", "worst_case_nanos", "response_body_bytes", "delivered_bytes", "first_byte_ms", "duration_ms")
+    DECISION_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    TRACE_ID_FIELD_NUMBER: _ClassVar[int]
+    SPAN_ID_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    GATEWAY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    POLICY_REVISION_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    APPLICATION_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIAL_ID_FIELD_NUMBER: _ClassVar[int]
+    AUTH_METHOD_FIELD_NUMBER: _ClassVar[int]
+    ROLES_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_DIALECT_FIELD_NUMBER: _ClassVar[int]
+    REQUESTED_MODEL_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_BODY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    TRAIL_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
+    FINDINGS_LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    DEGRADED_FIELD_NUMBER: _ClassVar[int]
+    FAILED_OPEN_FIELD_NUMBER: _ClassVar[int]
+    ROUTE_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    TARGET_MODEL_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_MODEL_FIELD_NUMBER: _ClassVar[int]
+    STOP_REASON_FIELD_NUMBER: _ClassVar[int]
+    CACHE_HIT_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_DETAILS_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    COST_NANOS_FIELD_NUMBER: _ClassVar[int]
+    PRICE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    WORST_CASE_NANOS_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_BODY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DELIVERED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FIRST_BYTE_MS_FIELD_NUMBER: _ClassVar[int]
+    DURATION_MS_FIELD_NUMBER: _ClassVar[int]
+    decision_id: str
+    request_id: str
+    trace_id: str
+    span_id: str
+    time: _timestamp_pb2.Timestamp
+    gateway_version: str
+    worker: int
+    policy_revision: str
+    tenant: str
+    user: str
+    application: str
+    credential_id: str
+    auth_method: str
+    roles: _containers.RepeatedScalarFieldContainer[str]
+    endpoint: str
+    method: str
+    path: str
+    client_dialect: str
+    requested_model: str
+    stream: bool
+    prompt: Prompt
+    request_body_bytes: int
+    outcome: Outcome
+    status: int
+    refusal: Refusal
+    trail: _containers.RepeatedCompositeFieldContainer[TrailEntry]
+    limits: _containers.RepeatedCompositeFieldContainer[LimitState]
+    findings: _containers.RepeatedCompositeFieldContainer[Finding]
+    findings_left_out: int
+    degraded: _containers.RepeatedScalarFieldContainer[str]
+    failed_open: bool
+    route: str
+    attempts: _containers.RepeatedCompositeFieldContainer[Attempt]
+    provider: str
+    target_model: str
+    response_model: str
+    stop_reason: str
+    cache_hit: bool
+    provider_request_id: str
+    response_details: str
+    usage: Usage
+    cost_nanos: int
+    price_version: str
+    worst_case_nanos: int
+    response_body_bytes: int
+    delivered_bytes: int
+    first_byte_ms: float
+    duration_ms: float
+    def __init__(self, decision_id: _Optional[str] = ..., request_id: _Optional[str] = ..., trace_id: _Optional[str] = ..., span_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., gateway_version: _Optional[str] = ..., worker: _Optional[int] = ..., policy_revision: _Optional[str] = ..., tenant: _Optional[str] = ..., user: _Optional[str] = ..., application: _Optional[str] = ..., credential_id: _Optional[str] = ..., auth_method: _Optional[str] = ..., roles: _Optional[_Iterable[str]] = ..., endpoint: _Optional[str] = ..., method: _Optional[str] = ..., path: _Optional[str] = ..., client_dialect: _Optional[str] = ..., requested_model: _Optional[str] = ..., stream: _Optional[bool] = ..., prompt: _Optional[_Union[Prompt, _Mapping]] = ..., request_body_bytes: _Optional[int] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., status: _Optional[int] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ..., trail: _Optional[_Iterable[_Union[TrailEntry, _Mapping]]] = ..., limits: _Optional[_Iterable[_Union[LimitState, _Mapping]]] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., findings_left_out: _Optional[int] = ..., degraded: _Optional[_Iterable[str]] = ..., failed_open: _Optional[bool] = ..., route: _Optional[str] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., provider: _Optional[str] = ..., target_model: _Optional[str] = ..., response_model: _Optional[str] = ..., stop_reason: _Optional[str] = ..., cache_hit: _Optional[bool] = ..., provider_request_id: _Optional[str] = ..., response_details: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., cost_nanos: _Optional[int] = ..., price_version: _Optional[str] = ..., worst_case_nanos: _Optional[int] = ..., response_body_bytes: _Optional[int] = ..., delivered_bytes: _Optional[int] = ..., first_byte_ms: _Optional[float] = ..., duration_ms: _Optional[float] = ...) -> None: ...
+
+class Prompt(_message.Message):
+    __slots__ = ("bytes", "hmac_sha256")
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    HMAC_SHA256_FIELD_NUMBER: _ClassVar[int]
+    bytes: int
+    hmac_sha256: str
+    def __init__(self, bytes: _Optional[int] = ..., hmac_sha256: _Optional[str] = ...) -> None: ...
+
+class Refusal(_message.Message):
+    __slots__ = ("reason", "code", "status", "param", "rule")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    PARAM_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    code: str
+    status: int
+    param: str
+    rule: str
+    def __init__(self, reason: _Optional[str] = ..., code: _Optional[str] = ..., status: _Optional[int] = ..., param: _Optional[str] = ..., rule: _Optional[str] = ...) -> None: ...
+
+class TrailEntry(_message.Message):
+    __slots__ = ("stage", "phase", "verdict", "rule", "microseconds")
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    MICROSECONDS_FIELD_NUMBER: _ClassVar[int]
+    stage: str
+    phase: str
+    verdict: str
+    rule: str
+    microseconds: int
+    def __init__(self, stage: _Optional[str] = ..., phase: _Optional[str] = ..., verdict: _Optional[str] = ..., rule: _Optional[str] = ..., microseconds: _Optional[int] = ...) -> None: ...
+
+class LimitState(_message.Message):
+    __slots__ = ("id", "limit", "remaining", "reset_s", "allowed", "mode")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    REMAINING_FIELD_NUMBER: _ClassVar[int]
+    RESET_S_FIELD_NUMBER: _ClassVar[int]
+    ALLOWED_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    limit: int
+    remaining: int
+    reset_s: float
+    allowed: bool
+    mode: str
+    def __init__(self, id: _Optional[str] = ..., limit: _Optional[int] = ..., remaining: _Optional[int] = ..., reset_s: _Optional[float] = ..., allowed: _Optional[bool] = ..., mode: _Optional[str] = ...) -> None: ...
+
+class Finding(_message.Message):
+    __slots__ = ("rule", "kind", "direction", "action", "mode", "path", "start", "end", "score")
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    DIRECTION_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    rule: str
+    kind: str
+    direction: str
+    action: str
+    mode: str
+    path: str
+    start: int
+    end: int
+    score: float
+    def __init__(self, rule: _Optional[str] = ..., kind: _Optional[str] = ..., direction: _Optional[str] = ..., action: _Optional[str] = ..., mode: _Optional[str] = ..., path: _Optional[str] = ..., start: _Optional[int] = ..., end: _Optional[int] = ..., score: _Optional[float] = ...) -> None: ...
+
+class Attempt(_message.Message):
+    __slots__ = ("target", "cluster", "status", "outcome")
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    target: str
+    cluster: str
+    status: int
+    outcome: str
+    def __init__(self, target: _Optional[str] = ..., cluster: _Optional[str] = ..., status: _Optional[int] = ..., outcome: _Optional[str] = ...) -> None: ...
+
+class Usage(_message.Message):
+    __slots__ = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens", "source")
+    PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    COMPLETION_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CACHED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    REASONING_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    reasoning_tokens: int
+    source: str
+    def __init__(self, prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ..., source: _Optional[str] = ...) -> None: ...
+
+class CostRecord(_message.Message):
+    __slots__ = ("decision_id", "request_id", "time", "tenant", "user", "application", "route", "provider", "model", "usage", "cost_nanos", "price_version", "outcome")
+    DECISION_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    APPLICATION_FIELD_NUMBER: _ClassVar[int]
+    ROUTE_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    COST_NANOS_FIELD_NUMBER: _ClassVar[int]
+    PRICE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    decision_id: str
+    request_id: str
+    time: _timestamp_pb2.Timestamp
+    tenant: str
+    user: str
+    application: str
+    route: str
+    provider: str
+    model: str
+    usage: Usage
+    cost_nanos: int
+    price_version: str
+    outcome: Outcome
+    def __init__(self, decision_id: _Optional[str] = ..., request_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., tenant: _Optional[str] = ..., user: _Optional[str] = ..., application: _Optional[str] = ..., route: _Optional[str] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., cost_nanos: _Optional[int] = ..., price_version: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ...) -> None: ...

@@ -1,0 +1,175 @@
+"""From an Anthropic document to the hub; what the hub cannot carry is refused by name.
+
+The document already passed ``read_request``: its types are right.
+``cache_control`` is dropped wherever it stands: it says how to pay, not what to
+answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import orjson
+
+from gateway_extproc.core.chat import (
+    ChatMessage,
+    ChatRequest,
+    Document,
+    Image,
+    Part,
+    Path,
+    Text,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+)
+from gateway_extproc.providers.fields import cannot, refuse_unknown
+
+_KNOWN: Final = frozenset(
+    {
+        *("model", "messages", "system", "stream", "max_tokens", "temperature", "top_p"),
+        *("stop_sequences", "tools", "tool_choice", "metadata", "cache_control"),
+    }
+)
+_NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {
+    "thinking": ({"type": "disabled"},),
+    "service_tier": ("auto",),
+    "speed": ("standard",),
+    "output_config": ({},),
+}
+_BLOCKS: Final[dict[str, frozenset[str]]] = {
+    "text": frozenset({"type", "cache_control", "text"}),
+    "image": frozenset({"type", "cache_control", "source"}),
+    "tool_use": frozenset({"type", "cache_control", "id", "name", "input"}),
+    "tool_result": frozenset({"type", "cache_control", "tool_use_id", "content", "is_error"}),
+}
+_NEUTRAL_BLOCK: Final[dict[str, tuple[Any, ...]]] = {
+    "citations": ([],),
+    "caller": ({"type": "direct"},),
+}
+_TOOL: Final = frozenset({"type", "name", "description", "input_schema", "cache_control"})
+_NEUTRAL_TOOL: Final[dict[str, tuple[Any, ...]]] = {
+    "strict": (False,),
+    "defer_loading": (False,),
+    "eager_input_streaming": (False, True),
+    "allowed_callers": (["direct"],),
+}
+
+
+def to_chat(document: Document, target: str) -> ChatRequest:
+    """The hub's request; raises ``RequestError`` for what ``target`` could not be told."""
+    refuse_unknown(document, (), target, known=_KNOWN, neutral=_NEUTRAL)
+    metadata = document.get("metadata") or {}
+    refuse_unknown(metadata, ("metadata",), target, known=("user_id",))
+    choice = document.get("tool_choice")
+    return ChatRequest(
+        model=document["model"],
+        messages=(*_system(document.get("system"), target), *_turns(document, target)),
+        stream=document.get("stream") is True,
+        max_tokens=document["max_tokens"],
+        temperature=document.get("temperature"),
+        top_p=document.get("top_p"),
+        stop=tuple(document.get("stop_sequences") or ()),
+        tools=tuple(_tools(document.get("tools") or (), target)),
+        tool_choice=_tool_choice(choice, target),
+        parallel_tool_calls=_parallel(choice),
+        user=metadata.get("user_id"),
+    )
+
+
+def _system(system: Any, target: str) -> Iterator[ChatMessage]:
+    if system:
+        parts = _content(system, ("system",), target)
+        yield ChatMessage("system", tuple(parts))
+
+
+def _turns(document: Document, target: str) -> Iterator[ChatMessage]:
+    messages = document["messages"]
+    if messages[-1]["role"] == "assistant":
+        # Anthropic continues this turn (a "prefill"); elsewhere a new one would begin.
+        raise cannot(("messages", len(messages) - 1, "role"), target)
+    for index, message in enumerate(messages):
+        path = ("messages", index)
+        refuse_unknown(message, path, target, known=("role", "content"))
+        parts = _content(message["content"], (*path, "content"), target)
+        for at, part in enumerate(parts):
+            if message["role"] == "assistant" and isinstance(part, Image):
+                raise cannot((*path, "content", at, "type"), target)
+        results = tuple(part for part in parts if isinstance(part, ToolResult))
+        others = tuple(part for part in parts if not isinstance(part, ToolResult))
+        if results:
+            yield ChatMessage("tool", results)
+        if others or not results:
+            yield ChatMessage(message["role"], others)
+
+
+def _content(content: Any, path: Path, target: str) -> list[Part]:
+    if isinstance(content, str):
+        return [Text(content)]
+    return [_block(block, (*path, index), target) for index, block in enumerate(content)]
+
+
+def _block(block: Document, path: Path, target: str) -> Part:
+    kind = block["type"]
+    if kind not in _BLOCKS:
+        raise cannot((*path, "type"), target)
+    refuse_unknown(block, path, target, known=_BLOCKS[kind], neutral=_NEUTRAL_BLOCK)
+    if kind == "text":
+        return Text(block["text"])
+    if kind == "image":
+        return _image(block["source"], (*path, "source"), target)
+    if kind == "tool_use":
+        return ToolCall(block["id"], block["name"], orjson.dumps(block["input"]).decode())
+    text = _result_text(block.get("content"), (*path, "content"), target)
+    return ToolResult(block["tool_use_id"], text, block.get("is_error") is True)
+
+
+def _image(source: Document, path: Path, target: str) -> Image:
+    if source.get("type") == "url" and isinstance(source.get("url"), str):
+        return Image(url=source["url"])
+    data, media_type = source.get("data"), source.get("media_type")
+    if source.get("type") == "base64" and isinstance(data, str) and isinstance(media_type, str):
+        return Image(media_type=media_type, data=data)
+    raise cannot((*path, "type"), target)
+
+
+def _result_text(content: Any, path: Path, target: str) -> str:
+    """The result's texts, one a line: the hub's results are text."""
+    if not content:
+        return ""
+    parts = _content(content, path, target)
+    for index, part in enumerate(parts):
+        if not isinstance(part, Text):
+            raise cannot((*path, index, "type"), target)
+    return "\n".join(part.text for part in parts if isinstance(part, Text))
+
+
+def _tools(tools: Any, target: str) -> Iterator[Tool]:
+    for index, tool in enumerate(tools):
+        if tool.get("type") not in (None, "custom"):
+            raise cannot(("tools", index, "type"), target)
+        refuse_unknown(tool, ("tools", index), target, known=_TOOL, neutral=_NEUTRAL_TOOL)
+        yield Tool(tool["name"], tool.get("description"), tool["input_schema"])
+
+
+def _tool_choice(choice: Any, target: str) -> ToolChoice | None:
+    if choice is None:
+        return None
+    known = ("type", "name", "disable_parallel_tool_use")
+    refuse_unknown(choice, ("tool_choice",), target, known=known)
+    match choice["type"]:
+        case "tool":
+            return ToolChoice("named", choice["name"])
+        case "any":
+            return ToolChoice("required")
+        case "none":
+            return ToolChoice("none")
+        case _:
+            return ToolChoice("auto")
+
+
+def _parallel(choice: Any) -> bool | None:
+    disabled = choice.get("disable_parallel_tool_use") if choice else None
+    return None if disabled is None else not disabled

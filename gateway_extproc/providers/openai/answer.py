@@ -1,0 +1,142 @@
+"""Whole chat answers in OpenAI's dialect: their texts, and the way over the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from gateway_extproc.core.chat import (
+    ChatResponse,
+    Document,
+    Path,
+    StopReason,
+    Text,
+    TextAt,
+    ToolCall,
+)
+from gateway_extproc.providers.checks import string_leaves
+from gateway_extproc.providers.openai.reader import STOP_REASONS
+from gateway_extproc.providers.openai.usage import read_usage, write_usage
+from gateway_extproc.providers.problems import Unreadable
+
+_TEXTS = ("content", "refusal", "reasoning_content", "reasoning", "reasoning_details")
+
+
+def check_answer(document: Document) -> None:
+    """Raises ``Unreadable`` unless there are choices with messages to read."""
+    choices = document.get("choices")
+    if type(choices) is not list or not choices:
+        raise Unreadable
+    for choice in choices:
+        message = choice.get("message") if type(choice) is dict else None
+        if type(message) is not dict:
+            raise Unreadable
+        for call in message.get("tool_calls") or ():
+            if type(call) is not dict:
+                raise Unreadable
+
+
+def answer_texts(document: Document) -> tuple[TextAt, ...]:
+    """Every text of every choice: content, refusal, reasoning, tool-call arguments."""
+    return tuple(
+        TextAt(path, "assistant", text)
+        for index, choice in enumerate(document["choices"])
+        for path, text in _message_texts(choice["message"], ("choices", index, "message"))
+    )
+
+
+def _message_texts(message: Document, path: Path) -> Iterator[tuple[Path, str]]:
+    for key in _TEXTS:
+        value = message.get(key)
+        if value:
+            yield from string_leaves(value, (*path, key))
+    called = message.get("function_call")
+    if called:
+        yield from _arguments(called, (*path, "function_call"))
+    for index, call in enumerate(message.get("tool_calls") or ()):
+        for kind in ("function", "custom"):
+            yield from _arguments(call.get(kind), (*path, "tool_calls", index, kind))
+
+
+def _arguments(called: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    for key in ("arguments", "input"):
+        text = called.get(key) if type(called) is dict else None
+        if type(text) is str and text:
+            yield (*path, key), text
+
+
+def stop_reason(document: Document) -> StopReason:
+    """Why the first choice ended, in the hub's words."""
+    return STOP_REASONS.get(document["choices"][0].get("finish_reason"), "stop")
+
+
+def answer_to_chat(document: Document) -> ChatResponse:
+    """The first choice, for the hub; raises ``Unreadable``."""
+    check_answer(document)
+    message = document["choices"][0]["message"]
+    parts: list[Text | ToolCall] = []
+    for key in ("content", "refusal"):
+        text = message.get(key)
+        if text and type(text) is not str:
+            raise Unreadable
+        if text:
+            parts.append(Text(text))
+    parts.extend(_tool_call(call) for call in message.get("tool_calls") or ())
+    return ChatResponse(
+        id=_str(document, "id"),
+        model=_str(document, "model"),
+        parts=tuple(parts),
+        stop_reason=stop_reason(document),
+        usage=read_usage(document.get("usage")),
+    )
+
+
+def _tool_call(call: Document) -> ToolCall:
+    function = call.get("function")
+    if type(function) is not dict:
+        raise Unreadable
+    fields = (call.get("id"), function.get("name"), function.get("arguments"))
+    if not all(type(field) is str for field in fields):
+        raise Unreadable
+    return ToolCall(*fields)  # type: ignore[arg-type]
+
+
+def answer_from_chat(answer: ChatResponse, created: int) -> dict[str, Any]:
+    """The hub's answer as a ``chat.completion`` object."""
+    text = "".join(part.text for part in answer.parts if isinstance(part, Text))
+    calls = [write_call(part) for part in answer.parts if isinstance(part, ToolCall)]
+    message: dict[str, Any] = {"role": "assistant", "content": text or None, "refusal": None}
+    if calls:
+        message["tool_calls"] = calls
+    elif not text:
+        message["content"] = ""
+    choice = {
+        "index": 0,
+        "message": message,
+        "logprobs": None,
+        "finish_reason": answer.stop_reason,
+    }
+    document: dict[str, Any] = {
+        "id": answer.id,
+        "object": "chat.completion",
+        "created": created,
+        "model": answer.model,
+        "choices": [choice],
+    }
+    if answer.usage is not None:
+        document["usage"] = write_usage(answer.usage)
+    return document
+
+
+def write_call(call: ToolCall) -> dict[str, Any]:
+    """A tool call as an assistant message carries it."""
+    return {
+        "id": call.id,
+        "type": "function",
+        "function": {"name": call.name, "arguments": call.arguments},
+    }
+
+
+def _str(document: Document, key: str) -> str:
+    value = document.get(key)
+    return value if type(value) is str else ""

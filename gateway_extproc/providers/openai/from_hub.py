@@ -1,0 +1,97 @@
+"""From the hub to an OpenAI chat document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from gateway_extproc.core.chat import (
+    ChatMessage,
+    ChatRequest,
+    Image,
+    Part,
+    Text,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+)
+from gateway_extproc.core.errors import unsupported
+from gateway_extproc.providers.openai.answer import write_call
+
+_MAX_STOPS: Final = 4
+"""OpenAI's bound on ``stop``; Anthropic has none."""
+
+
+def from_chat(chat: ChatRequest) -> dict[str, Any]:
+    """The document of ``chat``; raises ``RequestError`` for what OpenAI cannot be told."""
+    if len(chat.stop) > _MAX_STOPS:
+        raise unsupported("stop_sequences", "openai")
+    document: dict[str, Any] = {
+        "model": chat.model,
+        "messages": [written for turn in chat.messages for written in _message(turn)],
+    }
+    optional = {
+        "max_tokens": chat.max_tokens,
+        "temperature": chat.temperature,
+        "top_p": chat.top_p,
+        "stop": list(chat.stop) or None,
+        "tools": [_tool(tool) for tool in chat.tools] or None,
+        "tool_choice": _tool_choice(chat.tool_choice),
+        "parallel_tool_calls": chat.parallel_tool_calls,
+        "user": chat.user,
+        "stream": chat.stream or None,
+    }
+    document.update({key: value for key, value in optional.items() if value is not None})
+    return document
+
+
+def _message(turn: ChatMessage) -> Iterator[dict[str, Any]]:
+    if turn.role == "tool":
+        yield from (_result(part) for part in turn.parts if isinstance(part, ToolResult))
+        return
+    calls = [write_call(part) for part in turn.parts if isinstance(part, ToolCall)]
+    content = _content([part for part in turn.parts if not isinstance(part, ToolCall)])
+    message: dict[str, Any] = {"role": turn.role, "content": content}
+    if calls:
+        message["tool_calls"] = calls
+    elif content is None:
+        message["content"] = ""
+    yield message
+
+
+def _result(result: ToolResult) -> dict[str, Any]:
+    """One message a result; OpenAI has no error mark, so the text says it."""
+    text = f"Error: {result.text}" if result.is_error else result.text
+    return {"role": "tool", "tool_call_id": result.call_id, "content": text}
+
+
+def _content(parts: list[Part]) -> str | list[dict[str, Any]] | None:
+    if not parts:
+        return None
+    if len(parts) == 1 and isinstance(parts[0], Text):
+        return parts[0].text
+    return [_part(part) for part in parts]
+
+
+def _part(part: Part) -> dict[str, Any]:
+    if isinstance(part, Image):
+        url = part.url or f"data:{part.media_type};base64,{part.data}"
+        return {"type": "image_url", "image_url": {"url": url}}
+    assert isinstance(part, Text)
+    return {"type": "text", "text": part.text}
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    function: dict[str, Any] = {"name": tool.name, "parameters": tool.parameters}
+    if tool.description is not None:
+        function["description"] = tool.description
+    return {"type": "function", "function": function}
+
+
+def _tool_choice(choice: ToolChoice | None) -> str | dict[str, Any] | None:
+    if choice is None:
+        return None
+    if choice.mode == "named":
+        return {"type": "function", "function": {"name": choice.name}}
+    return choice.mode

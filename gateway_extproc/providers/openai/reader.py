@@ -1,0 +1,149 @@
+"""What the events of an OpenAI chat stream mean.
+
+Slots are ``(choice, key)`` with the key that the text has in the delta, and
+``(choice, "arguments", call)`` for the arguments of a tool call, so that texts of
+parallel calls never join.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+import orjson
+
+from gateway_extproc.core.chat import (
+    Chunk,
+    Document,
+    End,
+    Start,
+    Stop,
+    StopReason,
+    StreamEvent,
+    TextDelta,
+    ToolStart,
+    UsageReport,
+)
+from gateway_extproc.providers.openai.usage import read_usage
+from gateway_extproc.providers.problems import Unreadable, stream_error
+from gateway_extproc.providers.reading import StreamReader
+from gateway_extproc.providers.sse import SseEvent
+
+Field = Literal["content", "reasoning", "refusal", "arguments"]
+
+TEXT_KEYS: Final[dict[str, Field]] = {
+    "content": "content",
+    "refusal": "refusal",
+    "reasoning_content": "reasoning",
+    "reasoning": "reasoning",
+}
+"""Where a delta carries text; the last two are OpenAI-compatible servers' names."""
+
+STOP_REASONS: Final[dict[str, StopReason]] = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+}
+
+_END: Final = (End(),)
+
+
+def openai_reader() -> StreamReader:
+    """A reader for one chat stream of an OpenAI-compatible provider."""
+    return StreamReader(_Interpreter())
+
+
+class _Interpreter:
+    """Knows what one stream has begun: its answer, and its tool calls."""
+
+    __slots__ = ("_calls", "_started")
+
+    def __init__(self) -> None:
+        self._started = False
+        self._calls: set[tuple[int, int]] = set()
+
+    def __call__(self, event: SseEvent, data: bytes) -> Chunk:
+        if data == b"[DONE]" or data.strip() == b"[DONE]":
+            return Chunk(event.raw, None, _END)
+        document = orjson.loads(data)
+        if type(document) is not dict:
+            raise Unreadable
+        return Chunk(event.raw, document, tuple(self._events(document)))
+
+    def _events(self, document: Document) -> list[StreamEvent]:
+        if document.get("error"):
+            return [stream_error(document["error"])]
+        events: list[StreamEvent] = []
+        choices = document.get("choices")
+        if choices:
+            if type(choices) is not list:
+                raise Unreadable
+            if not self._started:
+                self._started = True
+                events.append(Start(_str(document, "id"), _str(document, "model")))
+            for choice in choices:
+                self._read_choice(choice, events)
+        usage = document.get("usage")
+        if usage and (read := read_usage(usage)) is not None:
+            events.append(UsageReport(read))
+        return events
+
+    def _read_choice(self, choice: Any, events: list[StreamEvent]) -> None:
+        if type(choice) is not dict:
+            raise Unreadable
+        index = choice.get("index", 0)
+        delta = choice.get("delta") or {}
+        if type(index) is not int or type(delta) is not dict:
+            raise Unreadable
+        for key, value in delta.items():
+            if not value:
+                continue
+            field = TEXT_KEYS.get(key)
+            if field is not None:
+                if type(value) is not str:  # a shape that no guard can look into
+                    raise Unreadable
+                events.append(TextDelta((index, key), value, field))
+            elif key == "tool_calls":
+                self._read_calls(index, value, events)
+            elif key == "function_call":
+                events.extend(_function_call(index, value))
+        reason = choice.get("finish_reason")
+        if reason:
+            events.append(Stop(STOP_REASONS.get(reason, "stop")))
+
+    def _read_calls(self, index: int, calls: Any, events: list[StreamEvent]) -> None:
+        if type(calls) is not list:
+            raise Unreadable
+        for position, item in enumerate(calls):
+            if type(item) is not dict:
+                raise Unreadable
+            number = item.get("index", position)
+            called = item.get("function") or item.get("custom") or {}
+            if type(called) is not dict or type(number) is not int:
+                raise Unreadable
+            if (index, number) not in self._calls:
+                self._calls.add((index, number))
+                events.append(ToolStart(number, _str(item, "id"), _str(called, "name")))
+            text = called.get("arguments") or called.get("input")
+            if text:
+                events.append(_arguments((index, "arguments", number), text, number))
+
+
+def _function_call(index: int, called: Any) -> list[TextDelta]:
+    """The deprecated single call; it has no number."""
+    if type(called) is not dict:
+        raise Unreadable
+    text = called.get("arguments")
+    return [_arguments((index, "function_call"), text, None)] if text else []
+
+
+def _arguments(slot: tuple[int | str, ...], text: Any, call: int | None) -> TextDelta:
+    if type(text) is not str:
+        raise Unreadable
+    return TextDelta(slot, text, "arguments", call)
+
+
+def _str(document: Document, key: str) -> str:
+    value = document.get(key)
+    return value if type(value) is str else ""

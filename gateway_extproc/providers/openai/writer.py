@@ -1,0 +1,231 @@
+"""Writes an answer stream for OpenAI clients: passed through, or encoded anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from gateway_extproc.core.chat import (
+    Chunk,
+    Document,
+    End,
+    Start,
+    Stop,
+    StreamError,
+    StreamEvent,
+    TextDelta,
+    ToolStart,
+    UsageReport,
+)
+from gateway_extproc.core.errors import Refusal
+from gateway_extproc.core.usage import Usage
+from gateway_extproc.providers.openai.frames import (
+    DONE,
+    Frame,
+    delta_of,
+    encode,
+    error_event,
+    refusal_object,
+)
+from gateway_extproc.providers.openai.reader import TEXT_KEYS
+
+
+class EncodingWriter:
+    """Writes events of another dialect as OpenAI chunks (``core.ports.AnswerWriter``).
+
+    There is one choice.  Reasoning is left out: the client could not ask for
+    it, and the hub does not carry it in whole answers either.  Usage comes
+    where OpenAI puts it, in a chunk of its own right before the end mark.
+    """
+
+    __slots__ = ("_closed", "_frame", "_usage", "_wants_usage")
+
+    def __init__(self, model: str, *, wants_usage: bool, created: int = 0) -> None:
+        self._frame = Frame("", model, created)
+        self._wants_usage = wants_usage
+        self._usage: Usage | None = None
+        self._closed = False
+
+    def write(self, chunk: Chunk) -> bytes:
+        return b"".join([self._event(event) for event in chunk.events])
+
+    def error(self, refusal: Refusal) -> bytes:
+        return self._close(encode(refusal_object(refusal)) + DONE)
+
+    def stop(self) -> bytes:
+        return self._close(self._frame.stop("content_filter") + self._usage_chunk() + DONE)
+
+    def _close(self, end: bytes) -> bytes:
+        if self._closed:
+            return b""
+        self._closed = True
+        return end
+
+    def _usage_chunk(self) -> bytes:
+        return self._frame.usage(self._usage) if self._wants_usage and self._usage else b""
+
+    def _event(self, event: StreamEvent) -> bytes:
+        if self._closed:
+            return b""
+        match event:
+            case TextDelta() | ToolStart():
+                return self._delta(event)
+            case Start():
+                self._frame.id, self._frame.model = event.id, event.model or self._frame.model
+                return self._frame.delta({"role": "assistant", "content": ""})
+            case Stop():
+                return self._frame.stop(event.reason)
+            case UsageReport():
+                self._usage = event.usage
+                return b""
+            case StreamError():
+                return self._close(error_event(event) + DONE)
+            case End():
+                return self._close(self._usage_chunk() + DONE)
+
+    def _delta(self, event: TextDelta | ToolStart) -> bytes:
+        if isinstance(event, TextDelta) and event.field == "reasoning":
+            return b""
+        key = event.field if isinstance(event, TextDelta) else ""
+        return self._frame.delta(delta_of(event, key))
+
+
+class PassWriter:
+    """Passes an OpenAI stream on (``core.ports.AnswerWriter``), byte for byte where it may.
+
+    A chunk that a guard changed is written anew from its document; text that a
+    guard inserts becomes a chunk of the same answer.
+    """
+
+    __slots__ = ("_closed", "_ended", "_failed", "_frame", "_last", "_open", "_wants_usage")
+
+    def __init__(self, model: str, *, wants_usage: bool, created: int = 0) -> None:
+        self._frame = Frame("", model, created)
+        self._wants_usage = wants_usage
+        self._last: Document | None = None
+        self._open: dict[int, bool] = {}
+        self._closed = self._ended = self._failed = False
+
+    def write(self, chunk: Chunk) -> bytes:
+        if self._closed:
+            return b""
+        document = chunk.document
+        if document is None:
+            if chunk.raw is not None:  # a comment, or the end mark
+                self._ended = self._ended or (bool(chunk.events) and type(chunk.events[0]) is End)
+                return chunk.raw
+            return self._inserted(chunk.events)
+        choices = document.get("choices")
+        if choices:
+            self._last = document
+            for choice in choices:
+                if choice.get("finish_reason"):
+                    self._open[choice.get("index", 0)] = False
+                else:
+                    self._open.setdefault(choice.get("index", 0), True)
+        elif not self._wants_usage and document.get("usage"):
+            return b""  # asked for by the gateway, not by the client
+        elif document.get("error"):
+            self._failed = True
+        return chunk.raw if chunk.raw is not None else self._rewritten(document, chunk.events)
+
+    def error(self, refusal: Refusal) -> bytes:
+        body = b"" if self._failed else encode(refusal_object(refusal))
+        return self._close(body + DONE)
+
+    def stop(self) -> bytes:
+        self._adopt()
+        still_open = [index for index, unfinished in self._open.items() if unfinished]
+        choices = still_open or ([] if self._open else [0])
+        ends = [self._frame.stop("content_filter", index) for index in choices]
+        return self._close(b"".join(ends) + DONE)
+
+    def _close(self, end: bytes) -> bytes:
+        said_enough, self._closed = self._closed or self._ended, True
+        return b"" if said_enough else end
+
+    def _adopt(self) -> None:
+        """Inserted chunks look like their neighbours: the same id, model and time."""
+        if self._last is not None:
+            self._frame.id = self._last.get("id") or ""
+            self._frame.model = self._last.get("model") or self._frame.model
+            self._frame.created = self._last.get("created") or self._frame.created
+
+    def _rewritten(self, document: Document, events: Iterable[StreamEvent]) -> bytes:
+        texts: dict[Any, TextDelta] = {}
+        for event in events:
+            if isinstance(event, TextDelta):
+                known = texts.get(event.slot)
+                texts[event.slot] = event if known is None else _join(known, event)
+        choices = document.get("choices") or []
+        changed = {**document, "choices": [_rewrite(choice, texts) for choice in choices]}
+        changed.pop("obfuscation", None)  # padding that would tell the old length
+        return self._inserted(texts.values()) + encode(changed)
+
+    def _inserted(self, events: Iterable[StreamEvent]) -> bytes:
+        self._adopt()
+        return b"".join([self._event(event) for event in events])
+
+    def _event(self, event: StreamEvent) -> bytes:
+        match event:
+            case TextDelta():
+                choice, key = event.slot[0], str(event.slot[1])
+                return self._frame.delta(delta_of(event, key), int(choice))
+            case ToolStart():
+                return self._frame.delta(delta_of(event, ""))
+            case Stop():
+                return self._frame.stop(event.reason)
+            case UsageReport():
+                return self._frame.usage(event.usage) if self._wants_usage else b""
+            case StreamError():
+                self._failed = True
+                return error_event(event)
+            case End():
+                self._ended = True
+                return DONE
+            case Start():
+                return b""
+
+
+def _join(first: TextDelta, more: TextDelta) -> TextDelta:
+    return TextDelta(first.slot, first.text + more.text, first.field, first.call)
+
+
+def _rewrite(choice: Document, texts: dict[Any, TextDelta]) -> dict[str, Any]:
+    """The choice with the texts of ``texts``, which loses what was placed.
+
+    Token probabilities spell the old text, so they go.
+    """
+    index = choice.get("index", 0)
+    delta = dict(choice.get("delta") or {})
+
+    def placed(slot: tuple[int | str, ...]) -> str:
+        event = texts.pop(slot, None)
+        return "" if event is None else event.text
+
+    for key in TEXT_KEYS:
+        if type(delta.get(key)) is str:
+            delta[key] = placed((index, key))
+    if delta.get("function_call"):
+        delta["function_call"] = _with_text(
+            delta["function_call"], placed((index, "function_call"))
+        )
+    if delta.get("tool_calls"):
+        delta["tool_calls"] = [
+            _rewrite_call(call, placed((index, "arguments", call.get("index", position))))
+            for position, call in enumerate(delta["tool_calls"])
+        ]
+    changed = {**choice, "delta": delta}
+    if "logprobs" in changed:
+        changed["logprobs"] = None
+    return changed
+
+
+def _rewrite_call(call: Document, text: str) -> dict[str, Any]:
+    kind = "function" if call.get("function") else "custom"
+    return {**call, kind: _with_text(call.get(kind) or {}, text)}
+
+
+def _with_text(called: Document, text: str) -> dict[str, Any]:
+    key = "input" if "input" in called else "arguments"
+    return {**called, key: text} if text or key in called else dict(called)

@@ -1,0 +1,232 @@
+"""The door of this room: dialects by name, and the way from one to the other.
+
+The same dialect on both sides: the client's document goes on with the fewest
+edits, so that fields this gateway has never heard of survive.  Different dialects:
+over the hub, and whatever cannot be said there is refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+from gateway_extproc.core.chat import Document, LlmRequest
+from gateway_extproc.core.errors import Refusal
+from gateway_extproc.core.ports import AnswerReader, AnswerWriter, Dialect, Release, Translator
+from gateway_extproc.providers import anthropic, openai
+from gateway_extproc.providers.anthropic import answer as anthropic_answer
+from gateway_extproc.providers.anthropic import usage as anthropic_usage
+from gateway_extproc.providers.anthropic import writer as anthropic_writer
+from gateway_extproc.providers.anthropic.reader import anthropic_reader
+from gateway_extproc.providers.openai import answer as openai_answer
+from gateway_extproc.providers.openai import usage as openai_usage
+from gateway_extproc.providers.openai import writer as openai_writer
+from gateway_extproc.providers.openai.reader import openai_reader
+from gateway_extproc.providers.problems import Unreadable, unreadable
+
+OPENAI: Final = openai.OpenAI()
+ANTHROPIC: Final = anthropic.Anthropic()
+
+DIALECTS: Final[dict[str, Dialect]] = {OPENAI.name: OPENAI, ANTHROPIC.name: ANTHROPIC}
+
+_ENDPOINTS: Final = {"openai": "chat", "anthropic": "messages"}
+
+Clock = Callable[[], int]
+"""Seconds since the epoch, for the ``created`` field of OpenAI answers made here."""
+
+
+def no_time() -> int:
+    """The epoch itself: a caller that has no clock says so visibly."""
+    return 0
+
+
+def translator(client: str, provider: str, endpoint: str, now: Clock = no_time) -> Translator:
+    """The way from a client's dialect to a provider's; raises ValueError for an unknown one."""
+    if _ENDPOINTS.get(client) != endpoint:
+        raise ValueError(f"clients of {client!r} have no endpoint {endpoint!r}")
+    match client, provider:
+        case "openai", "openai":
+            return OpenAIToOpenAI(now)
+        case "openai", "anthropic":
+            return OpenAIToAnthropic(now)
+        case "anthropic", "openai":
+            return AnthropicToOpenAI()
+        case "anthropic", "anthropic":
+            return AnthropicToAnthropic()
+        case _:
+            raise ValueError(f"no dialect {provider!r}")
+
+
+def encode_error(dialect: str, refusal: Refusal, request_id: str) -> bytes:
+    """A refusal as the body that clients of ``dialect`` parse."""
+    return DIALECTS[dialect].refusal_body(refusal, request_id)
+
+
+class _ToOpenAI:
+    """What both ways to an OpenAI-compatible provider share."""
+
+    def path(self, base_path: str) -> str:
+        return base_path.rstrip("/") + "/chat/completions"
+
+    def reader(self) -> AnswerReader:
+        return openai_reader()
+
+
+class _ToAnthropic:
+    """What both ways to an Anthropic-compatible provider share."""
+
+    def path(self, base_path: str) -> str:
+        return base_path.rstrip("/") + "/messages"
+
+    def reader(self) -> AnswerReader:
+        return anthropic_reader()
+
+
+class OpenAIToOpenAI(_ToOpenAI):
+    """Passes the document on, with another model, a cap, and usage asked for."""
+
+    def __init__(self, now: Clock = no_time) -> None:
+        self._now = now
+
+    def request(
+        self, request: LlmRequest, model: str, max_tokens: int, *, force_usage: bool
+    ) -> Document:
+        document = dict(request.document)
+        document["model"] = model
+        cap = _capped(request, max_tokens)
+        spelled = False
+        for key in ("max_tokens", "max_completion_tokens"):
+            if document.get(key) is not None:
+                document[key] = cap
+                spelled = True
+        if not spelled:  # the spelling that every OpenAI-compatible server knows
+            document["max_tokens"] = cap
+        if force_usage and request.stream:
+            options = document.get("stream_options") or {}
+            document["stream_options"] = {**options, "include_usage": True}
+        return document
+
+    def answer(self, document: Document, raw: bytes) -> Release:
+        try:
+            texts = OPENAI.answer_texts(document)
+        except Unreadable:
+            return Release(refusal=unreadable())
+        return Release(
+            document=document,
+            raw=raw,
+            texts=texts,
+            usage=openai_usage.read_usage(document.get("usage")),
+            model=_model(document),
+            stop_reason=openai_answer.stop_reason(document),
+        )
+
+    def writer(self, request: LlmRequest) -> AnswerWriter:
+        return openai_writer.PassWriter(
+            request.model, wants_usage=request.wants_usage, created=self._now()
+        )
+
+
+class AnthropicToAnthropic(_ToAnthropic):
+    """Passes the document on, with another model and a cap; usage always comes."""
+
+    def request(
+        self, request: LlmRequest, model: str, max_tokens: int, *, force_usage: bool
+    ) -> Document:
+        document = dict(request.document)
+        document["model"] = model
+        document["max_tokens"] = _capped(request, max_tokens)
+        return document
+
+    def answer(self, document: Document, raw: bytes) -> Release:
+        try:
+            texts = ANTHROPIC.answer_texts(document)
+        except Unreadable:
+            return Release(refusal=unreadable())
+        return Release(
+            document=document,
+            raw=raw,
+            texts=texts,
+            usage=anthropic_usage.read_usage(document.get("usage")),
+            model=_model(document),
+            stop_reason=anthropic_answer.stop_reason(document),
+        )
+
+    def writer(self, request: LlmRequest) -> AnswerWriter:
+        return anthropic_writer.PassWriter(request.model)
+
+
+class OpenAIToAnthropic(_ToAnthropic):
+    """OpenAI clients, answered by Anthropic's models, over the hub."""
+
+    def __init__(self, now: Clock = no_time) -> None:
+        self._now = now
+
+    def request(
+        self, request: LlmRequest, model: str, max_tokens: int, *, force_usage: bool
+    ) -> Document:
+        chat = OPENAI.to_chat(request.document, ANTHROPIC.name)
+        return ANTHROPIC.from_chat(
+            replace(chat, model=model, max_tokens=_capped(request, max_tokens))
+        )
+
+    def answer(self, document: Document, raw: bytes) -> Release:
+        try:
+            response = ANTHROPIC.answer_to_chat(document)
+        except Unreadable:
+            return Release(refusal=unreadable())
+        written = OPENAI.answer_from_chat(response, self._now())
+        texts = OPENAI.answer_texts(written)
+        return Release(
+            document=written,
+            texts=texts,
+            usage=response.usage,
+            model=response.model,
+            stop_reason=response.stop_reason,
+        )
+
+    def writer(self, request: LlmRequest) -> AnswerWriter:
+        return openai_writer.EncodingWriter(
+            request.model, wants_usage=request.wants_usage, created=self._now()
+        )
+
+
+class AnthropicToOpenAI(_ToOpenAI):
+    """Anthropic clients, answered by OpenAI-compatible models, over the hub."""
+
+    def request(
+        self, request: LlmRequest, model: str, max_tokens: int, *, force_usage: bool
+    ) -> Document:
+        chat = ANTHROPIC.to_chat(request.document, OPENAI.name)
+        cap = _capped(request, max_tokens)
+        document: dict[str, Any] = OPENAI.from_chat(replace(chat, model=model, max_tokens=cap))
+        if request.stream:  # Anthropic's clients always get usage, asked or not
+            document["stream_options"] = {"include_usage": True}
+        return document
+
+    def answer(self, document: Document, raw: bytes) -> Release:
+        try:
+            response = OPENAI.answer_to_chat(document)
+            written = ANTHROPIC.answer_from_chat(response, 0)
+        except Unreadable:
+            return Release(refusal=unreadable())
+        return Release(
+            document=written,
+            texts=ANTHROPIC.answer_texts(written),
+            usage=response.usage,
+            model=response.model,
+            stop_reason=response.stop_reason,
+        )
+
+    def writer(self, request: LlmRequest) -> AnswerWriter:
+        return anthropic_writer.EncodingWriter(request.model)
+
+
+def _capped(request: LlmRequest, max_tokens: int) -> int:
+    """What the client asked for, at most what the gateway allows."""
+    return max_tokens if request.max_tokens is None else min(request.max_tokens, max_tokens)
+
+
+def _model(document: Document) -> str:
+    model = document.get("model")
+    return model if isinstance(model, str) else ""

@@ -1,0 +1,20 @@
+"""From a model's route to the targets that this permit may be served by."""
+
+from __future__ import annotations
+
+from gateway_extproc.config.compile import Route
+from gateway_extproc.core.identity import Permit
+from gateway_extproc.core.route import Target
+
+
+def plan_targets(permit: Permit, route: Route, max_attempts: int) -> tuple[Target, ...]:
+    """The route's targets in order, without those that the tenant's data must not reach.
+
+    One target a provider: the second attempt shall go elsewhere.  Empty when
+    nobody is approved for the tenant's data class.
+    """
+    plan: dict[str, Target] = {}
+    for target in route.targets:
+        if permit.principal.tenant.data_class in target.data_classes:
+            plan.setdefault(target.provider, target)
+    return tuple(plan.values())[:max_attempts]

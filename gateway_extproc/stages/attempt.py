@@ -1,0 +1,84 @@
+"""How a request is written for one target; shared by the first attempt and fallbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import orjson
+
+from gateway_extproc.core.chat import LlmRequest
+from gateway_extproc.core.ports import Credentials, Dialect, Translator
+from gateway_extproc.core.verdict import Header
+
+TranslatorFor = Callable[[str, str, str], Translator]
+
+FORWARDED_HEADERS = frozenset(
+    {
+        "accept",
+        "content-length",
+        "content-type",
+        "traceparent",
+        "tracestate",
+        "user-agent",
+        # Envoy matches no route for a request without it ("no route match").
+        "x-forwarded-proto",
+        "x-request-id",
+    }
+)
+"""What of a client's headers may reach a provider; all others are removed."""
+
+FORWARDED_TO = {"anthropic": frozenset({"anthropic-beta"}), "openai": frozenset({"openai-beta"})}
+"""Headers that only providers of one dialect understand."""
+
+
+class AttemptBuilder:
+    """Writes bodies and headers for targets; pure but for the credentials it is given."""
+
+    def __init__(
+        self,
+        dialects: Mapping[str, Dialect],
+        translator_for: TranslatorFor,
+        credentials: Credentials,
+    ) -> None:
+        self._dialects = dialects
+        self._translator_for = translator_for
+        self._credentials = credentials
+
+    def body(self, request: LlmRequest, dialect: str, model: str, max_tokens: int) -> bytes:
+        """The provider's body; raises ``RequestError`` for what it cannot express."""
+        translator = self._translator_for(request.dialect, dialect, request.endpoint)
+        return orjson.dumps(
+            translator.request(request, model, max_tokens, force_usage=request.stream)
+        )
+
+    def body_headers(
+        self, request: LlmRequest, dialect: str, base_path: str, body: bytes
+    ) -> tuple[Header, ...]:
+        """Where the body goes and what it is."""
+        translator = self._translator_for(request.dialect, dialect, request.endpoint)
+        return (
+            (":path", translator.path(base_path)),
+            ("content-type", "application/json"),
+            ("content-length", str(len(body))),
+            # Output filters read the answer; nobody here would gain from compressing it.
+            ("accept-encoding", "identity"),
+        )
+
+    def credential_headers(self, provider: str, dialect: str) -> tuple[Header, ...]:
+        """The provider's own credential; raises LookupError when it is not at hand."""
+        secret = self._credentials.get(provider)
+        return self._dialects[dialect].credential_headers(secret.reveal())
+
+
+def foreign_headers(names: Mapping[str, str], dialect: str) -> tuple[str, ...]:
+    """The headers of a request that must not reach a provider of this dialect.
+
+    The client's credential, the headers of an attempt at another provider, cookies,
+    addresses, the gateway's own: everything that is not on the list of what may pass.
+    """
+    special = FORWARDED_TO.get(dialect, frozenset())
+    return tuple(
+        name
+        for name in names
+        if name not in FORWARDED_HEADERS and name not in special and not name.startswith(":")
+    )

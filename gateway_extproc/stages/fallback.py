@@ -1,0 +1,108 @@
+"""The second and later attempts: made anew from the original request.
+
+Runs in an upstream-level stream, maybe in another process than the first attempt:
+all it knows is the note that the first stream left in Envoy's dynamic metadata.
+Without a note it refuses; it never guesses.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import orjson
+
+from gateway_extproc.config.compile import Snapshot
+from gateway_extproc.config.model import Provider
+from gateway_extproc.core.chat import LlmRequest
+from gateway_extproc.core.errors import Refusal, RequestError, refuse
+from gateway_extproc.core.ports import Dialect
+from gateway_extproc.core.verdict import Answer, Decision
+from gateway_extproc.stages.attempt import AttemptBuilder, foreign_headers
+
+log = logging.getLogger(__name__)
+
+_NO_ORIGINAL = refuse(
+    "fallback_without_original", "The request could not be sent to another provider."
+)
+_UNAVAILABLE = refuse("provider_unavailable", "No provider of this model is available now.")
+
+
+class Fallback:
+    """Prepares one later attempt; called by the wire, outside of the pipeline."""
+
+    def __init__(
+        self, snapshot: Snapshot, dialects: Mapping[str, Dialect], attempts: AttemptBuilder
+    ) -> None:
+        self._dialects = dialects
+        self._providers: Mapping[str, Provider] = snapshot.targets_by_cluster
+        self._base_paths = {
+            target.fallback_cluster: target.base_path
+            for route in snapshot.routes.values()
+            for target in route.targets
+        }
+        self._attempts = attempts
+
+    def __call__(self, cluster: str, note: str, headers: dict[str, str]) -> Decision:
+        """The attempt at ``cluster``: body, path, credential; or why there is none.
+
+        A refusal is written as the provider of this cluster would write it: the
+        router-level stream reads it like any provider's error and translates it.
+        """
+        provider = self._providers.get(cluster)
+        made = self._make(provider, cluster, note, headers)
+        if isinstance(made, Decision):
+            return made
+        dialect = self._dialects[provider.dialect if provider else "openai"]
+        body = dialect.refusal_body(made, headers.get("x-request-id", ""))
+        headers_out = (("content-type", "application/json"),)
+        return Decision(answer=Answer(made.status, headers_out, body, f"gateway_{made.reason}"))
+
+    def _make(
+        self, provider: Provider | None, cluster: str, note: str, headers: dict[str, str]
+    ) -> Decision | Refusal:
+        if provider is None or not note:
+            log.error("fallback to %s without provider or original", cluster)
+            return _NO_ORIGINAL
+        original = orjson.loads(note)
+        model = original["targets"].get(cluster)
+        if model is None:
+            log.error("fallback to %s is not in the plan", cluster)
+            return _NO_ORIGINAL
+        try:
+            return self._prepare(provider, model, original, self._base_paths[cluster], headers)
+        except RequestError as error:
+            return error.refusal
+        except LookupError:
+            log.error("no credential for provider %s", provider.id)
+            return _UNAVAILABLE
+
+    def _prepare(
+        self,
+        provider: Provider,
+        model: str,
+        original: dict[str, object],
+        base_path: str,
+        headers: dict[str, str],
+    ) -> Decision:
+        request = _request(original)
+        dialect = provider.dialect
+        cap = original["max_tokens"]
+        assert isinstance(cap, int)
+        body = self._attempts.body(request, dialect, model, cap)
+        return Decision(
+            set_headers=(
+                *self._attempts.body_headers(request, dialect, base_path, body),
+                *self._attempts.credential_headers(provider.id, dialect),
+            ),
+            remove_headers=foreign_headers(headers, dialect),
+            body=body,
+        )
+
+
+def _request(original: dict[str, object]) -> LlmRequest:
+    values: dict[str, object] = {
+        name: original[name]
+        for name in ("dialect", "endpoint", "model", "stream", "wants_usage", "document")
+    }
+    return LlmRequest(max_tokens=original["asked_tokens"], texts=(), **values)  # type: ignore[arg-type]

@@ -1,0 +1,80 @@
+"""parse: the client's dialect, read on the way in and written on the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import orjson
+
+from gateway_extproc.core.errors import refuse
+from gateway_extproc.core.exchange import Exchange
+from gateway_extproc.core.jsonin import read_object
+from gateway_extproc.core.ports import AnswerWriter, Dialect
+from gateway_extproc.core.stage import Stage
+from gateway_extproc.core.verdict import CONTINUE, Amend, Respond, Verdict
+
+WriterFor = Callable[[Exchange], AnswerWriter]
+
+
+class Parse(Stage):
+    name = "parse"
+
+    def __init__(
+        self, dialects: Mapping[str, Dialect], writer_for: WriterFor, *, max_depth: int
+    ) -> None:
+        self._dialects = dialects
+        self._writer_for = writer_for
+        self._max_depth = max_depth
+
+    async def request_headers(self, exchange: Exchange) -> Verdict:
+        assert exchange.endpoint is not None
+        if not exchange.endpoint.has_body:
+            return CONTINUE
+        kind = exchange.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            message = "The content-type must be application/json."
+            return Respond(refuse("unsupported_content_type", message))
+        if exchange.headers.get("content-encoding", "identity").lower() != "identity":
+            message = "The request's body must not be compressed."
+            return Respond(refuse("unsupported_content_encoding", message))
+        return CONTINUE
+
+    async def request_body(self, exchange: Exchange, body: bytes) -> Verdict:
+        assert exchange.endpoint is not None
+        if not exchange.endpoint.has_body:
+            return CONTINUE
+        if not body:
+            return Respond(refuse("body_required", "This endpoint needs a JSON body."))
+        document = read_object(body, max_depth=self._max_depth)
+        dialect = self._dialects[exchange.endpoint.dialect]
+        exchange.asked = dialect.read_request(exchange.endpoint.name, document)
+        exchange.asked_body = body
+        return CONTINUE
+
+    async def response_body(self, exchange: Exchange, body: bytes, *, last: bool) -> Verdict:
+        if exchange.streaming:
+            return self._write_stream(exchange, body)
+        released = exchange.released
+        if released is None or released.document is None:
+            return CONTINUE
+        if released.raw is not None:
+            exchange.client_body = released.raw
+            return CONTINUE
+        exchange.client_body = orjson.dumps(released.document)
+        return Amend(
+            set_headers=(("content-length", str(len(exchange.client_body))),),
+            body=exchange.client_body,
+        )
+
+    def _write_stream(self, exchange: Exchange, body: bytes) -> Verdict:
+        released = exchange.released
+        assert released is not None
+        if exchange.writer is None:
+            exchange.writer = self._writer_for(exchange)
+        parts = [exchange.writer.write(chunk) for chunk in released.chunks]
+        if exchange.stream_blocked_by and released.raw is None:
+            parts.append(exchange.writer.stop())
+        elif released.refusal is not None:
+            parts.append(exchange.writer.error(released.refusal))
+        written = b"".join(parts)
+        return CONTINUE if written == body else Amend(body=written)

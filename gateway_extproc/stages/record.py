@@ -1,0 +1,59 @@
+"""record: opens the exchange, closes it with its evidence.
+
+Outermost, so that everything that happens to a request is inside of it: also a
+refusal in the first stage and a client that leaves leave a record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway_extproc.core.endpoint import find_endpoint
+from gateway_extproc.core.exchange import Exchange, TraceContext
+from gateway_extproc.core.ports import Recorder
+from gateway_extproc.core.stage import Stage
+from gateway_extproc.core.verdict import Amend, Verdict
+
+
+class Record(Stage):
+    name = "record"
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        revision: str,
+        clock_ns: Callable[[], int],
+        wall_ns: Callable[[], int],
+        new_id: Callable[[], str],
+        trace_of: Callable[[dict[str, str]], TraceContext],
+    ) -> None:
+        self._recorder = recorder
+        self._revision = revision
+        self._clock_ns = clock_ns
+        self._wall_ns = wall_ns
+        self._new_id = new_id
+        self._trace_of = trace_of
+
+    async def request_headers(self, exchange: Exchange) -> Verdict:
+        exchange.started_ns = self._clock_ns()
+        exchange.started_wall_ns = self._wall_ns()
+        exchange.revision = self._revision
+        exchange.decision_id = self._new_id()
+        exchange.request_id = exchange.headers.get("x-request-id") or exchange.decision_id
+        exchange.endpoint = find_endpoint(exchange.path)
+        exchange.trace = self._trace_of(exchange.headers)
+        return Amend(set_headers=(("traceparent", exchange.trace.traceparent),))
+
+    async def response_headers(self, exchange: Exchange) -> Verdict:
+        exchange.first_byte_ns = self._clock_ns()
+        return Amend(set_headers=request_id_headers(exchange))
+
+    async def close(self, exchange: Exchange) -> None:
+        self._recorder.record(exchange, self._clock_ns())
+
+
+def request_id_headers(exchange: Exchange) -> tuple[tuple[str, str], ...]:
+    """The request's id under the names that the SDKs read (OpenAI's, Anthropic's)."""
+    if exchange.client_dialect == "anthropic":
+        return (("request-id", exchange.request_id), ("x-request-id", exchange.request_id))
+    return (("x-request-id", exchange.request_id),)

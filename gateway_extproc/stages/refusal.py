@@ -1,0 +1,46 @@
+"""A refusal as the HTTP answer that the client's SDK understands."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from gateway_extproc.core.errors import Refusal
+from gateway_extproc.core.exchange import Exchange
+from gateway_extproc.core.ports import Dialect
+from gateway_extproc.core.verdict import Answer, Header
+from gateway_extproc.stages.limit import limit_headers
+from gateway_extproc.stages.record import request_id_headers
+
+FINAL = frozenset({"prompt_blocked", "answer_blocked", "request_cost_too_high"})
+"""Refusals that the same request will meet again, whatever their status."""
+
+
+class RefusalWriter:
+    """Writes refusals in the dialect of the exchange; JSON comes from the dialect's encoder."""
+
+    def __init__(self, dialects: Mapping[str, Dialect]) -> None:
+        self._dialects = dialects
+
+    def __call__(self, exchange: Exchange, refusal: Refusal) -> Answer:
+        dialect = self._dialects[exchange.client_dialect]
+        headers = (
+            ("content-type", "application/json"),
+            *request_id_headers(exchange),
+            *limit_headers(exchange.limits, exchange.client_dialect),
+            *_retry_headers(refusal),
+        )
+        body = dialect.refusal_body(refusal, exchange.request_id)
+        return Answer(refusal.status, headers, body, f"gateway_{refusal.reason}")
+
+
+def _retry_headers(refusal: Refusal) -> tuple[Header, ...]:
+    """What OpenAI's and Anthropic's SDKs read before they try again."""
+    if refusal.reason in FINAL:
+        return (("x-should-retry", "false"),)
+    if refusal.retry_after_s is None:
+        return ()
+    return (
+        ("retry-after", str(max(1, math.ceil(refusal.retry_after_s)))),
+        ("retry-after-ms", str(math.ceil(refusal.retry_after_s * 1000))),
+    )

@@ -1,0 +1,211 @@
+"""translate: the client's dialect to the provider's, and the answer back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import orjson
+
+from gateway_extproc.config.compile import Route
+from gateway_extproc.core.chat import (
+    Chunk,
+    End,
+    LlmRequest,
+    Start,
+    Stop,
+    StreamError,
+    TextDelta,
+    UsageReport,
+)
+from gateway_extproc.core.errors import Refusal, refuse
+from gateway_extproc.core.exchange import Exchange
+from gateway_extproc.core.ports import Dialect, Release
+from gateway_extproc.core.route import Target
+from gateway_extproc.core.stage import Stage
+from gateway_extproc.core.verdict import CONTINUE, Amend, Respond, RoutePlan, Verdict
+from gateway_extproc.routing.attempts import find_answering
+from gateway_extproc.stages.attempt import AttemptBuilder, TranslatorFor
+
+MAX_RETRIES_HEADER = "x-envoy-max-retries"
+
+ANSWER_HEADERS = frozenset(
+    {"cache-control", "content-length", "content-type", "date", "retry-after", "vary"}
+)
+"""What of a provider's headers reaches a client; the rest may name accounts and topology."""
+
+EVENT_STREAM = "text/event-stream"
+
+
+class Translate(Stage):
+    name = "translate"
+
+    def __init__(
+        self,
+        dialects: Mapping[str, Dialect],
+        translator_for: TranslatorFor,
+        attempts: AttemptBuilder,
+        routes: Mapping[str, Route],
+    ) -> None:
+        self._dialects = dialects
+        self._translator_for = translator_for
+        self._attempts = attempts
+        self._routes = routes
+
+    async def request_body(self, exchange: Exchange, body: bytes) -> Verdict:
+        request = exchange.approved
+        assert request is not None
+        first = exchange.targets[0]
+        cap = self._routes[request.model].max_tokens
+        translated = self._attempts.body(request, first.dialect, first.model, cap)
+        headers = self._attempts.body_headers(request, first.dialect, first.base_path, translated)
+        retries = (MAX_RETRIES_HEADER, str(len(exchange.targets) - 1))
+        return Amend(
+            set_headers=(*headers, retries),
+            body=translated,
+            plan=_plan(exchange, request, cap),
+        )
+
+    async def response_headers(self, exchange: Exchange) -> Verdict:
+        headers = exchange.response_headers
+        exchange.answered_by = find_answering(exchange.targets, exchange.response_cluster)
+        exchange.provider_request_id = (
+            headers.get("x-request-id") or headers.get("request-id") or ""
+        )[:128]
+        if exchange.response_headers_only:
+            return Respond(self._read_error(exchange, b""))
+        removed = tuple(
+            name for name in headers if name not in ANSWER_HEADERS and not name.startswith(":")
+        )
+        assert exchange.approved is not None
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        exchange.streaming = (
+            exchange.approved.stream
+            and exchange.response_status == 200
+            and kind == EVENT_STREAM
+            and exchange.answered_by is not None
+        )
+        if not exchange.streaming:
+            return Amend(remove_headers=removed)
+        return Amend(
+            set_headers=(("cache-control", "no-cache"), ("x-accel-buffering", "no")),
+            remove_headers=(*removed, "content-length"),
+            body_mode="streamed",
+        )
+
+    async def response_body(self, exchange: Exchange, body: bytes, *, last: bool) -> Verdict:
+        target = exchange.answered_by
+        if exchange.streaming:
+            assert target is not None
+            self._read_stream(exchange, target, body, last=last)
+            return CONTINUE
+        if target is None or exchange.response_status != 200:
+            return Respond(self._read_error(exchange, body))
+        return self._read_answer(exchange, target, body)
+
+    def _read_answer(self, exchange: Exchange, target: Target, body: bytes) -> Verdict:
+        request = exchange.approved
+        assert request is not None
+        document = _object(body)
+        if document is None or request.stream:
+            return Respond(_UNREADABLE)
+        translator = self._translator_for(request.dialect, target.dialect, request.endpoint)
+        release = translator.answer(document, body)
+        if release.refusal is not None:
+            return Respond(release.refusal)
+        exchange.arrived = release
+        exchange.reported_usage = release.usage
+        exchange.response_model = release.model
+        exchange.stop_reason = release.stop_reason
+        exchange.answer_text_bytes = sum(len(at.text.encode()) for at in release.texts)
+        exchange.answer_ended_well = True
+        return CONTINUE
+
+    def _read_stream(self, exchange: Exchange, target: Target, body: bytes, *, last: bool) -> None:
+        if exchange.reader is None:
+            request = exchange.approved
+            assert request is not None
+            translator = self._translator_for(request.dialect, target.dialect, request.endpoint)
+            exchange.reader = translator.reader()
+        chunks = exchange.reader.feed(body, last=last)
+        for chunk in chunks:
+            _meter(exchange, chunk)
+        broken = last and not exchange.answer_ended_well and exchange.outcome != "failed"
+        if broken:
+            exchange.outcome = "failed"
+            exchange.refusal = _INCOMPLETE
+        exchange.arrived = Release(chunks=chunks, refusal=_INCOMPLETE if broken else None)
+
+    def _read_error(self, exchange: Exchange, body: bytes) -> Refusal:
+        target = exchange.answered_by
+        if target is None or exchange.response_status < 400:
+            # Nobody answered, or nobody that was asked: Envoy speaks of itself here.
+            if exchange.response_status == 504:
+                return _TIMEOUT
+            return _UNREADABLE if exchange.response_status < 400 else _UNAVAILABLE
+        document = _object(body)
+        if document is None and exchange.response_status in (502, 503, 504):
+            return _TIMEOUT if exchange.response_status == 504 else _UNAVAILABLE
+        refusal = self._dialects[target.dialect].read_error(exchange.response_status, document)
+        return _with_retry_after(refusal, exchange.response_headers.get("retry-after", ""))
+
+
+_UNREADABLE = refuse("provider_answer_unreadable", "The provider's answer could not be read.")
+_UNAVAILABLE = refuse("provider_unavailable", "No provider of this model is available now.")
+_TIMEOUT = refuse("provider_timeout", "The providers of this model did not answer in time.")
+_INCOMPLETE = refuse(
+    "provider_stream_incomplete", "The provider's stream ended before its answer was complete."
+)
+
+
+def _meter(exchange: Exchange, chunk: Chunk) -> None:
+    """Notes what a chunk says, so that a stream that ends now is known as it is now."""
+    for event in chunk.events:
+        match event:
+            case TextDelta(text=text):
+                exchange.answer_text_bytes += len(text.encode())
+            case UsageReport(usage=usage):
+                exchange.reported_usage = usage
+            case Start(model=model):
+                exchange.response_model = model
+            case Stop(reason=reason):
+                exchange.stop_reason = reason
+            case StreamError(type=kind, code=code, message=message):
+                exchange.outcome = "failed"
+                exchange.refusal = Refusal("provider_error", message, 502, kind, code)
+            case End():
+                exchange.answer_ended_well = True
+
+
+def _plan(exchange: Exchange, request: LlmRequest, max_tokens: int) -> RoutePlan:
+    first, *others = exchange.targets
+    clusters = (first.cluster, *(target.fallback_cluster for target in others))
+    if not others:
+        return RoutePlan(clusters)
+    unchanged = request is exchange.asked
+    note = {
+        "request_id": exchange.request_id,
+        "decision_id": exchange.decision_id,
+        "dialect": request.dialect,
+        "endpoint": request.endpoint,
+        "model": request.model,
+        "stream": request.stream,
+        "wants_usage": request.wants_usage,
+        "asked_tokens": request.max_tokens,
+        "max_tokens": max_tokens,
+        "targets": {target.fallback_cluster: target.model for target in others},
+        "document": orjson.Fragment(exchange.asked_body) if unchanged else request.document,
+    }
+    return RoutePlan(clusters, orjson.dumps(note).decode())
+
+
+def _object(body: bytes) -> dict[str, object] | None:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _with_retry_after(refusal: Refusal, value: str) -> Refusal:
+    return replace(refusal, retry_after_s=float(value)) if value.isdecimal() else refusal

@@ -1,0 +1,50 @@
+"""The life of one worker process: start, serve, drain, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from multiprocessing.connection import Connection
+from typing import Protocol
+
+import uvloop
+
+log = logging.getLogger(__name__)
+
+READY = b"ready"
+
+
+class Service(Protocol):
+    """What a worker runs."""
+
+    async def start(self) -> None:
+        """Listens; returns when it serves."""
+
+    async def drain(self) -> None:
+        """Turns new work away, finishes the old within its grace, releases everything."""
+
+
+def run_worker(service: Service, parent: Connection) -> None:
+    """Runs ``service`` until SIGTERM, or until the supervisor is gone.
+
+    ``parent`` tells the supervisor that the worker serves; its end of file tells the
+    worker that nobody would stop it any more.
+    """
+    uvloop.run(_run(service, parent))
+
+
+async def _run(service: Service, parent: Connection) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    # Ctrl-C reaches the whole foreground group; the supervisor decides the order.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    loop.add_reader(parent.fileno(), stop.set)
+    await service.start()
+    parent.send_bytes(READY)
+    log.info("worker %d serves", os.getpid())
+    await stop.wait()
+    loop.remove_reader(parent.fileno())
+    await service.drain()

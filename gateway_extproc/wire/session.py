@@ -1,0 +1,279 @@
+"""One ext_proc stream: which message may come when, and what answers it.
+
+The rule of this module: every way out is an answer, an ImmediateResponse or an
+abort.  Envoy takes a clean end of the stream as "go on without the processor",
+even with ``failure_mode_allow: false``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import NoReturn, Protocol
+
+from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
+
+from gateway_extproc.core.endpoint import error_dialect
+from gateway_extproc.core.errors import Refusal, refuse
+from gateway_extproc.core.exchange import Exchange
+from gateway_extproc.core.phase import MAY_FOLLOW, Phase
+from gateway_extproc.core.pipeline import GATEWAY_ERROR, Pipeline
+from gateway_extproc.core.verdict import Decision
+from gateway_extproc.wire import codec
+
+log = logging.getLogger(__name__)
+
+ENVOY_REFUSALS: dict[int, Refusal] = {
+    400: refuse("invalid_request", "The HTTP request is malformed."),
+    408: refuse("request_timeout", "The request's body did not arrive in time."),
+    413: refuse("body_too_large", "The request's body is larger than this gateway accepts."),
+}
+"""Answers that Envoy itself gave before the request was decided, by status."""
+
+
+class Stream(Protocol):
+    """One bidirectional stream of messages; the two servers each bring their own."""
+
+    async def read(self) -> bytes | None:
+        """The next message; None when the peer is done."""
+
+    async def write(self, message: bytes) -> None:
+        """Sends one message."""
+
+    async def abort(self, details: str) -> NoReturn:
+        """Ends the stream with an error status; Envoy then fails the request."""
+
+
+Fallback = Callable[[str, str, dict[str, str]], Decision]
+"""Prepares a later attempt from the cluster's name, the note that the router-level stream
+left, and the headers as the failed attempt left them."""
+
+
+class Processor:
+    """Serves ext_proc streams with one pipeline; shared by all streams of a worker."""
+
+    def __init__(self, pipeline: Pipeline, fallback: Fallback) -> None:
+        self.pipeline = pipeline
+        self.fallback = fallback
+
+    async def serve(self, stream: Stream) -> None:
+        """Runs one stream to its end; returns only after its last answer was written."""
+        first = await stream.read()
+        if first is None:
+            await stream.abort("stream ended before its first message")
+        message = codec.decode_or_none(first)
+        if message is None:
+            await stream.abort("not an ext_proc message")
+        cluster = codec.fallback_cluster_of(message)
+        if cluster is None:
+            await _Conversation(self.pipeline, stream).run(message)
+        else:
+            await self._serve_fallback(stream, message, cluster)
+
+    async def _serve_fallback(
+        self, stream: Stream, message: pb.ProcessingRequest, cluster: str
+    ) -> None:
+        """An upstream-level stream: headers, then the body made anew for this cluster."""
+        if message.WhichOneof("request") != "request_headers":
+            await stream.abort("fallback stream did not begin with request headers")
+        values, _ = codec.read_headers(message.request_headers)
+        prepared = self.fallback(cluster, codec.fallback_note_of(message), values)
+        if prepared.answer is not None:
+            await stream.write(codec.encode_answer(prepared.answer, {}))
+            return
+        headers, body = _split(prepared)
+        await stream.write(codec.encode_request_headers(headers))
+        if message.request_headers.end_of_stream:
+            return
+        if await stream.read() is None:
+            await stream.abort("fallback stream ended before the request body")
+        await stream.write(codec.encode_request_body(body, {}))
+
+
+def _split(decision: Decision) -> tuple[Decision, Decision]:
+    """Headers leave with the headers' answer, the body with the body's."""
+    return (
+        Decision(set_headers=decision.set_headers, remove_headers=decision.remove_headers),
+        Decision(body=decision.body),
+    )
+
+
+class _Conversation:
+    """A router-level stream and its exchange."""
+
+    def __init__(self, pipeline: Pipeline, stream: Stream) -> None:
+        self.pipeline = pipeline
+        self.stream = stream
+        self.exchange: Exchange | None = None
+        self.phase: Phase | None = None
+        self.decided = False
+        self.over = False
+
+    async def run(self, message: pb.ProcessingRequest) -> None:
+        try:
+            while True:
+                await self._answer(message)
+                if self.over:
+                    return
+                data = await self.stream.read()
+                if data is None:
+                    # Envoy left: nothing waits for an answer any more.
+                    return
+                following = codec.decode_or_none(data)
+                if following is None:
+                    await self.stream.abort("not an ext_proc message")
+                message = following
+        finally:
+            if self.exchange is not None:
+                await self.pipeline.close(self.exchange)
+
+    async def _answer(self, message: pb.ProcessingRequest) -> None:
+        kind = message.WhichOneof("request")
+        if kind in ("request_trailers", "response_trailers"):
+            await self.stream.write(codec.encode_trailers(kind))
+            return
+        phase = _PHASES.get(kind)
+        if phase is None or phase not in MAY_FOLLOW[self.phase]:
+            await self.stream.abort(f"{kind} may not follow {self.phase}")
+        self.phase = phase
+        try:
+            await _STEPS[phase](self, message)
+        except Exception:
+            # A fault of this module or of a library: refuse, and keep the worker alive.
+            log.exception("ext_proc %s failed", kind)
+            self.over = True
+            if self.exchange is None or self.exchange.streaming:
+                await self.stream.abort("gateway_error")
+            await self._end(self.pipeline.refuse(self.exchange, GATEWAY_ERROR))
+
+    async def _request_headers(self, message: pb.ProcessingRequest) -> None:
+        exchange = self.exchange = _open(message.request_headers)
+        decision = await self.pipeline.request_headers(exchange)
+        if decision.answer is None and exchange.headers_end_stream:
+            decision = await self.pipeline.request_body(exchange, b"")
+            if decision.answer is None:
+                # No served endpoint sends a body-less request to a provider.
+                decision = self.pipeline.refuse(exchange, GATEWAY_ERROR)
+        if decision.answer is not None:
+            await self._end(decision)
+            return
+        await self.stream.write(codec.encode_request_headers(decision))
+
+    async def _request_body(self, message: pb.ProcessingRequest) -> None:
+        exchange = self._get_exchange()
+        body = message.request_body
+        exchange.request_body_bytes = len(body.body)
+        if not body.end_of_stream:
+            # BUFFERED always sends the whole body; anything else is a partial one,
+            # of which Envoy would pass the rest unprocessed.
+            await self._end(self.pipeline.refuse(exchange, ENVOY_REFUSALS[413]))
+            return
+        decision = await self.pipeline.request_body(exchange, body.body)
+        if decision.answer is None and decision.plan is None:
+            decision = self.pipeline.refuse(exchange, GATEWAY_ERROR)
+        if decision.answer is not None:
+            await self._end(decision)
+            return
+        self.decided = True
+        await self.stream.write(codec.encode_request_body(decision, log_fields(exchange)))
+
+    async def _response_headers(self, message: pb.ProcessingRequest) -> None:
+        headers = message.response_headers
+        if self.exchange is None:
+            # An earlier filter or the HTTP codec answered; there is nothing of ours in it.
+            self.over = True
+            await self.stream.write(codec.encode_response_headers(Decision(body_mode="none")))
+            return
+        exchange = self.exchange
+        values, _ = codec.read_headers(headers)
+        exchange.response_headers = values
+        exchange.response_status = int(values.get(":status", "0") or 0)
+        exchange.response_headers_only = headers.end_of_stream
+        if not self.decided:
+            status = exchange.response_status
+            refusal = ENVOY_REFUSALS.get(status, GATEWAY_ERROR)
+            await self._end(self.pipeline.refuse(exchange, refusal))
+            return
+        upstream = codec.read_upstream(message)
+        exchange.response_cluster = upstream.cluster
+        exchange.attempt_count = upstream.attempt_count
+        exchange.response_details = upstream.details
+        exchange.attempt_notes = upstream.attempt_notes
+        decision = await self.pipeline.response_headers(exchange)
+        if decision.answer is not None:
+            await self._end(decision)
+            return
+        await self.stream.write(codec.encode_response_headers(decision))
+        if headers.end_of_stream:
+            exchange.response_ended = True
+            self.over = True
+
+    async def _response_body(self, message: pb.ProcessingRequest) -> None:
+        exchange = self._get_exchange()
+        body = message.response_body
+        exchange.response_body_bytes += len(body.body)
+        decision = await self.pipeline.response_body(exchange, body.body, last=body.end_of_stream)
+        if decision.abort is not None:
+            self.over = True
+            await self.stream.abort(decision.abort)
+        if decision.answer is not None:
+            await self._end(decision)
+            return
+        exchange.delivered_bytes += len(body.body if decision.body is None else decision.body)
+        await self.stream.write(codec.encode_response_body(decision))
+        if body.end_of_stream:
+            exchange.response_ended = True
+            self.over = True
+
+    async def _end(self, decision: Decision) -> None:
+        """Writes the gateway's own answer; nothing of this stream follows it."""
+        exchange = self._get_exchange()
+        answer = decision.answer
+        assert answer is not None
+        self.over = True
+        exchange.delivered_bytes = len(answer.body)
+        exchange.answer_status = answer.status
+        await self.stream.write(codec.encode_answer(answer, log_fields(exchange)))
+
+    def _get_exchange(self) -> Exchange:
+        if self.exchange is None:
+            raise codec.WireError("no request headers came")
+        return self.exchange
+
+
+_PHASES = {
+    "request_headers": Phase.REQUEST_HEADERS,
+    "request_body": Phase.REQUEST_BODY,
+    "response_headers": Phase.RESPONSE_HEADERS,
+    "response_body": Phase.RESPONSE_BODY,
+}
+
+_STEPS = {
+    Phase.REQUEST_HEADERS: _Conversation._request_headers,
+    Phase.REQUEST_BODY: _Conversation._request_body,
+    Phase.RESPONSE_HEADERS: _Conversation._response_headers,
+    Phase.RESPONSE_BODY: _Conversation._response_body,
+}
+
+
+def _open(headers: pb.HttpHeaders) -> Exchange:
+    values, repeated = codec.read_headers(headers)
+    path = values.get(":path", "")
+    return Exchange(
+        method=values.get(":method", ""),
+        path=path,
+        headers=values,
+        repeated_headers=repeated,
+        headers_end_stream=headers.end_of_stream,
+        client_dialect=error_dialect(path, values),
+    )
+
+
+def log_fields(exchange: Exchange) -> dict[str, str]:
+    """What Envoy's access log may show of a decision."""
+    fields = {"decision_id": exchange.decision_id}
+    if exchange.permit is not None:
+        fields["tenant"] = exchange.permit.principal.tenant.id
+    if exchange.refusal is not None:
+        fields["reason"] = exchange.refusal.reason
+    return fields

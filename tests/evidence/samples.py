@@ -1,0 +1,92 @@
+"""Exchanges as they stand when the record stage closes."""
+
+from __future__ import annotations
+
+from gateway_extproc.core.chat import LlmRequest, TextAt
+from gateway_extproc.core.endpoint import CHAT
+from gateway_extproc.core.errors import refuse
+from gateway_extproc.core.exchange import Exchange, Finding, LimitState, TraceContext
+from gateway_extproc.core.identity import Permit, Principal, Tenant
+from gateway_extproc.core.route import Attempt, Target
+from gateway_extproc.core.usage import Usage
+from gateway_extproc.core.verdict import TrailEntry
+
+PROMPT = "planted-prompt-4711 my card is 4111 1111 1111 1111"
+CREDENTIAL = "aigw_live_planted-credential"
+PROVIDER_SECRET = "sk-planted-provider-secret"
+PLANTED = (PROMPT, "4111", "planted-prompt", CREDENTIAL, PROVIDER_SECRET, "planted-header")
+
+STARTED_NS = 5_000_000_000
+STARTED_WALL_NS = 1_767_323_045_123_456_789
+ENDED_NS = STARTED_NS + 1_234_567_890
+
+STAGES = ("record", "admit", "identify", "authorize", "parse", "limit", "guard", "route")
+
+
+def trace() -> TraceContext:
+    return TraceContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "00f067aa0ba902b7")
+
+
+def full() -> Exchange:
+    """Everything that can be known of a request is known of this one."""
+    principal = Principal(Tenant("acme"), "ann", "portal", ("chatter",), "api_key", "k1a2b3c4")
+    target = Target("east", "openai", "gpt-x-1", "east", "east-fb", "/v1")
+    exchange = Exchange(
+        "POST",
+        "/v1/chat/completions?api-key=planted-header",
+        {"authorization": f"Bearer {CREDENTIAL}", "x-odd": "planted-header"},
+    )
+    exchange.response_status = 200
+    exchange.response_headers = {"x-provider": PROVIDER_SECRET}
+    exchange.response_ended = True
+    exchange.request_body_bytes, exchange.response_body_bytes = 900, 1500
+    exchange.delivered_bytes = 1400
+    exchange.response_details = "via_upstream"
+    exchange.decision_id, exchange.request_id = "d-1", "r-1"
+    exchange.endpoint, exchange.trace = CHAT, trace()
+    exchange.started_ns, exchange.started_wall_ns = STARTED_NS, STARTED_WALL_NS
+    exchange.first_byte_ns = STARTED_NS + 250_000_000
+    exchange.admitted = True
+    exchange.permit = Permit(principal, frozenset({"chat"}), lambda model: True)
+    exchange.asked = LlmRequest(
+        "openai", "chat", "gpt-x", True, 100, False, {"messages": [PROMPT]},
+        (TextAt(("messages", 0, "content"), "user", PROMPT),),
+    )  # fmt: skip
+    exchange.limits = (LimitState("per-user", 60, 12, 30.5, True, "enforce"),)
+    exchange.findings = [
+        Finding("cards", "card", "request", "mask", "enforce", "messages.0.content", 31, 50, 0.9)
+    ]
+    exchange.route_id = "gpt-x"
+    exchange.targets = (target,)
+    exchange.attempts = (
+        Attempt("west/gpt-x-1", "west", 503, "failed"),
+        Attempt("east/gpt-x-1", "east-fb", 200, "answered"),
+    )
+    exchange.answered_by = target
+    exchange.worst_case_nanos = 900_000
+    exchange.usage = Usage(120, 80, 20, 10, "reported")
+    exchange.cost_nanos, exchange.price_version = 456_000, "2026-01"
+    exchange.provider_request_id = "req-9"
+    exchange.response_model, exchange.stop_reason = "gpt-x-1-0101", "stop"
+    exchange.cache_hit = True
+    exchange.trail = [
+        TrailEntry(stage, phase, "continue", "", 7)
+        for phase in ("request_headers", "request_body", "response_headers")
+        for stage in STAGES
+    ]
+    exchange.trail.append(TrailEntry("guard", "request_body", "amend", "cards", 11))
+    exchange.outcome, exchange.streaming = "allowed", True
+    exchange.revision = "rev-7"
+    exchange.degraded, exchange.failed_open = ("redis",), True
+    return exchange
+
+
+def refused_early() -> Exchange:
+    """Nobody was recognised; the body was never read."""
+    exchange = Exchange("POST", "/v1/chat/completions", {"authorization": f"Bearer {CREDENTIAL}"})
+    exchange.decision_id, exchange.endpoint = "d-2", CHAT
+    exchange.started_ns, exchange.started_wall_ns = STARTED_NS, STARTED_WALL_NS
+    exchange.trail = [TrailEntry("identify", "request_headers", "refuse", "invalid_api_key", 9)]
+    exchange.refusal = refuse("invalid_api_key", f"Not a key: {PROMPT}")
+    exchange.outcome = "refused"
+    return exchange

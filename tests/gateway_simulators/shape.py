@@ -1,0 +1,56 @@
+"""What a provider's shape must be able to say; one implementation a provider."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+from gateway_simulators.answers import Question, Reply
+from gateway_simulators.problem import Problem
+
+Headers = list[tuple[str, str]]
+
+
+class Shape(Protocol):
+    """A provider's wire: its checks, its answers, its errors.  All of it pure."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def path(self) -> str:
+        """The only path that is served."""
+
+    @property
+    def foreign_credential(self) -> str:
+        """The other provider's credential header: seeing it here is a leak."""
+
+    def check_headers(self, headers: Mapping[str, str], key: str | None) -> None:
+        """Raises ``Problem`` unless the provider would accept these headers.
+
+        ``key`` None accepts any credential, but not none at all.
+        """
+
+    def read(self, document: object) -> Question:
+        """The question in a request's JSON; raises ``Problem``."""
+
+    def not_found(self, method: str, path: str) -> Problem: ...
+
+    def wrong_method(self, method: str, path: str) -> Problem: ...
+
+    def bad_json(self) -> Problem: ...
+
+    def refused(self, status: int, message: str) -> Problem:
+        """A refusal or an outage with the type that this provider gives to ``status``."""
+
+    def problem_body(self, problem: Problem, request_id: str) -> bytes: ...
+
+    def headers(self, request_id: str, served: int) -> Headers:
+        """Headers of every answer; ``served`` counts down the rate limit."""
+
+    def whole(self, question: Question, reply: Reply, seed: str) -> bytes: ...
+
+    def events(self, question: Question, reply: Reply, seed: str, width: int) -> Iterator[bytes]:
+        """The answer as SSE events, framing included, ``width`` characters of text each."""
+
+    def error_event(self, problem: Problem) -> bytes: ...

@@ -1,0 +1,54 @@
+"""Real exchanges with OpenAI and Azure pass through the readers (data outside of the project)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from providers.samples import chunks, read, written
+
+from gateway_extproc.core.chat import End, Start, Stop, StreamError, TextDelta
+from gateway_extproc.providers.translate import DIALECTS, translator
+
+FOLDER = Path("/work/shared/data/openai-recordings")
+FILES = sorted(FOLDER.glob("*chat-*.json")) if FOLDER.is_dir() else []
+
+
+def exchanges() -> list[Any]:
+    return [
+        pytest.param(exchange, id=path.stem)
+        for path in FILES
+        for exchange in json.loads(path.read_text())["exchanges"]
+    ]
+
+
+@pytest.mark.skipif(not FILES, reason="the recordings are not on this machine")
+@pytest.mark.parametrize("exchange", exchanges())
+def test_a_recorded_exchange_passes(exchange: dict[str, Any]) -> None:
+    sent = {"model": "deployment-in-the-path", **json.loads(exchange["request"]["body"])}
+    status, body = exchange["response"]["status"], exchange["response"]["body"]
+    if status == 400:
+        refusal = DIALECTS["openai"].read_error(400, json.loads(body))
+        error = json.loads(body)["error"]
+        assert (refusal.message, refusal.type) == (error["message"], error["type"])
+        return
+    asked = read("openai", sent)
+    way = translator("openai", "openai", "chat")
+    if status != 200:
+        assert DIALECTS["openai"].read_error(status, json.loads(body)).status == status
+    elif asked.stream:
+        found = chunks(way.reader(), [body.encode()])
+        events = [event for one in found for event in one.events]
+        assert isinstance(events[0], Start)
+        assert isinstance(events[-1], End)
+        assert any(isinstance(event, TextDelta) for event in events)
+        assert any(isinstance(event, Stop) for event in events)
+        assert not any(isinstance(event, StreamError) for event in events)
+        assert written(way.writer(asked), found) == body.encode()
+    else:
+        release = way.answer(json.loads(body), body.encode())
+        assert release.refusal is None
+        assert release.usage is not None
+        assert release.texts
