@@ -22,7 +22,7 @@ from gateway_extproc.config.load import ConfigError, Mistake, load
 from gateway_extproc.config.model import Config
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.pipeline import Pipeline
-from gateway_extproc.core.ports import AnswerWriter, Dialect, Guard, Load, Recorder
+from gateway_extproc.core.ports import AnswerWriter, Dialect, Guard, Load, Recorder, Translator
 from gateway_extproc.core.secret import Secret
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.envoyconf.render import socket_path
@@ -79,7 +79,7 @@ def pipeline(parts: Parts) -> list[Stage]:
     the model; a body is only read after identify accepted its sender.
     """
     snapshot, config = parts.snapshot, parts.snapshot.config
-    attempts = AttemptBuilder(parts.dialects, translator, parts.credentials)
+    attempts = AttemptBuilder(parts.dialects, translator_for, parts.credentials)
     messages = {rule.id: rule.message for rule in config.guards}
     return [
         Record(parts.recorder, snapshot.revision, time.monotonic_ns, time.time_ns, new_id,
@@ -94,9 +94,18 @@ def pipeline(parts: Parts) -> list[Stage]:
         Cache(parts.cache, snapshot.routes, snapshot.revision),
         Route(snapshot.routes, config.failover.max_attempts),
         Budget(snapshot.routes, config.caps.cost_nanos),
-        Translate(parts.dialects, translator, attempts, snapshot.routes),
+        Translate(parts.dialects, translator_for, attempts, snapshot.routes),
         Credential(attempts),
     ]  # fmt: skip
+
+
+def translator_for(client: str, provider: str, endpoint: str) -> Translator:
+    """The translator of a pair; what it writes anew is dated by this machine's clock."""
+    return translator(client, provider, endpoint, _now)
+
+
+def _now() -> int:
+    return int(time.time())
 
 
 def writer_for(exchange: Exchange) -> AnswerWriter:
@@ -104,9 +113,8 @@ def writer_for(exchange: Exchange) -> AnswerWriter:
     assert exchange.approved is not None
     assert exchange.answered_by is not None
     request = exchange.approved
-    return translator(request.dialect, exchange.answered_by.dialect, request.endpoint).writer(
-        request
-    )
+    pair = (request.dialect, exchange.answered_by.dialect, request.endpoint)
+    return translator_for(*pair).writer(request)
 
 
 def new_id() -> str:
@@ -184,7 +192,7 @@ class Gateway:
 
 def build_processor(parts: Parts) -> Processor:
     """The wire's view of the gateway."""
-    attempts = AttemptBuilder(parts.dialects, translator, parts.credentials)
+    attempts = AttemptBuilder(parts.dialects, translator_for, parts.credentials)
     return Processor(
         Pipeline(pipeline(parts), RefusalWriter(parts.dialects)),
         Fallback(parts.snapshot, parts.dialects, attempts),

@@ -21,8 +21,10 @@ ATTEMPTS_NAMESPACE: Final = "gateway.attempts"
 LOG_NAMESPACE: Final = "gateway"
 """Dynamic metadata for access logs: decision id, tenant, outcome."""
 
-GATEWAY_HEADER_PREFIX: Final = "x-gateway-"
-"""Headers that the gateway owns; what a client sends under it never goes on."""
+DETAILS_PREFIX: Final = "gateway_"
+"""Begins the response code details of every answer that the gateway gives itself.
+
+Envoy's own answers are rewritten by their details; an answer without it would be, too."""
 
 NO_CLUSTER: Final = "no-target"
 """The cluster without endpoints to which a request goes that nobody decided about."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from gateway_extproc.core.chat import Chunk, Document, LlmRequest, TextAt
+from gateway_extproc.core.chat import Chunk, Document, LlmRequest, Path, TextAt
 from gateway_extproc.core.errors import Refusal
 from gateway_extproc.core.secret import Secret
 from gateway_extproc.core.usage import Usage
@@ -24,13 +24,15 @@ class Release:
     """What a provider's bytes meant: a whole document, or chunks of a stream.
 
     ``document`` is in the *client's* dialect for a whole answer; its ``texts`` are
-    what a guard must see.  For a stream ``chunks`` holds the events that became
-    complete with these bytes (possibly none).
+    what a guard must see, ``echoes`` the places that repeat them (log probabilities
+    of tokens) and must be cleared with them.  For a stream ``chunks`` holds the
+    events that became complete with these bytes (possibly none).
     """
 
     document: Document | None = None
     raw: bytes | None = None
     texts: tuple[TextAt, ...] = ()
+    echoes: tuple[Path, ...] = ()
     chunks: tuple[Chunk, ...] = ()
     usage: Usage | None = None
     model: str = ""

@@ -12,6 +12,7 @@ from gateway_extproc.config.model import Config, Listen, Provider
 from gateway_extproc.core.names import (
     ATTEMPTS_NAMESPACE,
     CLUSTER_NAMESPACE,
+    DETAILS_PREFIX,
     FALLBACK_NAMESPACE,
     LOG_NAMESPACE,
     NO_CLUSTER,
@@ -26,6 +27,14 @@ PROCESSOR_CLUSTER = "gateway-extproc"
 
 MESSAGE_TIMEOUT_S = 5
 """Envoy's default of 200 ms turns a long garbage collection into a 504."""
+
+ENVOY_HEADERS = (
+    "x-envoy-original-host",
+    "x-envoy-max-retries",
+    "x-envoy-expected-rq-timeout-ms",
+    "x-forwarded-proto",
+)
+"""Headers that Envoy or the router-level filter need, and no provider."""
 
 NOTE_STATUS = """\
 function envoy_on_response(handle)
@@ -103,11 +112,16 @@ def _connection_manager(config: Config) -> Json:
         "request_headers_timeout": "10s",
         "request_timeout": "60s",
         "access_log": [_access_log()],
+        "local_reply_config": {"mappers": _local_replies()},
         "http_filters": [
             {"name": "envoy.filters.http.ext_proc", "typed_config": _router_level()},
             {
                 "name": "envoy.filters.http.router",
-                "typed_config": {"@type": TYPE + "extensions.filters.http.router.v3.Router"},
+                "typed_config": {
+                    "@type": TYPE + "extensions.filters.http.router.v3.Router",
+                    # x-envoy-* headers are this mesh's business, not a provider's.
+                    "suppress_envoy_headers": True,
+                },
             },
         ],
         "route_config": _routes(config),
@@ -136,6 +150,55 @@ def _access_log() -> Json:
                 }
             },
         },
+    }
+
+
+def _local_replies() -> list[Json]:
+    """Answers that Envoy makes where the processor cannot: still JSON that SDKs parse.
+
+    A provider that breaks off while its headers are at the processor, a processor
+    that is gone, a request that is no HTTP.  What the processor answers itself
+    (details ``gateway_...``) is left alone.  The body serves OpenAI's and Anthropic's SDKs alike.
+    """
+    return [
+        _local_reply("response.code_details.startsWith('ext_proc')", "gateway_error", "api_error",
+                     "The gateway failed to process this request."),
+        _local_reply("response.code == 413", "body_too_large", "invalid_request_error",
+                     "The request's body is larger than this gateway accepts."),
+        _local_reply("response.code >= 400 && response.code < 500", "invalid_request", "invalid_request_error",
+                     "The HTTP request is malformed."),
+        _local_reply("response.code >= 500", "provider_unavailable", "api_error",
+                     "No provider of this model is available now."),
+    ]  # fmt: skip
+
+
+def _local_reply(condition: str, reason: str, kind: str, message: str) -> Json:
+    return {
+        "filter": {
+            "extension_filter": {
+                "name": "envoy.access_loggers.extension_filters.cel",
+                "typed_config": {
+                    "@type": TYPE + "extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+                    "expression": (
+                        f"!response.code_details.startsWith('{DETAILS_PREFIX}') && {condition}"
+                    ),
+                },
+            }
+        },
+        "body_format_override": {
+            "content_type": "application/json",
+            "json_format": {
+                "type": "error",
+                "error": {"message": message, "type": kind, "param": None, "code": reason},
+                "request_id": "%REQ(x-request-id)%",
+            },
+        },
+        "headers_to_add": [
+            {
+                "header": {"key": "x-request-id", "value": "%REQ(x-request-id)%"},
+                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+            }
+        ],
     }
 
 
@@ -303,6 +366,13 @@ def _provider(config: Config, provider: Provider, *, fallback: bool) -> Json:
                             namespace=ATTEMPTS_NAMESPACE, cluster=name
                         )
                     },
+                },
+            ),
+            _named(
+                "envoy.filters.http.header_mutation",
+                {
+                    "@type": TYPE + "extensions.filters.http.header_mutation.v3.HeaderMutation",
+                    "mutations": {"request_mutations": [{"remove": h} for h in ENVOY_HEADERS]},
                 },
             ),
             _named(

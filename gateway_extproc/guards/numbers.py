@@ -48,17 +48,18 @@ def find_cards(text: str) -> Spans:
     """Card numbers, with single spaces or dashes between groups of digits.
 
     A number begins and ends with its group of digits, so it is never a part of a
-    longer run.  Groups of one digit are only taken at the end: lists of small numbers
-    would pass the check digit too often.
+    longer run.  The first group has at least four digits, as every network prints it,
+    and only the last one may be a single digit: lists of small numbers would pass the
+    check digit too often.
     """
     spans: Spans = []
     for run in _CARD_RUN.finditer(text):
         groups = [group.span() for group in _GROUP.finditer(text, run.start(), run.end())]
-        for index, (start, _) in enumerate(groups):
-            if text[start] in "23456" and not _is_fraction(text, start):
-                end = _longest_card(text, groups, index)
-                if end:
-                    spans.append((start, end))
+        for index, (start, end) in enumerate(groups):
+            if end - start >= 4 and text[start] in "23456" and not _is_fraction(text, start):
+                best = _longest_card(text, groups, index)
+                if best:
+                    spans.append((start, best))
     return spans
 
 
@@ -68,7 +69,7 @@ def _is_fraction(text: str, start: int) -> bool:
 
 def _longest_card(text: str, groups: Spans, first: int) -> int:
     digits, best = "", 0
-    for start, end in groups[first:]:
+    for start, end in groups[first : first + _CARD_MAX]:
         digits += text[start:end]
         if len(digits) > _CARD_MAX:
             break

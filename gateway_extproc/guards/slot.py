@@ -26,7 +26,7 @@ from gateway_extproc.guards.patterns import pattern_tail
 
 CONTEXT = 256
 """Characters that already left and are still matched, for block and flag patterns."""
-HELD_MAX = 16_384
+HELD_MAX = 8_192
 """Only a chain of overlapping matches gets this long; its head is then masked at once."""
 FINDINGS_MAX = 200
 """Findings reported of one slot."""

@@ -24,7 +24,7 @@ its choice, another field of its choice for prose, or ``last``):
   boundaries look one ahead); nothing after it leaves.
 - *flags and shadow rules*: never hold anything; found as above, reported once.
 
-Two exceptions, both safe: a chain of overlapping pattern matches longer than 16,384
+Two exceptions, both safe: a chain of overlapping pattern matches longer than 8,192
 characters becomes several placeholders instead of one; beyond 200 findings a slot
 masks and blocks go on without being reported.
 """

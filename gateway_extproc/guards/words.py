@@ -100,6 +100,8 @@ _KEY = re.compile(
     rf"(?<![A-Za-z0-9])(?=({'|'.join(prefix + body for prefix, body in _KEYS.items())}))"
 )
 _KEY_START = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(_KEYS)})")
+_LONG_PART = re.compile("[A-Za-z0-9]{12}")
+_DIGIT = re.compile("[0-9]")
 _PARTIAL_KEYS = frozenset(prefix[:n] for prefix in _KEYS for n in range(1, len(prefix) + 1))
 _LONGEST_PREFIX = max(map(len, _KEYS))
 
@@ -135,8 +137,7 @@ def _is_key(key: str) -> bool:
     """Words after ``sk-`` are no key: it has a digit and one long unbroken part."""
     if not key.startswith("sk-"):
         return True
-    parts = key.replace("_", "-").split("-")
-    return max(map(len, parts)) >= 12 and any(char in digits for char in key)
+    return _LONG_PART.search(key) is not None and _DIGIT.search(key) is not None
 
 
 def live_secret(text: str) -> int:

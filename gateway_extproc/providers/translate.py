@@ -116,6 +116,7 @@ class OpenAIToOpenAI(_ToOpenAI):
             document=document,
             raw=raw,
             texts=texts,
+            echoes=openai_answer.echoes(document),
             usage=openai_usage.read_usage(document.get("usage")),
             model=_model(document),
             stop_reason=openai_answer.stop_reason(document),

@@ -27,7 +27,10 @@ FORWARDED_HEADERS = frozenset(
 )
 """What of a client's headers may reach a provider; all others are removed."""
 
-FORWARDED_TO = {"anthropic": frozenset({"anthropic-beta"}), "openai": frozenset({"openai-beta"})}
+FORWARDED_TO = {
+    "anthropic": frozenset({"anthropic-beta", "anthropic-version"}),
+    "openai": frozenset({"openai-beta"}),
+}
 """Headers that only providers of one dialect understand."""
 
 
@@ -64,10 +67,21 @@ class AttemptBuilder:
             ("accept-encoding", "identity"),
         )
 
-    def credential_headers(self, provider: str, dialect: str) -> tuple[Header, ...]:
-        """The provider's own credential; raises LookupError when it is not at hand."""
+    def credential_headers(
+        self, provider: str, dialect: str, present: Mapping[str, str]
+    ) -> tuple[Header, ...]:
+        """The provider's own credential; raises LookupError when it is not at hand.
+
+        Beside it come headers that the provider demands, such as an API version; a
+        client of the same dialect that already says one in ``present`` is believed.
+        """
         secret = self._credentials.get(provider)
-        return self._dialects[dialect].credential_headers(secret.reveal())
+        special = FORWARDED_TO.get(dialect, frozenset())
+        return tuple(
+            header
+            for header in self._dialects[dialect].credential_headers(secret.reveal())
+            if header[0] not in special or header[0] not in present
+        )
 
 
 def foreign_headers(names: Mapping[str, str], dialect: str) -> tuple[str, ...]:

@@ -27,7 +27,9 @@ class Credential(Stage):
         assert exchange.permit is not None
         first = exchange.targets[0]
         try:
-            headers = self._attempts.credential_headers(first.provider, first.dialect)
+            headers = self._attempts.credential_headers(
+                first.provider, first.dialect, exchange.headers
+            )
         except LookupError:
             log.error("no credential for provider %s", first.provider)
             message = "The provider of this model is not available."

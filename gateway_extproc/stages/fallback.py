@@ -56,7 +56,7 @@ class Fallback:
         dialect = self._dialects[provider.dialect if provider else "openai"]
         body = dialect.refusal_body(made, headers.get("x-request-id", ""))
         headers_out = (("content-type", "application/json"),)
-        return Decision(answer=Answer(made.status, headers_out, body, f"gateway_{made.reason}"))
+        return Decision(answer=Answer(made.status, headers_out, body, made.reason))
 
     def _make(
         self, provider: Provider | None, cluster: str, note: str, headers: dict[str, str]
@@ -93,7 +93,7 @@ class Fallback:
         return Decision(
             set_headers=(
                 *self._attempts.body_headers(request, dialect, base_path, body),
-                *self._attempts.credential_headers(provider.id, dialect),
+                *self._attempts.credential_headers(provider.id, dialect, headers),
             ),
             remove_headers=foreign_headers(headers, dialect),
             body=body,

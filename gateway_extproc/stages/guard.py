@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from gateway_extproc.core.chat import LlmRequest
+from gateway_extproc.core.chat import LlmRequest, Path
 from gateway_extproc.core.document import replace_at
 from gateway_extproc.core.errors import refuse
 from gateway_extproc.core.exchange import Exchange
@@ -90,5 +90,6 @@ def _masked_request(asked: LlmRequest, scan: Scan) -> LlmRequest:
 def _masked_answer(arrived: Release, scan: Scan) -> Release:
     if not scan.masked or arrived.document is None:
         return arrived
-    edits = ((at.path, text) for at, text in scan.masked)
+    edits: list[tuple[Path, str | None]] = [(at.path, text) for at, text in scan.masked]
+    edits += [(path, None) for path in arrived.echoes]
     return replace(arrived, document=replace_at(arrived.document, edits), raw=None)

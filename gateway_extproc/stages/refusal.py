@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 from gateway_extproc.core.errors import Refusal
 from gateway_extproc.core.exchange import Exchange
@@ -24,6 +25,9 @@ class RefusalWriter:
 
     def __call__(self, exchange: Exchange, refusal: Refusal) -> Answer:
         dialect = self._dialects[exchange.client_dialect]
+        if refusal.code is None:
+            # Some providers name no code for a 5xx; a client shall always find one.
+            refusal = replace(refusal, code=refusal.reason)
         headers = (
             ("content-type", "application/json"),
             *request_id_headers(exchange),
@@ -31,7 +35,7 @@ class RefusalWriter:
             *_retry_headers(refusal),
         )
         body = dialect.refusal_body(refusal, exchange.request_id)
-        return Answer(refusal.status, headers, body, f"gateway_{refusal.reason}")
+        return Answer(refusal.status, headers, body, refusal.reason)
 
 
 def _retry_headers(refusal: Refusal) -> tuple[Header, ...]:

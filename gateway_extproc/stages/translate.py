@@ -20,6 +20,7 @@ from gateway_extproc.core.chat import (
 )
 from gateway_extproc.core.errors import Refusal, refuse
 from gateway_extproc.core.exchange import Exchange
+from gateway_extproc.core.names import DETAILS_PREFIX
 from gateway_extproc.core.ports import Dialect, Release
 from gateway_extproc.core.route import Target
 from gateway_extproc.core.stage import Stage
@@ -68,7 +69,8 @@ class Translate(Stage):
 
     async def response_headers(self, exchange: Exchange) -> Verdict:
         headers = exchange.response_headers
-        exchange.answered_by = find_answering(exchange.targets, exchange.response_cluster)
+        if _speaks_for_a_provider(exchange.response_details):
+            exchange.answered_by = find_answering(exchange.targets, exchange.response_cluster)
         exchange.provider_request_id = (
             headers.get("x-request-id") or headers.get("request-id") or ""
         )[:128]
@@ -156,6 +158,14 @@ _TIMEOUT = refuse("provider_timeout", "The providers of this model did not answe
 _INCOMPLETE = refuse(
     "provider_stream_incomplete", "The provider's stream ended before its answer was complete."
 )
+
+
+def _speaks_for_a_provider(details: str) -> bool:
+    """False for what Envoy says itself, in words of its own, about an attempt that failed.
+
+    A fallback that was refused (details ``gateway_...``) speaks its provider's dialect.
+    """
+    return details == "via_upstream" or details.startswith(DETAILS_PREFIX)
 
 
 def _meter(exchange: Exchange, chunk: Chunk) -> None:

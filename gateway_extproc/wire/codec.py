@@ -18,6 +18,7 @@ from google.protobuf.struct_pb2 import Struct
 from gateway_extproc.core.names import (
     ATTEMPTS_NAMESPACE,
     CLUSTER_NAMESPACE,
+    DETAILS_PREFIX,
     FALLBACK_NAMESPACE,
     LOG_NAMESPACE,
     ROUTE_NAMESPACE,
@@ -172,7 +173,7 @@ def encode_answer(answer: Answer, log: dict[str, str]) -> bytes:
     immediate = reply.immediate_response
     immediate.status.code = answer.status
     immediate.body = answer.body
-    immediate.details = answer.details
+    immediate.details = DETAILS_PREFIX + answer.details
     _set_headers(immediate.headers, answer.headers)
     fields = reply.dynamic_metadata.fields[LOG_NAMESPACE].struct_value.fields
     for name, value in log.items():

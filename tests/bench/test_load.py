@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from gateway_simulators import ThreadedSimulator
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.framing import MalformedResponse, ResponseFraming
 from bench.load import build_request, load, percentile, run_load
+from gateway_simulators import ThreadedSimulator
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CHUNKED = (

@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
-from evidence import samples
 from prometheus_client import values
 from prometheus_client.parser import text_string_to_metric_families
 
+from evidence import samples
 from gateway_extproc.core.chat import LlmRequest
 from gateway_extproc.core.errors import refuse
 from gateway_extproc.core.exchange import Exchange, LimitState

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evidence import samples
 from google.protobuf import json_format
 
+from evidence import samples
 from gateway_extproc.core.ports import Recorder
 from gateway_extproc.evidence.metrics import KnownLabels, open_metrics, render
 from gateway_extproc.evidence.recorder import EvidenceRecorder, open_evidence

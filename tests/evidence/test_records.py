@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from evidence import samples
 from google.protobuf import json_format
 
+from evidence import samples
 from gateway_extproc.core.chat import TextAt
 from gateway_extproc.core.errors import refuse
 from gateway_extproc.core.exchange import Exchange, Finding

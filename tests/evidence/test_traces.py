@@ -8,9 +8,9 @@ from typing import Any
 
 import grpc
 import pytest
-from evidence import samples
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
+from evidence import samples
 from gateway_extproc.core.exchange import TraceContext
 from gateway_extproc.evidence.traces import NoTraces, open_traces, trace_context
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from guards.cases import NOT_VALUES, PLACEHOLDERS, VALUES, at, rule
 
 from gateway_extproc.guards import RuleGuard
 from gateway_extproc.guards.entities import ENTITIES
+from guards.cases import NOT_VALUES, PLACEHOLDERS, VALUES, at, rule
 
 FOUND = [(name, value) for name, values in VALUES.items() for value in values]
 LEFT = [(name, value) for name, values in NOT_VALUES.items() for value in values]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 import pytest
-from guards.cases import INJECTION, at, rule
 
 from gateway_extproc.guards import GuardCompileError, RuleGuard
+from guards.cases import INJECTION, at, rule
 
 
 def blocking(**fields: object) -> RuleGuard:

@@ -6,7 +6,6 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from guards.cases import INJECTION, VALUES, at, delta, rule, said
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +24,7 @@ from gateway_extproc.core.ports import WindowResult
 from gateway_extproc.core.usage import Usage
 from gateway_extproc.guards import RuleGuard
 from gateway_extproc.guards.window import StreamWindow
+from guards.cases import INJECTION, VALUES, at, delta, rule, said
 
 PATTERNS = (
     "acme-[0-9]{4,8}",

@@ -6,10 +6,10 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from providers.samples import ANTHROPIC_REQUEST, OPENAI_REQUEST, read
 
 from gateway_extproc.core.document import replace_at
 from gateway_extproc.core.errors import RequestError
+from providers.samples import ANTHROPIC_REQUEST, OPENAI_REQUEST, read
 
 USER = {"role": "user", "content": "hi"}
 DEEP: dict[str, Any] = {}

@@ -9,12 +9,12 @@ import anthropic.types as at
 import orjson
 import pytest
 from openai.types.chat import ChatCompletion
-from providers.samples import ANTHROPIC_REQUEST, OPENAI_REQUEST, read
 
 from gateway_extproc.core.chat import Document
 from gateway_extproc.core.errors import RequestError, refuse
 from gateway_extproc.core.usage import Usage
 from gateway_extproc.providers.translate import DIALECTS, encode_error, translator
+from providers.samples import ANTHROPIC_REQUEST, OPENAI_REQUEST, read
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 PNG = "iVBORw0KGgo="
@@ -444,14 +444,15 @@ def test_an_answer_in_the_clients_dialect_keeps_its_bytes(
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])
 def test_an_answer_without_its_shape_is_refused(client: str, provider: str) -> None:
     endpoint = {"openai": "chat", "anthropic": "messages"}[client]
-    for document in (
+    shapeless: tuple[dict[str, Any], ...] = (
         {},
         {"choices": []},
         {"choices": [{}]},
         {"choices": [{"message": 1}]},
         {"content": "x"},
         {"content": [1]},
-    ):
+    )
+    for document in shapeless:
         release = translator(client, provider, endpoint).answer(document, b"")
         assert release.refusal is not None
         assert release.refusal.reason == "provider_answer_unreadable"

@@ -18,6 +18,8 @@ import openai
 import orjson
 import pytest
 from anthropic.types import message_create_params
+from openai.types.chat import completion_create_params
+
 from gateway_simulators import (
     Simulator,
     ThreadedSimulator,
@@ -27,7 +29,6 @@ from gateway_simulators import (
     prompt_tokens,
 )
 from gateway_simulators.answers import Call
-from openai.types.chat import completion_create_params
 
 KEY = "sk-simulated-0123456789"
 USER = [{"role": "user", "content": "Hello there"}]

@@ -16,8 +16,8 @@ from gateway_extproc.core.chat import (
     TextAt,
     ToolCall,
 )
+from gateway_extproc.providers.anthropic import reader
 from gateway_extproc.providers.anthropic.frames import STOP_REASONS as WRITTEN
-from gateway_extproc.providers.anthropic.reader import STOP_REASONS
 from gateway_extproc.providers.anthropic.usage import read_usage, write_usage
 from gateway_extproc.providers.checks import string_leaves
 from gateway_extproc.providers.problems import Unreadable
@@ -47,7 +47,7 @@ def _block_texts(block: Document, path: Path) -> Iterator[tuple[Path, str]]:
 
 def stop_reason(document: Document) -> StopReason:
     """Why the message ended, in the hub's words."""
-    return STOP_REASONS.get(document.get("stop_reason") or "", "stop")
+    return reader.stop_reason(document.get("stop_reason"))
 
 
 def answer_to_chat(document: Document) -> ChatResponse:

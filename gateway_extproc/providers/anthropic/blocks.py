@@ -104,11 +104,12 @@ def _read_tool_result(block: Document, path: Path, texts: list[TextAt]) -> None:
     for index, part in enumerate(content):
         at = (*path, index)
         checks.obj(part, name_of(at))
-        if part.get("type") not in _RESULT:
+        kind = part.get("type")
+        if type(kind) is not str or kind not in _RESULT:
             raise invalid(name_of((*at, "type")), f"one of: {', '.join(sorted(_RESULT))}")
-        if part["type"] == "text":
+        if kind == "text":
             _read_text(part, "tool", at, texts)
-        elif part["type"] != "image":
+        elif kind != "image":
             _read_leaves(part, "tool", at, texts)
 
 

@@ -69,6 +69,7 @@ class _Interpreter:
             "message_start": self._message_start,
             "content_block_start": self._block_start,
             "content_block_delta": self._block_delta,
+            "content_block_stop": self._block_stop,
             "message_delta": self._message_delta,
             "message_stop": lambda document: (End(),),
             "error": lambda document: (stream_error(document.get("error")),),
@@ -79,7 +80,7 @@ class _Interpreter:
         kind = document.get("type") if type(document) is dict else None
         if type(kind) is not str:
             raise Unreadable
-        meaning = self._meanings.get(kind)  # ping, content_block_stop: nothing to tell
+        meaning = self._meanings.get(kind)  # ping: nothing to tell
         return Chunk(event.raw, document, () if meaning is None else meaning(document))
 
     def _message_start(self, document: Document) -> Events:
@@ -97,6 +98,10 @@ class _Interpreter:
     def _block_delta(self, document: Document) -> Events:
         return self._texts(_index(document), _object(document, "delta"))
 
+    def _block_stop(self, document: Document) -> Events:
+        _index(document)  # the writer counts on it
+        return ()
+
     def _texts(self, index: int, container: Document) -> Events:
         for key, field in TEXT_KEYS.items():
             text = container.get(key)
@@ -110,7 +115,7 @@ class _Interpreter:
 
     def _message_delta(self, document: Document) -> Events:
         reason = _object(document, "delta").get("stop_reason")
-        stop = (Stop(STOP_REASONS.get(reason, "stop")),) if reason else ()
+        stop = (Stop(stop_reason(reason)),) if reason else ()
         return (*stop, *self._reported(document.get("usage")))
 
     def _reported(self, usage: Any) -> Events:
@@ -119,6 +124,11 @@ class _Interpreter:
         self._usage.update({key: value for key, value in usage.items() if value is not None})
         known = read_usage(self._usage)
         return () if known is None else (UsageReport(known),)
+
+
+def stop_reason(reason: Any) -> StopReason:
+    """A stop reason in the hub's words; an unknown one is a plain stop."""
+    return STOP_REASONS.get(reason, "stop") if type(reason) is str else "stop"
 
 
 def _object(document: Document, key: str) -> Document:

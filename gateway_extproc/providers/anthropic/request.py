@@ -107,8 +107,8 @@ def _read_messages(messages: Any, texts: list[TextAt]) -> None:
         if type(message) is not dict:
             raise invalid(f"messages[{index}]", "an object")
         role, content = message.get("role"), message.get("content")
-        if role not in ("user", "assistant"):
-            raise invalid(f"messages[{index}].role", "'user' or 'assistant'")
+        if role not in ("user", "assistant", "system"):
+            raise invalid(f"messages[{index}].role", "'user', 'assistant' or 'system'")
         if type(content) is str:
             texts.append(TextAt(("messages", index, "content"), role, content))
         else:

@@ -66,7 +66,7 @@ def to_chat(document: Document, target: str) -> ChatRequest:
     choice = document.get("tool_choice")
     return ChatRequest(
         model=document["model"],
-        messages=(*_system(document.get("system"), target), *_turns(document, target)),
+        messages=_system_first(*_system(document.get("system"), target), *_turns(document, target)),
         stream=document.get("stream") is True,
         max_tokens=document["max_tokens"],
         temperature=document.get("temperature"),
@@ -77,6 +77,11 @@ def to_chat(document: Document, target: str) -> ChatRequest:
         parallel_tool_calls=_parallel(choice),
         user=metadata.get("user_id"),
     )
+
+
+def _system_first(*messages: ChatMessage) -> tuple[ChatMessage, ...]:
+    """API versions from 2026 on know system turns among the messages; the hub has them first."""
+    return tuple(sorted(messages, key=lambda message: message.role != "system"))
 
 
 def _system(system: Any, target: str) -> Iterator[ChatMessage]:

@@ -173,7 +173,7 @@ class PassWriter:
         if kind == "content_block_start":
             self._open.add(document["index"])
         elif kind == "content_block_stop":
-            self._open.discard(document.get("index", -1))
+            self._open.discard(document["index"])
         elif kind == "message_start":
             self._started = True
             self._usage = read_usage(document["message"].get("usage"))

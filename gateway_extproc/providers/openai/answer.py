@@ -15,7 +15,7 @@ from gateway_extproc.core.chat import (
     ToolCall,
 )
 from gateway_extproc.providers.checks import string_leaves
-from gateway_extproc.providers.openai.reader import STOP_REASONS
+from gateway_extproc.providers.openai import reader
 from gateway_extproc.providers.openai.usage import read_usage, write_usage
 from gateway_extproc.providers.problems import Unreadable
 
@@ -31,9 +31,9 @@ def check_answer(document: Document) -> None:
         message = choice.get("message") if type(choice) is dict else None
         if type(message) is not dict:
             raise Unreadable
-        for call in message.get("tool_calls") or ():
-            if type(call) is not dict:
-                raise Unreadable
+        calls = message.get("tool_calls") or []
+        if type(calls) is not list or not all(type(call) is dict for call in calls):
+            raise Unreadable
 
 
 def answer_texts(document: Document) -> tuple[TextAt, ...]:
@@ -42,6 +42,15 @@ def answer_texts(document: Document) -> tuple[TextAt, ...]:
         TextAt(path, "assistant", text)
         for index, choice in enumerate(document["choices"])
         for path, text in _message_texts(choice["message"], ("choices", index, "message"))
+    )
+
+
+def echoes(document: Document) -> tuple[Path, ...]:
+    """Where the texts stand again, token by token."""
+    return tuple(
+        ("choices", index, "logprobs")
+        for index, choice in enumerate(document["choices"])
+        if choice.get("logprobs")
     )
 
 
@@ -67,7 +76,7 @@ def _arguments(called: Any, path: Path) -> Iterator[tuple[Path, str]]:
 
 def stop_reason(document: Document) -> StopReason:
     """Why the first choice ended, in the hub's words."""
-    return STOP_REASONS.get(document["choices"][0].get("finish_reason"), "stop")
+    return reader.stop_reason(document["choices"][0].get("finish_reason"))
 
 
 def answer_to_chat(document: Document) -> ChatResponse:

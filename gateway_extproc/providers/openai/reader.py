@@ -110,7 +110,7 @@ class _Interpreter:
                 events.extend(_function_call(index, value))
         reason = choice.get("finish_reason")
         if reason:
-            events.append(Stop(STOP_REASONS.get(reason, "stop")))
+            events.append(Stop(stop_reason(reason)))
 
     def _read_calls(self, index: int, calls: Any, events: list[StreamEvent]) -> None:
         if type(calls) is not list:
@@ -128,6 +128,11 @@ class _Interpreter:
             text = called.get("arguments") or called.get("input")
             if text:
                 events.append(_arguments((index, "arguments", number), text, number))
+
+
+def stop_reason(finish_reason: Any) -> StopReason:
+    """A finish reason in the hub's words; an unknown one is a plain stop."""
+    return STOP_REASONS.get(finish_reason, "stop") if type(finish_reason) is str else "stop"
 
 
 def _function_call(index: int, called: Any) -> list[TextDelta]:

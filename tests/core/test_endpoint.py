@@ -1,0 +1,44 @@
+"""Which path is which interface, and in which language its errors are."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway_extproc.core.endpoint import CHAT, MESSAGES, MODELS, error_dialect, find_endpoint
+
+
+@pytest.mark.parametrize(
+    ("path", "endpoint"),
+    [
+        ("/v1/chat/completions", CHAT),
+        ("/v1/chat/completions?api-version=1", CHAT),
+        ("/v1/messages", MESSAGES),
+        ("/v1/messages?beta=true", MESSAGES),
+        ("/v1/models", MODELS),
+        ("/v1/messages/", None),
+        ("/v1/messages/count_tokens", None),
+        ("/V1/messages", None),
+        ("", None),
+        ("/", None),
+        ("?/v1/messages", None),
+    ],
+)
+def test_a_path_is_one_interface_or_none(path: str, endpoint: object) -> None:
+    assert find_endpoint(path) is endpoint
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "dialect"),
+    [
+        ("/v1/chat/completions", {"anthropic-version": "2023-06-01"}, "openai"),
+        ("/v1/messages", {}, "anthropic"),
+        ("/v1/models", {}, "openai"),
+        ("/v1/models", {"anthropic-version": "2023-06-01"}, "anthropic"),
+        ("/nowhere", {"anthropic-version": "2023-06-01"}, "anthropic"),
+        ("/nowhere", {}, "openai"),
+    ],
+)
+def test_errors_come_in_the_clients_language(
+    path: str, headers: dict[str, str], dialect: str
+) -> None:
+    assert error_dialect(path, headers) == dialect

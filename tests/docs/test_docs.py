@@ -1,0 +1,114 @@
+"""The documentation says what the code does: names, links, the generated reference."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from gateway_extproc.config.reference import reference
+from gateway_extproc.core.errors import REASONS
+from gateway_extproc.stages.refusal import FINAL
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "CHANGELOG.md", ROOT / "README.md"])
+
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"`[^`\n]*`")
+HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
+ERROR_ROW = re.compile(r"^\| `(\w+)` \| (\d{3}) \| `(\w+)` \|.*\| ([^|]*) \|$", re.MULTILINE)
+
+
+def prose(page: Path) -> str:
+    return FENCE.sub("", page.read_text())
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    titles = HEADING.findall(prose(page))
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+def error_rows() -> dict[str, tuple[int, str, str]]:
+    rows = ERROR_ROW.findall((DOCS / "errors.md").read_text())
+    assert len(rows) == len({row[0] for row in rows}), "a reason stands twice"
+    return {reason: (int(status), kind, retry) for reason, status, kind, retry in rows}
+
+
+def test_every_reason_is_documented_and_no_other() -> None:
+    assert set(error_rows()) == set(REASONS)
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_status_and_type_are_those_of_the_code(reason: str) -> None:
+    status, kind, _ = error_rows()[reason]
+    assert (status, kind) == REASONS[reason]
+
+
+def test_never_stands_where_retrying_is_in_vain() -> None:
+    assert {reason for reason, row in error_rows().items() if row[2] == "never"} == FINAL
+
+
+def test_the_configuration_reference_is_not_stale() -> None:
+    """Write it anew: python -m gateway_extproc.config.reference > docs/configuration.md"""
+    assert (DOCS / "configuration.md").read_text() == reference()
+
+
+def test_the_reference_names_every_section() -> None:
+    headings = set(HEADING.findall(reference()))
+    assert {"server", "caps", "keys", "guards", "models.targets", "prices.models"} <= headings
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_resolve(page: Path) -> None:
+    if not page.exists():
+        pytest.skip("not written yet")
+    for link in LINK.findall(CODE.sub("", prose(page))):
+        if re.match(r"[a-z]+:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_of_the_project_that_are_named_exist(page: Path) -> None:
+    if not page.exists():
+        pytest.skip("not written yet")
+    named = re.findall(r"`((?:gateway_extproc|proto|docs|tests)/[\w./-]+)`", prose(page))
+    rooms = re.findall(
+        r"`((?:core|wire|stages|stores|routing|guards|envoyconf|config|evidence|supervisor)/\w+\.py)",
+        prose(page),
+    )
+    missing = [name for name in named if not (ROOT / name).exists()]
+    missing += [name for name in rooms if not (ROOT / "gateway_extproc" / name).exists()]
+    assert not missing
+
+
+def test_metrics_that_are_named_exist() -> None:
+    source = (ROOT / "gateway_extproc/evidence/metrics.py").read_text()
+    counters = re.findall(r"\bcounter\(\s*\"(\w+)\"", source)
+    histograms = re.findall(r"\bhistogram\(\s*\"(\w+)\"", source)
+    known = {f"gateway_{name}_total" for name in counters}
+    known |= {f"gateway_{name}" for name in histograms}
+    named = set(
+        re.findall(r"\bgateway_\w+?_(?:total|seconds)\b", (DOCS / "runbook.md").read_text())
+    )
+    assert named
+    assert named <= known
+
+
+@pytest.mark.parametrize("name", ["life-of-a-request.md", "envoy.md"])
+def test_functions_that_are_named_exist(name: str) -> None:
+    """``file.py: name`` points at a definition in that file."""
+    text = " ".join((DOCS / name).read_text().split())
+    pointers = re.findall(r"`(\w+/\w+\.py|app\.py): (?:\w+\.)?(\w+)(?:\(\))?`", text)
+    assert pointers or name == "envoy.md"
+    for file, function in pointers:
+        source = (ROOT / "gateway_extproc" / file).read_text()
+        assert re.search(rf"\b{function}\b", source), f"{file}: {function}"

@@ -1,0 +1,123 @@
+"""Whatever stands where in a document, the outcome is an answer or a refusal, never a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway_extproc.core.chat import Path
+from gateway_extproc.core.document import replace_at
+from gateway_extproc.core.errors import RequestError
+from gateway_extproc.providers.translate import DIALECTS, translator
+from providers.samples import ANTHROPIC_STREAM, OPENAI_STREAM, data, documents, named, read
+from providers.test_read_request import ANTHROPIC_FULL, OPENAI_FULL
+from providers.test_translate import (
+    ANTHROPIC_ANSWER,
+    ANTHROPIC_TOOLS,
+    OPENAI_ANSWER,
+    OPENAI_TOOLS,
+)
+
+ENDPOINTS = {"openai": "chat", "anthropic": "messages"}
+VALUES: list[Any] = [
+    *(None, True, 0, -1, 1.5, 10**18, "", "auto", "text", "function", "tool_use", "user"),
+    *([], {}, [[]], [{}], [None], ["x"], {"type": "text"}, {"type": "x"}, {"index": 0}),
+]
+
+
+def places(node: Any, path: Path = ()) -> Iterator[Path]:
+    for key, child in (
+        node.items()
+        if isinstance(node, dict)
+        else enumerate(node)
+        if isinstance(node, list)
+        else ()
+    ):
+        yield (*path, key)
+        yield from places(child, (*path, key))
+
+
+@st.composite
+def mutated(draw: st.DrawFn, document: dict[str, Any]) -> dict[str, Any]:
+    all_places = list(places(document))
+    for _ in range(draw(st.integers(1, 2))):
+        path = draw(st.sampled_from(all_places))
+        try:
+            document = replace_at(document, [(path, deepcopy(draw(st.sampled_from(VALUES))))])
+        except (KeyError, IndexError, TypeError):
+            continue  # the first change took the place of the second away
+    mutant: dict[str, Any] = orjson.loads(orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS))
+    return mutant
+
+
+REQUESTS = [
+    ("openai", OPENAI_TOOLS),
+    ("openai", OPENAI_FULL),
+    ("anthropic", ANTHROPIC_TOOLS),
+    ("anthropic", ANTHROPIC_FULL),
+]
+
+
+@pytest.mark.parametrize(("client", "document"), REQUESTS)
+@settings(max_examples=150, deadline=None)
+@given(drawn=st.data())
+def test_a_mutated_request_is_read_or_refused(
+    client: str, document: dict[str, Any], drawn: st.DataObject
+) -> None:
+    document = drawn.draw(mutated(document))
+    for provider in DIALECTS:
+        refused: RequestError | None = None
+        try:
+            asked = read(client, document)
+            way = translator(client, provider, ENDPOINTS[client])
+            orjson.dumps(way.request(asked, "t", 5, force_usage=True))
+        except RequestError as error:
+            refused = error
+        if refused is not None:
+            assert refused.refusal.param
+
+
+@pytest.mark.parametrize("client", list(DIALECTS))
+@pytest.mark.parametrize(
+    ("provider", "document"), [("openai", OPENAI_ANSWER), ("anthropic", ANTHROPIC_ANSWER)]
+)
+@settings(max_examples=150, deadline=None)
+@given(drawn=st.data())
+def test_a_mutated_answer_is_read_or_refused(
+    client: str, provider: str, document: dict[str, Any], drawn: st.DataObject
+) -> None:
+    way = translator(client, provider, ENDPOINTS[client])
+    release = way.answer(drawn.draw(mutated(document)), b"raw")
+    assert (release.refusal is None) == (release.document is not None)
+
+
+@pytest.mark.parametrize("client", list(DIALECTS))
+@pytest.mark.parametrize("provider", list(DIALECTS))
+@settings(max_examples=150, deadline=None)
+@given(drawn=st.data())
+def test_a_mutated_stream_is_written_or_reported(
+    client: str, provider: str, drawn: st.DataObject
+) -> None:
+    found = documents(OPENAI_STREAM if provider == "openai" else ANTHROPIC_STREAM)
+    index = drawn.draw(st.integers(0, len(found) - 1))
+    found[index] = drawn.draw(mutated(found[index]))
+    if provider == "anthropic":
+        stream = b"".join(
+            named(one) if isinstance(one.get("type"), str) else data(one) for one in found
+        )
+    else:
+        stream = data(*found)
+    base = OPENAI_TOOLS if client == "openai" else ANTHROPIC_TOOLS
+    way = translator(client, provider, ENDPOINTS[client])
+    writer = way.writer(read(client, {**base, "stream": True}))
+    for one in way.reader().feed(stream, last=True):
+        assert isinstance(writer.write(one), bytes)
+        changed = type(one)(None, one.document, one.events)
+        assert isinstance(writer.write(changed), bytes)
+    assert isinstance(writer.stop(), bytes)

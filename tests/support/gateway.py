@@ -1,0 +1,213 @@
+"""The real thing for tests: Envoy, supervisor, workers; simulators in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import yaml
+
+from gateway_extproc.cli.keys import issue_key
+from gateway_extproc.cli.processes import find_free_port
+from gateway_extproc.core.secret import Secret
+from gateway_simulators import ThreadedSimulator
+
+T = TypeVar("T")
+Change = Callable[[dict[str, Any]], None]
+
+START_S = 30.0
+RECORD_S = 5.0
+
+
+@dataclass
+class RunningGateway:
+    """A running gateway and what a test may look at."""
+
+    base_url: str
+    admin_url: str
+    envoy_admin_url: str
+    keys: dict[str, str]
+    run_dir: Path
+    process: subprocess.Popen[bytes]
+    openai: ThreadedSimulator
+    anthropic: ThreadedSimulator
+    provider_secrets: dict[str, str] = field(default_factory=dict)
+
+    def client(self, key: str | None = "dev", **headers: str) -> httpx.Client:
+        """A plain HTTP client with a key of this gateway (None: without one)."""
+        if key is not None:
+            headers["authorization"] = f"Bearer {self.keys[key]}"
+        return httpx.Client(base_url=self.base_url, headers=headers, timeout=30)
+
+    def chat(self, text: str, *, key: str | None = "dev", **fields: Any) -> httpx.Response:
+        """One chat request; fields override or add to the body."""
+        body = {
+            "model": "gpt-4o-mini",
+            "messages": [{"role": "user", "content": text}],
+            **fields,
+        }
+        with self.client(key) as client:
+            return client.post("/v1/chat/completions", json=body)
+
+    def records(self) -> list[dict[str, Any]]:
+        """All decision records so far."""
+        return _lines(self.run_dir / "evidence", "decisions-*.jsonl")
+
+    def costs(self) -> list[dict[str, Any]]:
+        """All cost records so far."""
+        return _lines(self.run_dir / "evidence", "costs-*.jsonl")
+
+    def record_of(self, request_id: str) -> dict[str, Any]:
+        """The decision record of one request; waits for it, fails without it."""
+        found = wait_for(
+            lambda: [r for r in self.records() if r.get("request_id") == request_id],
+            RECORD_S,
+            f"no decision record for {request_id}",
+        )
+        return found[0]
+
+    def status(self) -> dict[str, Any]:
+        """The admin server's view of the workers."""
+        document: dict[str, Any] = httpx.get(f"{self.admin_url}/status").json()
+        return document
+
+    def log(self, name: str) -> str:
+        return (self.run_dir / name).read_text()
+
+
+def wait_for(look: Callable[[], T], timeout_s: float, failure: str) -> T:
+    """The first truthy value of ``look``; an AssertionError after ``timeout_s``."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        found = look()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(failure)
+        time.sleep(0.02)
+
+
+def _lines(folder: Path, pattern: str) -> list[dict[str, Any]]:
+    found = []
+    for file in sorted(folder.glob(pattern)):
+        for line in file.read_text().splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                found.append(json.loads(line))
+    return found
+
+
+@contextlib.contextmanager
+def running_gateway(
+    run_dir: Path, change: T = TypeVar("T")
+Change = lambda document: None, *, workers: int = 2
+) -> Iterator[RunningGateway]:
+    """Starts everything, yields it, stops it and checks that it stopped well."""
+    provider_secrets = {name: f"sk-sim-{secrets.token_hex(16)}" for name in ("openai", "anthropic")}
+    with (
+        ThreadedSimulator("openai", key=provider_secrets["openai"]) as openai,
+        ThreadedSimulator("anthropic", key=provider_secrets["anthropic"]) as anthropic,
+    ):
+        document, keys = _document(run_dir, provider_secrets, openai.port, anthropic.port)
+        document["server"]["workers"] = workers
+        change(document)
+        file = run_dir / "gateway.yaml"
+        file.write_text(yaml.safe_dump(document))
+        server = document["server"]
+        with (run_dir / "up.log").open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "gateway_extproc.cli.main", "up",
+                 "--config", str(file), "--run-dir", str(run_dir)],
+                stdout=output, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        gateway = RunningGateway(
+            base_url=f"http://127.0.0.1:{server['listen']['port']}",
+            admin_url=f"http://127.0.0.1:{server['admin']['port']}",
+            envoy_admin_url=f"http://127.0.0.1:{server['envoy_admin']['port']}",
+            keys=keys,
+            run_dir=run_dir,
+            process=process,
+            openai=openai,
+            anthropic=anthropic,
+            provider_secrets=provider_secrets,
+        )
+        try:
+            _await_banner(gateway)
+            yield gateway
+        finally:
+            process.send_signal(signal.SIGINT)
+            try:
+                code = process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        assert code == 0, gateway.log("up.log")
+
+
+def _await_banner(gateway: RunningGateway) -> None:
+    def look() -> bool:
+        assert gateway.process.poll() is None, gateway.log("up.log")
+        return "Ctrl-C stops everything" in gateway.log("up.log")
+
+    wait_for(look, START_S, "the gateway did not start")
+
+
+def _document(
+    run_dir: Path, provider_secrets: dict[str, str], openai_port: int, anthropic_port: int
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The demo's configuration, with tenants, keys and ports of this test."""
+    template = resources.files("gateway_extproc.cli").joinpath("demo.yaml").read_text()
+    document: dict[str, Any] = yaml.safe_load(template)
+    folder = run_dir / "secrets"
+    folder.mkdir(parents=True)
+    pepper = secrets.token_hex(32)
+    (folder / "pepper").write_text(pepper)
+    for name, secret in provider_secrets.items():
+        (folder / name).write_text(secret)
+    document["server"] = {
+        "socket_dir": _socket_dir(run_dir),
+        "drain_s": 5.0,
+        "listen": {"port": find_free_port()},
+        "admin": {"port": find_free_port()},
+        "envoy_admin": {"port": find_free_port()},
+    }
+    document["identity"]["pepper_file"] = str(folder / "pepper")
+    document["evidence"]["dir"] = str(run_dir / "evidence")
+    for provider in document["providers"]:
+        port = openai_port if provider["id"] == "openai" else anthropic_port
+        provider["base_url"] = f"http://127.0.0.1:{port}/v1"
+        provider["credential_file"] = str(folder / provider["id"])
+    document["tenants"].append({"id": "clinic", "data_class": "regulated"})
+    document["providers"][1]["data_classes"] = ["standard", "regulated"]
+    keys: dict[str, str] = {}
+    document["keys"] = []
+    for name, tenant, role in (
+        ("dev", "acme", "developer"),
+        ("visitor", "acme", "visitor"),
+        ("trial", "trial", "visitor"),
+        ("clinic", "clinic", "developer"),
+    ):
+        keys[name], entry = issue_key(
+            Secret(pepper), "test", tenant=tenant, user=name, application="tests", roles=[role]
+        )
+        document["keys"].append(entry)
+    return document, keys
+
+
+def _socket_dir(run_dir: Path) -> str:
+    """Unix socket paths end at 107 bytes; deep temporary folders would not fit."""
+    folder = f"/tmp/gw-{os.getpid()}-{secrets.token_hex(4)}"
+    Path(folder).mkdir(mode=0o700)
+    (run_dir / "sockets").symlink_to(folder)
+    return folder

@@ -1,0 +1,110 @@
+"""Everything that stages need, real where real is cheap, in a folder of the test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gateway_extproc import app
+from gateway_extproc.config.compile import compile_config
+from gateway_extproc.core.endpoint import error_dialect, find_endpoint
+from gateway_extproc.core.exchange import Exchange, TraceContext
+from gateway_extproc.core.identity import Permit
+from gateway_extproc.core.pipeline import Pipeline
+from gateway_extproc.core.ports import Load
+from gateway_extproc.core.secret import Secret
+from gateway_extproc.core.stage import Stage
+from gateway_extproc.guards.guard import RuleGuard
+from gateway_extproc.providers.translate import DIALECTS, translator
+from gateway_extproc.stages.attempt import AttemptBuilder
+from gateway_extproc.stages.fallback import Fallback
+from gateway_extproc.stages.refusal import RefusalWriter
+from gateway_extproc.stores.memory import MemoryCache, SharedLimits
+from gateway_extproc.stores.secrets import SecretFiles
+from gateway_extproc.wire.session import Processor
+from support.clock import FakeClock
+from support.config import PEPPER, SECRETS, make_config
+
+
+@dataclass
+class ListRecorder:
+    """Keeps the finished exchanges."""
+
+    exchanges: list[Exchange] = field(default_factory=list)
+
+    def record(self, exchange: object, ended_ns: int) -> None:
+        assert isinstance(exchange, Exchange)
+        self.exchanges.append(exchange)
+
+
+@dataclass
+class Bench:
+    """The parts of one worker, its stages by name, and what they recorded."""
+
+    parts: app.Parts
+    recorder: ListRecorder
+    clock: FakeClock
+    stages: list[Stage]
+
+    def stage(self, name: str) -> Any:
+        return next(stage for stage in self.stages if stage.name == name)
+
+    @property
+    def attempts(self) -> AttemptBuilder:
+        return AttemptBuilder(DIALECTS, translator, self.parts.credentials)
+
+    @property
+    def fallback(self) -> Fallback:
+        return Fallback(self.parts.snapshot, DIALECTS, self.attempts)
+
+    def pipeline(self, *, without: tuple[str, ...] = ()) -> Pipeline:
+        stages = [stage for stage in self.stages if stage.name not in without]
+        return Pipeline(stages, RefusalWriter(DIALECTS))
+
+    def processor(self) -> Processor:
+        return Processor(self.pipeline(), self.fallback)
+
+    def exchange(self, key: str | None = None, **fields: Any) -> Exchange:
+        """A chat request as the record stage leaves it; with ``key`` also identified."""
+        exchange = chat_exchange(**fields)
+        if key is not None:
+            entry = self.parts.snapshot.keys[key.split("_")[2]]
+            exchange.permit = Permit(entry.principal, entry.endpoints, entry.may_use_model)
+        return exchange
+
+
+def make_bench(folder: Path, **sections: Any) -> Bench:
+    """A worker's parts over files in ``folder``; keyword arguments replace sections."""
+    for name, secret in SECRETS.items():
+        (folder / name).write_text(secret)
+    clock, recorder = FakeClock(), ListRecorder()
+    config = make_config(**sections)
+    parts = app.Parts(
+        snapshot=compile_config(config),
+        dialects=DIALECTS,
+        guards=RuleGuard(config.guards),
+        limits=SharedLimits(folder / "limits.table", clock),
+        cache=MemoryCache(1 << 20, clock),
+        credentials=SecretFiles({p.id: folder / p.id for p in config.providers}, clock),
+        pepper=Secret(PEPPER),
+        recorder=recorder,
+        load=Load(),
+    )
+    return Bench(parts, recorder, clock, app.pipeline(parts))
+
+
+def chat_exchange(
+    path: str = "/v1/chat/completions",
+    *,
+    method: str = "POST",
+    headers: dict[str, str] | None = None,
+) -> Exchange:
+    """A request of which only the headers are known."""
+    given = {":method": method, ":path": path, "content-type": "application/json"}
+    all_headers = {**given, **(headers or {})}
+    exchange = Exchange(method, path, all_headers, client_dialect=error_dialect(path, all_headers))
+    exchange.endpoint = find_endpoint(path)
+    exchange.decision_id, exchange.request_id = "d-1", "r-1"
+    exchange.trace = TraceContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
+    return exchange
