@@ -110,8 +110,7 @@ def _lines(folder: Path, pattern: str) -> list[dict[str, Any]]:
 
 @contextlib.contextmanager
 def running_gateway(
-    run_dir: Path, change: T = TypeVar("T")
-Change = lambda document: None, *, workers: int = 2
+    run_dir: Path, change: Change = lambda document: None, *, workers: int = 2
 ) -> Iterator[RunningGateway]:
     """Starts everything, yields it, stops it and checks that it stopped well."""
     provider_secrets = {name: f"sk-sim-{secrets.token_hex(16)}" for name in ("openai", "anthropic")}
