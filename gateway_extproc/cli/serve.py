@@ -31,8 +31,9 @@ class Supervisor:
     def __init__(self, config: Config, text: str, source: Path | None = None) -> None:
         self.config = config
         self._source = source
-        self._revision = compile_config(config).revision
+        self.revision = compile_config(config).revision
         self._started_s = time.monotonic()
+        self._reloads: set[asyncio.Task[None]] = set()
         self.metrics_dir = metrics_dir(config)
         self.pool = WorkerPool(
             run_worker,
@@ -71,8 +72,21 @@ class Supervisor:
         await self.pool.stop(grace_s)
         await self.admin.stop()
 
+    def reload_on_hangup(self) -> None:
+        """SIGHUP reads the configuration again."""
+
+        def start() -> None:
+            task = asyncio.create_task(self.reload())
+            self._reloads.add(task)
+            task.add_done_callback(self._reloads.discard)
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, start)
+
     async def reload(self) -> None:
-        """Reads the file again and rolls the workers over; a bad file changes nothing."""
+        """Reads the file again and rolls the workers over; a bad file changes nothing.
+
+        Envoy keeps its configuration: a new provider needs a new one there, too.
+        """
         if self._source is None:
             return
         try:
@@ -81,14 +95,14 @@ class Supervisor:
         except (OSError, ConfigError) as error:
             log.error("reload refused, the old configuration stays: %s", error)
             return
-        self._revision = compile_config(config).revision
-        log.info("rolling over to revision %s", self._revision)
+        self.revision = compile_config(config).revision
+        log.info("rolling over to revision %s", self.revision)
         await self.pool.replace_all((text,), config.server.drain_s)
 
     def _status(self) -> dict[str, Any]:
         return {
             "version": __version__,
-            "revision": self._revision,
+            "revision": self.revision,
             "ready": self.pool.ready,
             "up_s": round(time.monotonic() - self._started_s, 1),
             "workers": self.pool.status(),
@@ -102,17 +116,10 @@ async def serve(config: Config, text: str, source: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     supervisor = Supervisor(config, text, source)
-    reloads: set[asyncio.Task[None]] = set()
-
-    def reload() -> None:
-        task = asyncio.create_task(supervisor.reload())
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
-
-    loop.add_signal_handler(signal.SIGHUP, reload)
+    supervisor.reload_on_hangup()
     await supervisor.start()
     log.info(
-        "serving revision %s with %d workers", supervisor._revision, len(supervisor.pool.workers)
+        "serving revision %s with %d workers", supervisor.revision, len(supervisor.pool.workers)
     )
     await stop.wait()
     log.info("draining for up to %g s", config.server.drain_s)

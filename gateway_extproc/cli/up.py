@@ -213,6 +213,7 @@ async def up(stack: Stack, work: Callable[[Stack], Awaitable[int]] | None = None
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    stack.supervisor.reload_on_hangup()
     try:
         await stack.start()
         write_demo_files(stack)
