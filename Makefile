@@ -59,7 +59,9 @@ proto: $(STAMP) ## generated classes of proto/
 	  proto/gateway/v1/*.proto
 
 configs: $(STAMP) ## Envoy configurations of envoy/ and k8s/base from their gateway.yaml
-	$(BIN)/python -m gateway_extproc.cli.main envoy render k8s/base/gateway.yaml > k8s/base/envoy.yaml
+	for name in standalone failover; do \
+	  $(BIN)/gateway-extproc envoy render envoy/$$name.gateway.yaml > envoy/$$name.yaml; done
+	$(BIN)/gateway-extproc envoy render k8s/base/gateway.yaml > k8s/base/envoy.yaml
 
 lock: $(STAMP) ## newest allowed versions into the lock files
 	$(BIN)/python -m pip install --quiet pip-tools
@@ -70,7 +72,7 @@ lock: $(STAMP) ## newest allowed versions into the lock files
 	  -c requirements.lock -o requirements-dev.lock pyproject.toml
 
 bench: $(STAMP) ## CPU of the gateway beside a no-op ext_proc server
-	$(BIN)/python -m tests.bench.run
+	@PYTHONPATH=tests $(BIN)/python -m bench.run
 
 clean: ## everything that was made
 	rm -rf $(VENV) run build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import logging
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -100,6 +101,9 @@ def build_parser() -> argparse.ArgumentParser:
     render = _add(envoy_commands, "render", "print the Envoy configuration as YAML")
     render.add_argument("file", type=Path, metavar="FILE")
     render.set_defaults(run=_render)
+    lint = _add(envoy_commands, "check", "check field names, then ask Envoy itself")
+    lint.add_argument("file", type=Path, metavar="FILE")
+    lint.set_defaults(run=_check_envoy)
 
     keys = _add(commands, "keys", "API keys")
     key_commands = keys.add_subparsers(dest="keys_command", required=True, metavar="COMMAND")
@@ -165,6 +169,28 @@ def _render(options: argparse.Namespace) -> int:
 
     config, _ = read_file(options.file)
     print(render(config, worker_count(config)), end="")
+    return 0
+
+
+def _check_envoy(options: argparse.Namespace) -> int:
+    from gateway_extproc.cli.processes import envoy_binary
+    from gateway_extproc.envoyconf.types import check_types
+
+    try:
+        document = yaml.safe_load(options.file.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise CommandFailure(f"{options.file}: {error}", 2) from None
+    report = check_types(document)
+    for mistake in report.mistakes:
+        print(f"{options.file}: {mistake}", file=sys.stderr)
+    command = [str(envoy_binary()), "--mode", "validate", "-c", str(options.file)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        print(f"{options.file}: Envoy: {result.stdout}{result.stderr}".strip(), file=sys.stderr)
+    if report.mistakes or result.returncode != 0:
+        raise CommandFailure(f"{options.file}: not a good Envoy configuration", 2)
+    newer = f" (newer than the type check: {', '.join(report.unchecked)})" * bool(report.unchecked)
+    print(f"{options.file}: good{newer}")
     return 0
 
 

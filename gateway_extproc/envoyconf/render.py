@@ -28,6 +28,19 @@ PROCESSOR_CLUSTER = "gateway-extproc"
 MESSAGE_TIMEOUT_S = 5
 """Envoy's default of 200 ms turns a long garbage collection into a 504."""
 
+HEADER = """\
+# Rendered by `gateway-extproc envoy render` from a gateway configuration.
+# docs/envoy.md says what each part is for, and which of them must not be changed.
+"""
+
+
+class _Plain(yaml.SafeDumper):
+    """YAML without anchors: people read and edit this."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 ENVOY_HEADERS = (
     "x-envoy-original-host",
     "x-envoy-max-retries",
@@ -47,7 +60,8 @@ end
 
 def render(config: Config, workers: int) -> str:
     """The Envoy configuration as YAML text."""
-    return yaml.safe_dump(bootstrap(config, workers), sort_keys=False, width=100)
+    body = yaml.dump(bootstrap(config, workers), Dumper=_Plain, sort_keys=False, width=100)
+    return HEADER + body
 
 
 def bootstrap(config: Config, workers: int) -> Json:

@@ -19,15 +19,9 @@ import uvloop
 from envoy.service.ext_proc.v3 import external_processor_pb2 as messages
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-SERVICE: Final = "envoy.service.ext_proc.v3.ExternalProcessor"
-MIB: Final = 1024 * 1024
-# The same as the gateway's reference server, or the comparison means nothing.
-CHANNEL_OPTIONS: Final[tuple[tuple[str, int], ...]] = (
-    ("grpc.max_receive_message_length", 64 * MIB),
-    ("grpc.max_send_message_length", 64 * MIB),
-    ("grpc.so_reuseport", 0),
-    ("grpc.http2.max_pings_without_data", 0),
-)
+from gateway_extproc.wire.options import PROCESS_SERVICE, SERVER_OPTIONS
+
+SERVICE: Final = PROCESS_SERVICE
 RESPONSES: Final[dict[str, bytes]] = {
     name: messages.ProcessingResponse(**{name: response()}).SerializeToString()
     for name, response in {
@@ -50,7 +44,7 @@ async def process(_: Any, context: Any) -> None:
         await context.write(RESPONSES[parse(raw).WhichOneof("request")])
 
 
-async def start(socket: str, options: Sequence[tuple[str, int]] = CHANNEL_OPTIONS) -> Any:
+async def start(socket: str, options: Sequence[tuple[str, int]] = SERVER_OPTIONS) -> Any:
     """A started grpc.aio server on the Unix socket, its health SERVING."""
     server = grpc.aio.server(options=list(options))
     handler = grpc.stream_stream_rpc_method_handler(process)
@@ -66,7 +60,7 @@ async def start(socket: str, options: Sequence[tuple[str, int]] = CHANNEL_OPTION
     return server
 
 
-async def serve(socket: str, options: Sequence[tuple[str, int]] = CHANNEL_OPTIONS) -> None:
+async def serve(socket: str, options: Sequence[tuple[str, int]] = SERVER_OPTIONS) -> None:
     """Serves until SIGTERM or SIGINT."""
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -169,7 +169,7 @@ async def test_a_refusal_inside_a_stream_aborts_it(*, error: bool) -> None:
     pipeline = build(make_stage("a", [], does=does))
     decision = await pipeline.response_body(exchange, b"x", last=False)
     assert decision.answer is None
-    assert decision.abort == ("gateway_gateway_error" if error else "gateway_answer_blocked")
+    assert decision.abort == ("gateway_error" if error else "answer_blocked")
 
 
 async def test_close_reaches_every_stage_when_one_fails_and_the_outermost_last() -> None:

@@ -46,4 +46,4 @@ def make_stage(
 
 def plain_refusal(exchange: Exchange, refusal: Refusal) -> Answer:
     """Refusals of tests that do not care for a dialect."""
-    return Answer(refusal.status, (), refusal.reason.encode(), f"gateway_{refusal.reason}")
+    return Answer(refusal.status, (), refusal.reason.encode(), refusal.reason)
