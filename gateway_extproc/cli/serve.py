@@ -95,9 +95,12 @@ class Supervisor:
         except (OSError, ConfigError) as error:
             log.error("reload refused, the old configuration stays: %s", error)
             return
-        self.revision = compile_config(config).revision
-        log.info("rolling over to revision %s", self.revision)
-        await self.pool.replace_all((text,), config.server.drain_s)
+        revision = compile_config(config).revision
+        log.info("rolling over to revision %s", revision)
+        if await self.pool.replace_all((text,), config.server.drain_s):
+            self.revision = revision
+        else:
+            log.error("reload refused, the old configuration stays: a worker did not start")
 
     def _status(self) -> dict[str, Any]:
         return {

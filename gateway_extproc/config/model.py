@@ -29,10 +29,12 @@ class Section(BaseModel):
 
 
 class Listen(Section):
-    """Where Envoy listens for clients; read by ``up`` and ``envoy render``."""
+    """An address and a port to listen on."""
 
     address: str = "127.0.0.1"
+    """IP address to listen on."""
     port: Annotated[int, Field(ge=1, le=65535)] = 10000
+    """TCP port."""
 
 
 class Server(Section):
@@ -43,8 +45,11 @@ class Server(Section):
     socket_dir: str = "run"
     """Folder of the workers' Unix sockets, ``worker-0.sock`` and so on."""
     listen: Listen = Listen()
+    """Where Envoy listens for clients."""
     admin: Listen = Listen(port=10080)
+    """Health, metrics and status of all workers."""
     envoy_admin: Listen = Listen(port=9901)
+    """Envoy's own admin interface; keep it private."""
     max_in_flight: Positive = 1000
     """Requests one worker handles at a time; more are refused at once with 503."""
     drain_s: Annotated[float, Field(ge=0, le=3600)] = 20.0
@@ -55,6 +60,7 @@ class Caps(Section):
     """Upper bounds of one request."""
 
     body_bytes: Positive = 8 * 1024 * 1024
+    """Largest request body; larger ones are refused with 413."""
     answer_bytes: Positive = 16 * 1024 * 1024
     """Upper bound of an answer that is read whole (streams have none)."""
     depth: Annotated[int, Field(gt=0, le=200)] = 48
@@ -89,6 +95,7 @@ class Role(Section):
 
     id: Id
     endpoints: tuple[EndpointName, ...] = ("chat", "messages", "models")
+    """Interfaces that the role may use."""
     models: tuple[ModelName, ...] = ("*",)
     """Names, or prefixes ending in ``*``."""
 
@@ -97,12 +104,17 @@ class ApiKey(Section):
     """One API key, as the gateway knows it: by its HMAC, never by its value."""
 
     id: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{8,32}$")]
+    """The id inside the key; names it in records."""
     hmac: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
     """HMAC-SHA256 of the whole key under the pepper; ``keys issue`` prints it."""
     tenant: Id
+    """Who pays for requests with this key."""
     user: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    """Who asks, in records and limits."""
     application: Annotated[str, StringConstraints(min_length=1, max_length=128)] = "default"
+    """Which of the user's programs asks."""
     roles: Annotated[tuple[Id, ...], Field(min_length=1)]
+    """What the key may do; roles add up."""
     expires: date | None = None
     """Last day (UTC) on which the key is accepted."""
 
@@ -121,13 +133,17 @@ class Limit(Section):
     per: tuple[Literal["tenant", "user", "application", "endpoint", "model"], ...]
     """What is counted apart; empty means one counter for all requests."""
     requests: Positive
+    """Requests allowed in one window."""
     window_s: Annotated[float, Field(gt=0, le=86400)] = 60.0
+    """Length of the window, in seconds."""
     burst: Positive | None = None
     """Requests that may come at once; the whole window's by default."""
     tenants: tuple[Id, ...] = ()
     """Only these tenants; empty means all."""
     endpoints: tuple[EndpointName, ...] = ()
+    """Only these endpoints; empty means all."""
     mode: Mode = "enforce"
+    """``shadow`` counts and records, and never refuses."""
 
 
 class GuardRule(Section):
@@ -135,13 +151,16 @@ class GuardRule(Section):
 
     id: Id
     direction: Literal["request", "response", "both"]
+    """Which texts are scanned: prompts, answers or both."""
     kind: Literal["pattern", "pii", "secret", "hidden"]
     """``pattern`` uses ``patterns``; ``pii`` and ``secret`` use ``entities``; ``hidden`` finds
     invisible characters that carry text."""
     action: Literal["block", "mask", "flag"]
+    """Refuse, replace the match by a placeholder, or only record it."""
     patterns: tuple[str, ...] = ()
     """Regular expressions in Hyperscan's syntax, matched without regard to case."""
     entities: tuple[Literal["card", "iban", "us_ssn", "email", "api_key"], ...] = ()
+    """What ``pii`` and ``secret`` rules look for."""
     roles: tuple[Literal["system", "user", "assistant", "tool"], ...] = (
         "system",
         "user",
@@ -150,7 +169,9 @@ class GuardRule(Section):
     )
     """Whose texts of a request are scanned."""
     tenants: tuple[Id, ...] = ()
+    """Only these tenants; empty means all."""
     mode: Mode = "enforce"
+    """``shadow`` records findings and never acts."""
     message: str = ""
     """What the client reads when the rule blocks; never the matched text."""
 
@@ -159,12 +180,15 @@ class Provider(Section):
     """One upstream: an Envoy cluster of its own."""
 
     id: Id
+    """Also the name of its Envoy cluster."""
     dialect: DialectName
+    """The wire shape that the provider speaks."""
     base_url: Annotated[str, StringConstraints(pattern=r"^https?://[^/?#\s@]+(/[^?#\s]*)?$")]
     """Scheme, host, port and base path, such as ``https://api.openai.com/v1``."""
     credential_file: str
     """File with the provider's secret; read again when it changes."""
     region: str = ""
+    """A label; nothing routes by it yet."""
     data_classes: Annotated[tuple[Id, ...], Field(min_length=1)] = ("standard",)
     """Classes of data that this provider is approved for."""
     ca_file: str = "/etc/ssl/certs/ca-certificates.crt"
@@ -175,30 +199,40 @@ class Price(Section):
     """Nano-dollars a token (1,000 = one dollar a million tokens)."""
 
     model: ModelName
+    """The target model that the price is for."""
     prompt_nanos: Nanos
+    """A prompt token."""
     completion_nanos: Nanos
+    """A completion token."""
     cached_nanos: Nanos | None = None
+    """A prompt token read from the provider's cache; ``prompt_nanos`` if not given."""
 
 
 class Prices(Section):
     """A price table with its version; every cost record names it."""
 
     version: str = "none"
+    """Names the table in cost records."""
     models: tuple[Price, ...] = ()
+    """One price a target model; a model without one costs 0."""
 
 
 class TargetRef(Section):
     """One way to serve a model."""
 
     provider: Id
+    """A provider of this file."""
     model: ModelName
+    """The model's name at that provider."""
 
 
 class ModelRoute(Section):
     """A model that clients may ask for, and who serves it, in order."""
 
     model: ModelName
+    """The name that clients ask for."""
     targets: Annotated[tuple[TargetRef, ...], Field(min_length=1)]
+    """Who serves it, first choice first; one target a provider is used."""
     max_tokens: Positive | None = None
     """Cap for this model instead of ``caps.max_tokens``."""
     cache_ttl_s: Annotated[float, Field(ge=0, le=86400)] = 0.0
@@ -211,12 +245,14 @@ class Evidence(Section):
     dir: str = "run/evidence"
     """Folder of the decision log and the cost ledger, one file of each per worker."""
     trace_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of new traces that are sampled; a client's own decision is kept."""
 
 
 class Config(Section):
     """The whole file."""
 
     version: Literal[1]
+    """Version of this file's format."""
     server: Server = Server()
     caps: Caps = Caps()
     failover: Failover = Failover()

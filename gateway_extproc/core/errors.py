@@ -20,7 +20,6 @@ REASONS: Final[dict[str, tuple[int, str]]] = {
     "ambiguous_credential": (401, "authentication_error"),
     "endpoint_not_allowed": (403, "permission_error"),
     "model_not_allowed": (403, "permission_error"),
-    "data_class_not_allowed": (403, "permission_error"),
     # what was asked
     "unknown_endpoint": (404, "invalid_request_error"),
     "model_not_found": (404, "invalid_request_error"),

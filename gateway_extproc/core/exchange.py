@@ -153,7 +153,8 @@ class Exchange:
     response_model: str = ""
     stop_reason: str = ""
 
-    # --- the pipeline
+    # --- the pipeline; refusal and outcome also by guard and translate, for a stream that
+    # --- ends badly after its status line left
     trail: list[TrailEntry] = field(default_factory=list)
     refusal: Refusal | None = None
     outcome: Outcome = "open"

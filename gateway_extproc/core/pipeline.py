@@ -21,7 +21,6 @@ from gateway_extproc.core.verdict import (
     Amend,
     Answer,
     BodyMode,
-    Continue,
     Decision,
     Respond,
     RoutePlan,
@@ -92,7 +91,7 @@ class Pipeline:
         for name, step in self._steps[phase]:
             began = perf_counter_ns()
             verdict = await self._ask(name, step, exchange, args, kwargs)
-            if not (isinstance(verdict, Continue) and phase is Phase.RESPONSE_BODY):
+            if phase is not Phase.RESPONSE_BODY or _worth_telling(verdict):
                 exchange.trail.append(_entry(name, phase, verdict, perf_counter_ns() - began))
             if isinstance(verdict, Amend):
                 amends.append(verdict)
@@ -128,6 +127,11 @@ class Pipeline:
             return self.refuse(exchange, verdict.refusal)
         exchange.outcome = "allowed"
         return Decision(answer=verdict.answer)
+
+
+def _worth_telling(verdict: Verdict) -> bool:
+    """A stream has thousands of body messages: only what a rule did is told of them."""
+    return isinstance(verdict, Respond) or (isinstance(verdict, Amend) and verdict.rule != "")
 
 
 def _entry(stage: str, phase: Phase, verdict: Verdict, nanoseconds: int) -> TrailEntry:

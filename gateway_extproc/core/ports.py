@@ -206,7 +206,11 @@ class Credentials(Protocol):
 class Recorder(Protocol):
     """Takes the finished exchange: decision record, cost record, metrics, span."""
 
-    def record(self, exchange: object, ended_ns: int) -> None: ...
+    def opened(self) -> None:
+        """A request began."""
+
+    def record(self, exchange: object, ended_ns: int) -> None:
+        """A request that was opened is over."""
 
 
 @dataclass(slots=True)

@@ -175,18 +175,31 @@ def _local_replies() -> list[Json]:
     (details ``gateway_...``) is left alone.  The body serves OpenAI's and Anthropic's SDKs alike.
     """
     return [
-        _local_reply("response.code_details.startsWith('ext_proc')", "gateway_error", "api_error",
-                     "The gateway failed to process this request."),
-        _local_reply("response.code == 413", "body_too_large", "invalid_request_error",
-                     "The request's body is larger than this gateway accepts."),
-        _local_reply("response.code >= 400 && response.code < 500", "invalid_request", "invalid_request_error",
-                     "The HTTP request is malformed."),
-        _local_reply("response.code >= 500", "provider_unavailable", "api_error",
-                     "No provider of this model is available now."),
-    ]  # fmt: skip
+        _local_reply(
+            "response.code_details.startsWith('ext_proc')",
+            ("gateway_error", "api_error"),
+            "The gateway failed to process this request.",
+        ),
+        _local_reply(
+            "response.code == 413",
+            ("body_too_large", "invalid_request_error"),
+            "The request's body is larger than this gateway accepts.",
+        ),
+        _local_reply(
+            "response.code >= 400 && response.code < 500",
+            ("invalid_request", "invalid_request_error"),
+            "The HTTP request is malformed.",
+        ),
+        _local_reply(
+            "response.code >= 500",
+            ("provider_unavailable", "api_error"),
+            "No provider of this model is available now.",
+        ),
+    ]
 
 
-def _local_reply(condition: str, reason: str, kind: str, message: str) -> Json:
+def _local_reply(condition: str, error: tuple[str, str], message: str) -> Json:
+    reason, kind = error
     return {
         "filter": {
             "extension_filter": {

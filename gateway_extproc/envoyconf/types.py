@@ -77,13 +77,12 @@ def _without_any(node: Any) -> Any:
 
 
 def _holds_any(value: Any) -> bool:
+    """A message that states its own type, or a map of such (a cluster's protocol options)."""
     if not isinstance(value, dict):
         return False
-    return (
-        "@type" in value
-        or any(isinstance(inner, dict) and "@type" in inner for inner in value.values())
-        and all(isinstance(inner, dict) for inner in value.values())
-    )
+    inner = list(value.values())
+    is_map = bool(inner) and all(isinstance(item, dict) and "@type" in item for item in inner)
+    return "@type" in value or is_map
 
 
 def _find_class(type_name: str) -> Any:

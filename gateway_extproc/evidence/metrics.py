@@ -42,7 +42,7 @@ PROCESSING_SECONDS: Final = (
 
 AUTH_REASONS: Final = frozenset(
     reason for reason, (_, type_) in REASONS.items() if type_ == "authentication_error"
-) | {"endpoint_not_allowed", "model_not_allowed", "data_class_not_allowed"}
+) | {"endpoint_not_allowed", "model_not_allowed"}
 
 LOGS: Final = ("decisions", "costs", "spans")
 

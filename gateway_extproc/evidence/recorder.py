@@ -50,6 +50,7 @@ class EvidenceRecorder:
         if not prompt_key:
             raise ValueError("prompt_key must not be empty")
         self.metrics = metrics
+        self._in_flight = 0
         self._decisions, self._costs, self._traces = decisions, costs, traces
         self._version, self._worker, self._prompt_key = version, worker, prompt_key
         self._sinks: tuple[tuple[str, Callable[[Exchange, int], None]], ...] = (
@@ -59,9 +60,17 @@ class EvidenceRecorder:
             ("traces", traces.record),
         )
 
+    def opened(self) -> None:
+        """Counts a request as in flight, until its record is taken."""
+        self._in_flight += 1
+        self.metrics.in_flight(self._in_flight)
+
     def record(self, exchange: object, ended_ns: int) -> None:
         """Takes a finished exchange; ``ended_ns`` is on the clock of ``started_ns``."""
         assert isinstance(exchange, Exchange)
+        if exchange.started_ns:
+            self._in_flight -= 1
+            self.metrics.in_flight(self._in_flight)
         for name, sink in self._sinks:
             try:
                 sink(exchange, ended_ns)

@@ -45,6 +45,14 @@ class Admit(Stage):
             return Respond(refuse("body_too_large", message))
         return CONTINUE
 
+    async def request_body(self, exchange: Exchange, body: bytes) -> Verdict:
+        # A chunked body names no length beforehand, and Envoy buffers up to the larger
+        # of its listener's and its route's limit.
+        if len(body) > self._max_body_bytes:
+            message = f"The request's body is larger than {self._max_body_bytes} bytes."
+            return Respond(refuse("body_too_large", message))
+        return CONTINUE
+
     async def close(self, exchange: Exchange) -> None:
         if exchange.admitted:
             self._load.in_flight -= 1

@@ -23,8 +23,10 @@ class Credential(Stage):
         self._attempts = attempts
 
     async def request_body(self, exchange: Exchange, body: bytes) -> Verdict:
-        # A permit is the proof that somebody was authenticated; without one no secret leaves.
-        assert exchange.permit is not None
+        if exchange.permit is None:
+            # A permit is the proof that somebody was authenticated: without one no secret
+            # leaves, also where assertions are switched off.
+            raise PermissionError("no permit")
         first = exchange.targets[0]
         try:
             headers = self._attempts.credential_headers(

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from gateway_extproc.core.chat import LlmRequest, Path
 from gateway_extproc.core.document import replace_at
-from gateway_extproc.core.errors import refuse
+from gateway_extproc.core.errors import Refusal, refuse
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.ports import Guard as Guards
 from gateway_extproc.core.ports import Release, Scan
@@ -64,11 +64,17 @@ class Guard(Stage):
         if result.blocked_by is None:
             return CONTINUE
         exchange.stream_blocked_by = result.blocked_by
+        # The status line said 200 long ago; the record says what became of it.
+        exchange.refusal = self._refusal("answer_blocked", "The answer", result.blocked_by)
+        exchange.outcome = "refused"
         return Amend(rule=result.blocked_by)
 
     def _refuse(self, reason: str, subject: str, rule: str) -> Respond:
+        return Respond(self._refusal(reason, subject, rule), rule=rule)
+
+    def _refusal(self, reason: str, subject: str, rule: str) -> Refusal:
         message = self._messages.get(rule) or f"{subject} is not allowed by policy '{rule}'."
-        return Respond(refuse(reason, message, rule=rule), rule=rule)
+        return refuse(reason, message, rule=rule)
 
 
 def _tenant(exchange: Exchange) -> str:

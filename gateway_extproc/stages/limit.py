@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 from gateway_extproc.config.model import Limit as LimitRule
 from gateway_extproc.core.errors import refuse
@@ -51,7 +52,7 @@ class Limit(Stage):
         )
 
     async def response_headers(self, exchange: Exchange) -> Verdict:
-        headers = limit_headers(exchange.limits, exchange.client_dialect)
+        headers = limit_headers(exchange)
         return Amend(set_headers=headers) if headers else CONTINUE
 
     def _rules_of(self, exchange: Exchange) -> tuple[LimitRule, ...]:
@@ -64,18 +65,28 @@ class Limit(Stage):
         return rules
 
 
-def limit_headers(limits: Sequence[LimitState], dialect: str) -> tuple[tuple[str, str], ...]:
-    """The tightest enforced limit, under the names that the client's SDK reads."""
-    enforced = [state for state in limits if state.mode == "enforce"]
+def limit_headers(exchange: Exchange) -> tuple[tuple[str, str], ...]:
+    """The tightest enforced limit, under the names and in the forms that the SDKs read.
+
+    OpenAI tells the reset as a duration, Anthropic as an RFC 3339 time.
+    """
+    enforced = [state for state in exchange.limits if state.mode == "enforce"]
     if not enforced:
         return ()
     tightest = min(enforced, key=lambda state: (state.remaining, -state.reset_s))
-    prefix = "anthropic-ratelimit-requests-" if dialect == "anthropic" else "x-ratelimit-"
-    suffix = "" if dialect == "anthropic" else "-requests"
+    limit, remaining = str(tightest.limit), str(tightest.remaining)
+    if exchange.client_dialect == "anthropic":
+        reset_s = exchange.started_wall_ns / 1e9 + tightest.reset_s
+        reset = datetime.fromtimestamp(math.ceil(reset_s), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return (
+            ("anthropic-ratelimit-requests-limit", limit),
+            ("anthropic-ratelimit-requests-remaining", remaining),
+            ("anthropic-ratelimit-requests-reset", reset),
+        )
     return (
-        (f"{prefix}limit{suffix}", str(tightest.limit)),
-        (f"{prefix}remaining{suffix}", str(tightest.remaining)),
-        (f"{prefix}reset{suffix}", duration(tightest.reset_s)),
+        ("x-ratelimit-limit-requests", limit),
+        ("x-ratelimit-remaining-requests", remaining),
+        ("x-ratelimit-reset-requests", duration(tightest.reset_s)),
     )
 
 

@@ -35,6 +35,7 @@ class Record(Stage):
         self._trace_of = trace_of
 
     async def request_headers(self, exchange: Exchange) -> Verdict:
+        self._recorder.opened()
         exchange.started_ns = self._clock_ns()
         exchange.started_wall_ns = self._wall_ns()
         exchange.revision = self._revision

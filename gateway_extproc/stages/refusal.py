@@ -31,7 +31,7 @@ class RefusalWriter:
         headers = (
             ("content-type", "application/json"),
             *request_id_headers(exchange),
-            *limit_headers(exchange.limits, exchange.client_dialect),
+            *limit_headers(exchange),
             *_retry_headers(refusal),
         )
         body = dialect.refusal_body(refusal, exchange.request_id)

@@ -51,7 +51,7 @@ class Route(Stage):
             exchange.targets,
             exchange.attempt_count,
             exchange.attempt_notes,
-            exchange.response_status,
+            exchange.response_status if exchange.answered_by else 0,
         )
 
     def _models(self, exchange: Exchange, permit: Permit) -> Answer:

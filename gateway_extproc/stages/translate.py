@@ -18,7 +18,7 @@ from gateway_extproc.core.chat import (
     TextDelta,
     UsageReport,
 )
-from gateway_extproc.core.errors import Refusal, refuse
+from gateway_extproc.core.errors import REASONS, Refusal, refuse
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.names import DETAILS_PREFIX
 from gateway_extproc.core.ports import Dialect, Release
@@ -149,6 +149,10 @@ class Translate(Stage):
         if document is None and exchange.response_status in (502, 503, 504):
             return _TIMEOUT if exchange.response_status == 504 else _UNAVAILABLE
         refusal = self._dialects[target.dialect].read_error(exchange.response_status, document)
+        reason = exchange.response_details.removeprefix(DETAILS_PREFIX)
+        if reason in REASONS:
+            # A fallback that the gateway itself refused, in its provider's words.
+            refusal = replace(refusal, reason=reason)
         return _with_retry_after(refusal, exchange.response_headers.get("retry-after", ""))
 
 

@@ -28,7 +28,9 @@ SLOTS = 1 << 17
 PROBES = 32
 """Slots looked at for one key before the stalest of them is taken over."""
 
-LOCK_TRIES = 200
+LOCK_WAIT_S = 0.25
+"""Longer than any holder is kept off its core; only a stopped process holds on so long."""
+LOCK_PAUSE_S = 0.001
 SECOND_NS = 1_000_000_000
 
 _SLOT = struct.Struct("<16sq")
@@ -53,9 +55,10 @@ class SharedLimits:
 
     async def take(self, asks: Sequence[LimitAsk]) -> Sequence[LimitReply]:
         """One unit of each limit, all or nothing; raises ``StoreUnavailable``."""
+        names = [hashlib.blake2b(ask.key, digest_size=16).digest() for ask in asks]
         await self._lock()
         try:
-            return self._take(asks, self._clock_ns())
+            return self._take(asks, names, self._clock_ns())
         finally:
             fcntl.lockf(self._fd, fcntl.LOCK_UN)
 
@@ -65,24 +68,28 @@ class SharedLimits:
         os.close(self._fd)
 
     async def _lock(self) -> None:
-        for _ in range(LOCK_TRIES):
+        waited_s = 0.0
+        while True:
             try:
                 fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                # Held for microseconds, unless its holder was stopped: never wait for it
+                # Held for microseconds, unless its holder was put off its core: never wait
                 # inside a system call, the loop has other requests.
-                await asyncio.sleep(0.0001)
+                if waited_s >= LOCK_WAIT_S:
+                    raise StoreUnavailable("the limit table stayed locked") from None
+                await asyncio.sleep(LOCK_PAUSE_S)
+                waited_s += LOCK_PAUSE_S
             else:
                 return
-        raise StoreUnavailable("the limit table stayed locked")
 
-    def _take(self, asks: Sequence[LimitAsk], now_ns: int) -> list[LimitReply]:
+    def _take(
+        self, asks: Sequence[LimitAsk], names: Sequence[bytes], now_ns: int
+    ) -> list[LimitReply]:
         slots: dict[bytes, int] = {}
         writes: list[tuple[int, bytes, int]] = []
         replies: list[LimitReply] = []
         admitted = True
-        for ask in asks:
-            name = hashlib.blake2b(ask.key, digest_size=16).digest()
+        for ask, name in zip(asks, names, strict=True):
             if name not in slots:
                 slots[name] = self._slot_of(name, now_ns, set(slots.values()))
             at = slots[name]

@@ -24,6 +24,10 @@ BACKOFF_S = (0.0, 0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Pause before a restart, by how many restarts came shortly before it."""
 QUICK_DEATH_S = 10.0
 
+SETTLE_S = 2.0
+"""Pause after a worker is ready before the next one drains: Envoy's health check (every 0.5 s)
+must have seen it, and an ejection (at most 1 s) be over, or nobody would serve."""
+
 Target = Callable[..., None]
 """Runs in the worker process: (worker number, connection to the supervisor, *args)."""
 
@@ -66,6 +70,7 @@ class WorkerPool:
         self.workers = [Worker(number) for number in range(count)]
         self._keepers: list[asyncio.Task[None]] = []
         self._stopping = False
+        self._rolling = asyncio.Lock()
 
     async def start(self) -> None:
         """Starts all workers; raises RuntimeError when one does not come up."""
@@ -95,15 +100,36 @@ class WorkerPool:
             for worker in self.workers
         ]
 
-    async def replace_all(self, args: Sequence[Any], grace_s: float) -> None:
-        """Rolls every worker to new arguments, one after the other."""
-        self._args = tuple(args)
-        for worker in self.workers:
-            await self._terminate(worker, grace_s)
-            for _ in range(int(START_TIMEOUT_S / 0.05)):
-                await asyncio.sleep(0.05)
-                if worker.ready:
-                    break
+    async def replace_all(self, args: Sequence[Any], grace_s: float) -> bool:
+        """Rolls every worker to new arguments, one after the other.
+
+        False when a worker does not come up with them: it goes back to the old ones,
+        and those that were not reached yet keep running untouched.
+        """
+        async with self._rolling:
+            old, self._args = self._args, tuple(args)
+            for done, worker in enumerate(self.workers):
+                if await self._replace(worker, grace_s):
+                    await asyncio.sleep(SETTLE_S)
+                    continue
+                self._args = old
+                for changed in self.workers[:done]:
+                    await self._replace(changed, grace_s)
+                return False
+            return True
+
+    async def _replace(self, worker: Worker, grace_s: float) -> bool:
+        """Ends one worker and waits for its successor; False when that dies or is not ready."""
+        restarts = worker.restarts
+        await self._terminate(worker, grace_s)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+            if worker.restarts > restarts and worker.ready:
+                return True
+            if worker.restarts > restarts and worker.died.is_set():
+                return False
+        return False
 
     async def stop(self, grace_s: float) -> None:
         """Asks all workers to drain, then ends those that are left."""

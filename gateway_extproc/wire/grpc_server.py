@@ -16,7 +16,7 @@ from grpc_health.v1._async import HealthServicer
 
 from gateway_extproc.core.ports import Load
 from gateway_extproc.wire.options import PROCESS_SERVICE, SERVER_OPTIONS
-from gateway_extproc.wire.session import Processor
+from gateway_extproc.wire.session import Processor, StreamAborted
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,10 @@ class GrpcStream:
         await self._context.write(message)
 
     async def abort(self, details: str) -> NoReturn:
-        await self._context.abort(grpc.StatusCode.INTERNAL, details)
+        try:
+            await self._context.abort(grpc.StatusCode.INTERNAL, details)
+        except grpc.aio.AbortError as error:
+            raise StreamAborted(details) from error
         raise AssertionError("abort returned")
 
 
@@ -89,4 +92,8 @@ class GrpcServer:
         await self._health.set("", status)
 
     async def _process(self, _: Any, context: Any) -> None:
-        await self._processor.serve(GrpcStream(context))
+        try:
+            await self._processor.serve(GrpcStream(context))
+        except StreamAborted as aborted:
+            # grpc.aio wants to see its own exception at the end of an aborted handler.
+            raise aborted.__cause__ or aborted from None

@@ -31,6 +31,10 @@ ENVOY_REFUSALS: dict[int, Refusal] = {
 """Answers that Envoy itself gave before the request was decided, by status."""
 
 
+class StreamAborted(Exception):
+    """The stream was ended with an error status; no message can follow."""
+
+
 class Stream(Protocol):
     """One bidirectional stream of messages; the two servers each bring their own."""
 
@@ -41,7 +45,10 @@ class Stream(Protocol):
         """Sends one message."""
 
     async def abort(self, details: str) -> NoReturn:
-        """Ends the stream with an error status; Envoy then fails the request."""
+        """Ends the stream with an error status; Envoy then fails the request.
+
+        Raises ``StreamAborted``, so that nothing more is done for the stream.
+        """
 
 
 Fallback = Callable[[str, str, dict[str, str]], Decision]
@@ -138,6 +145,8 @@ class _Conversation:
         self.phase = phase
         try:
             await _STEPS[phase](self, message)
+        except StreamAborted:
+            raise
         except Exception:
             # A fault of this module or of a library: refuse, and keep the worker alive.
             log.exception("ext_proc %s failed", kind)

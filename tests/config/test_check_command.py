@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support.config import document, text
 
 from gateway_extproc.cli.main import build_parser, main
+from support.config import document, text
 
 
 def write(folder: Path, source: str) -> str:

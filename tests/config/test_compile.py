@@ -8,10 +8,10 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from support.config import document, make_snapshot, text
 
 from gateway_extproc.config.compile import compile_config, fallback_cluster, model_matcher
 from gateway_extproc.config.load import load
+from support.config import document, make_snapshot, text
 
 
 def test_the_roles_of_a_key_add_up() -> None:

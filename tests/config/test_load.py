@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 from pydantic import ValidationError
-from support.config import document, make_config, text
 
 from gateway_extproc.app import read_config
 from gateway_extproc.config.load import ConfigError, load
+from support.config import document, make_config, text
 
 BAD = sorted((Path(__file__).parent / "bad").glob("*.yaml"))
 

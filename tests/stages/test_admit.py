@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from support.parts import chat_exchange
 
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.ports import Load
 from gateway_extproc.core.verdict import Continue, Respond, Verdict
 from gateway_extproc.stages.admit import Admit
+from support.parts import chat_exchange
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+
+from gateway_extproc.core.verdict import Continue, Respond
 from support import bodies
 from support.config import ANN, VIC
 from support.parts import Bench
-
-from gateway_extproc.core.verdict import Continue, Respond
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support import bodies, flow
-from support.parts import Bench, make_bench
 
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.usage import Usage
+from support import bodies, flow
+from support.parts import Bench, make_bench
 
 BODY = bodies.chat(max_tokens=100)
 WORST = len(BODY) * 200 + 100 * 1000

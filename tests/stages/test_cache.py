@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support import bodies, config, flow
-from support.config import ANN, BOB, CAT, VIC
-from support.parts import Bench, make_bench
 
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.verdict import Decision
 from gateway_extproc.stages.cache import Cache
+from support import bodies, config, flow
+from support.config import ANN, BOB, CAT, VIC
+from support.parts import Bench, make_bench
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def bench(tmp_path: Path) -> Bench:
 
 async def asked(bench: Bench, body: bytes | None = None, **more: str) -> tuple[Exchange, Decision]:
     headers = {"cache-control": more.pop("control")} if "control" in more else {}
-    return await flow.ask(bench, body, headers=headers, **more)  # type: ignore[arg-type]
+    return await flow.ask(bench, body, headers=headers, **more)
 
 
 async def stored(bench: Bench, body: bytes | None = None, **more: str) -> None:

@@ -6,11 +6,11 @@ import logging
 from pathlib import Path
 
 import pytest
+
+from gateway_extproc.core.verdict import Decision
 from support import bodies, flow
 from support.config import ANN, SECRETS
 from support.parts import Bench
-
-from gateway_extproc.core.verdict import Decision
 
 
 def sent(decision: Decision) -> dict[str, str]:
@@ -53,7 +53,7 @@ async def test_without_a_secret_nothing_is_sent(
 async def test_without_a_permit_no_secret_leaves(bench: Bench) -> None:
     exchange, _ = await flow.ask(bench)
     exchange.permit = None
-    with pytest.raises(AssertionError):
+    with pytest.raises(PermissionError):
         await bench.stage("credential").request_body(exchange, b"")
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import orjson
 import pytest
+
+from gateway_extproc.core.verdict import Decision
 from support import bodies, config, flow
 from support.config import ANN, SECRETS
 from support.parts import Bench, make_bench
-
-from gateway_extproc.core.verdict import Decision
 
 
 async def note_of(bench: Bench, body: bytes | None = None, **more: str) -> str:

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import bodies
-from support.config import ANN
-from support.parts import Bench, make_bench
 
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.ports import Release
 from gateway_extproc.core.verdict import Amend, Continue, Respond, Verdict
 from gateway_extproc.providers.translate import DIALECTS
+from support import bodies
+from support.config import ANN
+from support.parts import Bench, make_bench
 
 
 async def scanned(bench: Bench, text: str) -> tuple[Exchange, Verdict]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from support.clock import FakeClock
-from support.config import ANN, BOB, OLD, PEPPER, api_key, make_snapshot
-from support.parts import chat_exchange
 
 from gateway_extproc.core.errors import Refusal
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.secret import Secret
 from gateway_extproc.core.verdict import Continue, Respond
 from gateway_extproc.stages.identify import Identify
+from support.clock import FakeClock
+from support.config import ANN, BOB, OLD, PEPPER, api_key, make_snapshot
+from support.parts import chat_exchange
 
 SNAPSHOT = make_snapshot()
 END_OF_OLD_S = 1_577_923_200.0

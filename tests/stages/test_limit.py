@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import bodies
-from support.config import ANN, BOB, VIC
-from support.parts import Bench, make_bench
 
 from gateway_extproc.core.exchange import Exchange, LimitState
 from gateway_extproc.core.verdict import Amend, Continue, Respond, Verdict
 from gateway_extproc.stages.limit import duration, limit_headers
+from support import bodies
+from support.config import ANN, BOB, VIC
+from support.parts import Bench, chat_exchange, make_bench
 
 
 def limited(folder: Path, *limits: dict[str, Any]) -> Bench:
@@ -96,15 +95,22 @@ async def test_a_shadow_limit_is_recorded_and_refuses_nobody(tmp_path: Path) -> 
     exchange, verdict = await take(bench)
     assert isinstance(verdict, Continue)
     assert [(s.allowed, s.mode) for s in exchange.limits] == [(False, "shadow")]
-    assert limit_headers(exchange.limits, "openai") == ()
+    assert limit_headers(exchange) == ()
 
 
 def state(remaining: int, reset_s: float = 6.0, limit: int = 60, mode: Any = "enforce") -> Any:
     return LimitState(f"l{limit}", limit, remaining, reset_s, True, mode)
 
 
+def headers_of(path: str, *states: LimitState) -> dict[str, str]:
+    exchange = chat_exchange(path)
+    exchange.limits = states
+    exchange.started_wall_ns = 1_767_225_599_500_000_000
+    return dict(limit_headers(exchange))
+
+
 def test_openais_clients_read_their_headers() -> None:
-    assert dict(limit_headers([state(59, 0.5)], "openai")) == {
+    assert headers_of("/v1/chat/completions", state(59, 0.5)) == {
         "x-ratelimit-limit-requests": "60",
         "x-ratelimit-remaining-requests": "59",
         "x-ratelimit-reset-requests": "500ms",
@@ -112,17 +118,18 @@ def test_openais_clients_read_their_headers() -> None:
 
 
 def test_anthropics_clients_read_theirs_with_a_time_of_rfc_3339() -> None:
-    headers = dict(limit_headers([state(59)], "anthropic"))
-    prefix = "anthropic-ratelimit-requests-"
-    assert headers[f"{prefix}limit"] == "60"
-    assert headers[f"{prefix}remaining"] == "59"
-    if f"{prefix}reset" in headers:
-        assert datetime.fromisoformat(headers[f"{prefix}reset"]).tzinfo is not None
+    # Asked half a second before 2026; the limit is full again six seconds later.
+    assert headers_of("/v1/messages", state(59)) == {
+        "anthropic-ratelimit-requests-limit": "60",
+        "anthropic-ratelimit-requests-remaining": "59",
+        "anthropic-ratelimit-requests-reset": "2026-01-01T00:00:06Z",
+    }
 
 
 def test_the_tightest_enforced_limit_is_told() -> None:
     states = [state(5, limit=10), state(2, limit=20), state(0, limit=30, mode="shadow")]
-    assert dict(limit_headers(states, "openai"))["x-ratelimit-limit-requests"] == "20"
+    headers = headers_of("/v1/chat/completions", *states)
+    assert headers["x-ratelimit-limit-requests"] == "20"
 
 
 async def test_answers_carry_the_limits_headers(tmp_path: Path) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import orjson
 import pytest
-from support import bodies
-from support.parts import Bench
 
 from gateway_extproc.core.errors import RequestError
 from gateway_extproc.core.ports import Release
 from gateway_extproc.core.verdict import Amend, Continue, Respond
+from support import bodies
+from support.parts import Bench
 
 
 @pytest.mark.parametrize(
@@ -40,9 +40,7 @@ async def test_other_types_and_compression_are_refused_before_the_body(
         {"content-type": "application/json;charset=utf-8", "content-encoding": "Identity"},
     ],
 )
-async def test_json_is_accepted_as_it_may_be_written(
-    bench: Bench, headers: dict[str, str]
-) -> None:
+async def test_json_is_accepted_as_it_may_be_written(bench: Bench, headers: dict[str, str]) -> None:
     verdict = await bench.stage("parse").request_headers(bench.exchange(headers=headers))
     assert isinstance(verdict, Continue)
 

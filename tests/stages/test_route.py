@@ -6,11 +6,11 @@ from pathlib import Path
 
 import orjson
 import pytest
+
+from gateway_extproc.core.verdict import Decision
 from support import bodies, config, flow
 from support.config import ANN, CAT, VIC
 from support.parts import Bench, make_bench
-
-from gateway_extproc.core.verdict import Decision
 
 
 def reason(decision: Decision) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import orjson
 import pytest
-from support import bodies, flow
-from support.parts import Bench
 
 from gateway_extproc.core.verdict import Decision
+from support import bodies, flow
+from support.parts import Bench
 
 
 def error(decision: Decision) -> tuple[int, str]:

@@ -13,8 +13,6 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
-from support.clock import SECOND_NS, FakeClock
-from support.hammer import hammer, hold_lock
 
 from gateway_extproc.core.ports import LimitAsk
 from gateway_extproc.stores.memory import (
@@ -25,6 +23,8 @@ from gateway_extproc.stores.memory import (
     StoreUnavailable,
     gcra,
 )
+from support.clock import SECOND_NS, FakeClock
+from support.hammer import hammer, hold_lock
 
 
 @pytest.fixture
@@ -40,7 +40,12 @@ def store(tmp_path: Path, clock: FakeClock) -> Iterator[SharedLimits]:
 
 
 def ask(
-    name: str = "a", limit: int = 10, window_s: float = 10.0, burst: int = 0, *, shadow: bool = False
+    name: str = "a",
+    limit: int = 10,
+    window_s: float = 10.0,
+    burst: int = 0,
+    *,
+    shadow: bool = False,
 ) -> LimitAsk:
     return LimitAsk(name, name.encode(), limit, window_s, burst or limit, shadow)
 
@@ -265,7 +270,8 @@ async def test_a_limit_made_narrower_is_open_again_in_its_own_time(
 
 def colliding(count: int) -> list[bytes]:
     """Keys whose probes begin close together: within ``PROBES`` slots of slot 0."""
-    found, number = [], 0
+    found: list[bytes] = []
+    number = 0
     while len(found) < count:
         key = f"k{number}".encode()
         start = int.from_bytes(hashlib.blake2b(key, digest_size=16).digest()[:4], "little") % SLOTS
@@ -351,9 +357,7 @@ async def test_a_replaced_answer_is_counted_once(cache: MemoryCache) -> None:
     assert await cache.get(b"same") is not None
 
 
-async def test_an_expired_answer_gives_its_bytes_back(
-    cache: MemoryCache, clock: FakeClock
-) -> None:
+async def test_an_expired_answer_gives_its_bytes_back(cache: MemoryCache, clock: FakeClock) -> None:
     for number in range(8):
         await cache.put(b"old%d" % number, bytes(1000), 1)
     clock.advance(1)

@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 
 import pytest
-from support.clock import FakeClock
 
 from gateway_extproc.stores.secrets import SecretFiles, SecretUnavailable, read_secret
+from support.clock import FakeClock
 
 
 @pytest.fixture

@@ -50,7 +50,9 @@ async def answer_headers(
     exchange.response_headers = {":status": str(status), **headers}
     exchange.response_cluster = exchange.targets[0].cluster if cluster is None else cluster
     exchange.response_headers_only = only
-    exchange.response_details = "via_upstream" if exchange.response_cluster else "no_healthy_upstream"
+    exchange.response_details = (
+        "via_upstream" if exchange.response_cluster else "no_healthy_upstream"
+    )
     return await bench.pipeline().response_headers(exchange)
 
 

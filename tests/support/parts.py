@@ -29,9 +29,13 @@ from support.config import PEPPER, SECRETS, make_config
 
 @dataclass
 class ListRecorder:
-    """Keeps the finished exchanges."""
+    """Counts what began and keeps what is over."""
 
     exchanges: list[Exchange] = field(default_factory=list)
+    begun: int = 0
+
+    def opened(self) -> None:
+        self.begun += 1
 
     def record(self, exchange: object, ended_ns: int) -> None:
         assert isinstance(exchange, Exchange)

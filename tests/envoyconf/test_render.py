@@ -1,0 +1,201 @@
+"""The rendered Envoy configuration: what must be true of it, whatever the gateway's is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway_extproc.core.names import (
+    ATTEMPTS_NAMESPACE,
+    CLUSTER_NAMESPACE,
+    FALLBACK_NAMESPACE,
+    LOG_NAMESPACE,
+    NO_CLUSTER,
+    ROUTE_NAMESPACE,
+)
+from gateway_extproc.envoyconf import render as module
+from gateway_extproc.envoyconf.render import PROCESSOR_CLUSTER, bootstrap, render, socket_path
+from support import config
+from support.config import PEPPER, SECRETS, make_config
+from support.parts import make_bench
+
+EXT_PROC = "ext_proc.v3.ExternalProcessor"
+
+
+def walk(node: Any) -> Iterator[Any]:
+    yield node
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    for child in children:
+        yield from walk(child)
+
+
+def filters(node: Any) -> list[Any]:
+    return [
+        part for part in walk(node) if isinstance(part, dict) and EXT_PROC in part.get("@type", "")
+    ]
+
+
+def clusters(**sections: Any) -> dict[str, Any]:
+    document = bootstrap(make_config(**sections), 2)
+    return {cluster["name"]: cluster for cluster in document["static_resources"]["clusters"]}
+
+
+def test_every_provider_has_a_first_and_a_fallback_cluster() -> None:
+    names = list(clusters())
+    assert set(names) == {
+        NO_CLUSTER, PROCESSOR_CLUSTER, "east", "west", "east:fallback", "west:fallback",
+    }  # fmt: skip
+    document = bootstrap(make_config(), 2)
+    assert len(document["static_resources"]["clusters"]) == len(names)
+
+
+def test_the_clusters_are_those_that_the_plan_names(tmp_path: Path) -> None:
+    bench = make_bench(tmp_path)
+    rendered = clusters()
+    for route in bench.parts.snapshot.routes.values():
+        for target in route.targets:
+            assert {target.cluster, target.fallback_cluster} <= set(rendered)
+
+
+def test_only_fallback_clusters_have_the_upstream_filter_and_name_themselves() -> None:
+    for name, cluster in clusters().items():
+        is_fallback = name.endswith(":fallback")
+        assert len(filters(cluster)) == is_fallback
+        own = cluster.get("metadata", {}).get("filter_metadata", {})
+        assert own == ({CLUSTER_NAMESPACE: {"name": name}} if is_fallback else {})
+
+
+def test_the_upstream_filter_leaves_answers_alone() -> None:
+    [upstream] = filters(clusters()["west:fallback"])
+    mode = upstream["processing_mode"]
+    assert (mode["response_header_mode"], mode["response_body_mode"]) == ("SKIP", "NONE")
+    assert (mode["request_header_mode"], mode["request_body_mode"]) == ("SEND", "BUFFERED")
+    assert "allow_mode_override" not in upstream
+
+
+def test_no_filter_lets_a_failure_pass() -> None:
+    found = filters(bootstrap(make_config(), 2))
+    assert len(found) == 3
+    for one in found:
+        assert one["failure_mode_allow"] is False
+        assert one["processing_mode"]["request_body_mode"] == "BUFFERED"
+        assert one["mutation_rules"]["disallow_is_error"] is True
+
+
+def test_both_levels_agree_on_the_names_of_metadata() -> None:
+    document = bootstrap(make_config(), 2)
+    router, *_ = filters(document["static_resources"]["listeners"])
+    options = router["metadata_options"]
+    assert set(options["receiving_namespaces"]["untyped"]) == {
+        LOG_NAMESPACE, ROUTE_NAMESPACE, FALLBACK_NAMESPACE,
+    }  # fmt: skip
+    assert options["forwarding_namespaces"]["untyped"] == [ATTEMPTS_NAMESPACE]
+    [upstream] = filters(clusters()["east:fallback"])
+    forwarded = upstream["metadata_options"]
+    assert forwarded["forwarding_namespaces"]["untyped"] == [FALLBACK_NAMESPACE]
+    assert forwarded["cluster_metadata_forwarding_namespaces"]["untyped"] == [CLUSTER_NAMESPACE]
+    # What carries the prompt must not be forwarded back, nor stand in the access log.
+    assert FALLBACK_NAMESPACE not in str(document["static_resources"]["listeners"][0]).replace(
+        str(router), ""
+    )
+
+
+def test_who_has_no_plan_goes_nowhere() -> None:
+    assert clusters()[NO_CLUSTER]["load_assignment"]["endpoints"] == []
+    groups = [
+        part["priority_groups"]
+        for part in walk(bootstrap(make_config(), 2))
+        if isinstance(part, dict) and "priority_groups" in part
+    ]
+    assert [[c["cluster_name"] for g in group for c in g["clusters"]] for group in groups] == [
+        [NO_CLUSTER]
+    ]
+
+
+def test_https_providers_must_prove_their_name() -> None:
+    rendered = clusters()
+    for name in ("west", "west:fallback"):
+        tls = rendered[name]["transport_socket"]["typed_config"]
+        assert tls["sni"] == "west.example"
+        context = tls["common_tls_context"]["validation_context"]
+        assert context["trusted_ca"]["filename"]
+        [san] = context["match_typed_subject_alt_names"]
+        assert san == {"san_type": "DNS", "matcher": {"exact": "west.example"}}
+    assert "transport_socket" not in rendered["east"]
+
+
+@pytest.mark.parametrize(
+    ("url", "address", "port", "hostname"),
+    [
+        ("https://a.example/v1", "a.example", 443, "a.example"),
+        ("http://a.example", "a.example", 80, "a.example"),
+        ("https://a.example:8443/v1", "a.example", 8443, "a.example:8443"),
+        ("http://[::1]:9001/v1", "::1", 9001, "[::1]:9001"),
+    ],
+)
+def test_a_base_url_is_an_endpoint(url: str, address: str, port: int, hostname: str) -> None:
+    sections = config.document()
+    sections["providers"][0]["base_url"] = url
+    assignment = clusters(**sections)["east"]["load_assignment"]
+    endpoint = assignment["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+    socket = endpoint["address"]["socket_address"]
+    assert (socket["address"], socket["port_value"]) == (address, port)
+    assert endpoint["hostname"] == hostname
+
+
+def test_an_https_provider_by_address_must_prove_its_address() -> None:
+    sections = config.document()
+    sections["providers"][1]["base_url"] = "https://10.0.0.1/v1"
+    tls = clusters(**sections)["west"]["transport_socket"]["typed_config"]
+    [san] = tls["common_tls_context"]["validation_context"]["match_typed_subject_alt_names"]
+    assert san == {"san_type": "IP_ADDRESS", "matcher": {"exact": "10.0.0.1"}}
+
+
+def test_each_worker_is_an_endpoint_and_is_checked() -> None:
+    processor = clusters()[PROCESSOR_CLUSTER]
+    [locality] = processor["load_assignment"]["endpoints"]
+    paths = [
+        endpoint["endpoint"]["address"]["pipe"]["path"] for endpoint in locality["lb_endpoints"]
+    ]
+    assert paths == [socket_path(make_config(), number) for number in range(2)]
+    assert processor["health_checks"][0]["grpc_health_check"] == {}
+    assert processor["common_lb_config"]["healthy_panic_threshold"]["value"] == 0
+
+
+def test_retries_are_those_of_the_configuration() -> None:
+    config = make_config(failover={"max_attempts": 5, "attempt_timeout_s": 7.5})
+    [policy] = [
+        part["retry_policy"]
+        for part in walk(bootstrap(config, 2))
+        if isinstance(part, dict) and "refresh_cluster_on_retry" in part.get("retry_policy", {})
+    ]
+    assert (policy["num_retries"], policy["per_try_timeout"]) == (4, "7.5s")
+    assert policy["refresh_cluster_on_retry"] is True
+
+
+@given(st.floats(1e-3, 600) | st.integers(1, 600))
+def test_durations_are_as_envoy_reads_them(seconds: float) -> None:
+    written = module._seconds(seconds)
+    assert re.fullmatch(r"\d+(\.\d{1,9})?s", written)
+    assert float(written[:-1]) == pytest.approx(seconds, rel=1e-5)
+
+
+def test_a_very_short_time_is_a_duration_too() -> None:
+    assert re.fullmatch(r"\d+(\.\d{1,9})?s", module._seconds(0.00005))
+
+
+def test_the_output_is_yaml_deterministic_and_without_secrets() -> None:
+    loaded = make_config()
+    written = render(loaded, 2)
+    assert yaml.safe_load(written) == bootstrap(loaded, 2)
+    assert written == render(make_config(), 2)
+    for secret in (PEPPER, *SECRETS.values(), *(key.hmac for key in loaded.keys)):
+        assert secret not in written
+    assert "credential_file" not in written
