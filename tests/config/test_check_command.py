@@ -109,7 +109,7 @@ def commands(
                 yield from commands(child, (*path, name))
 
 
-@pytest.mark.parametrize("command", commands(build_parser()), ids=" ".join)
+@pytest.mark.parametrize("command", list(commands(build_parser())), ids=" ".join)
 def test_every_help_names_files_and_exit_codes(
     command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
