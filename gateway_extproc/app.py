@@ -10,7 +10,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
@@ -18,8 +18,8 @@ from pathlib import Path
 
 from gateway_extproc import __version__
 from gateway_extproc.config.compile import Snapshot, compile_config
-from gateway_extproc.config.load import ConfigError, Mistake, load
-from gateway_extproc.config.model import Config
+from gateway_extproc.config.load import ConfigError, Mistake, load, load_with_mistakes
+from gateway_extproc.config.model import Config, GuardRule
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.pipeline import Pipeline
 from gateway_extproc.core.ports import AnswerWriter, Dialect, Guard, Load, Recorder, Translator
@@ -127,18 +127,20 @@ def read_config(text: str) -> Config:
 
     Includes what only other rooms can judge: the guards' patterns.
     """
-    config = load(text)
-    mistakes = []
+    config, mistakes = load_with_mistakes(text)
     for i, rule in enumerate(config.guards):
-        try:
-            RuleGuard([rule])
-        except GuardCompileError as error:
-            mistakes.append(
-                Mistake(f"guards[{i}].patterns", repr(error.pattern), f"a valid pattern ({error})")
-            )
+        mistakes += _bad_patterns(f"guards[{i}].patterns", rule)
     if mistakes:
         raise ConfigError(mistakes)
     return config
+
+
+def _bad_patterns(path: str, rule: GuardRule) -> Iterator[Mistake]:
+    for j, pattern in enumerate(rule.patterns):
+        try:
+            RuleGuard([rule.model_copy(update={"patterns": (pattern,)})])
+        except GuardCompileError as error:
+            yield Mistake(f"{path}[{j}]", repr(pattern), f"a valid pattern ({error.why})")
 
 
 def worker_count(config: Config) -> int:

@@ -72,7 +72,9 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", title="commands"
+    )
 
     up = _add(commands, "up", "run everything here: Envoy, workers, and simulators for the demo")
     up.add_argument(
@@ -122,7 +124,13 @@ def build_parser() -> argparse.ArgumentParser:
 def _add(
     commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
 ) -> argparse.ArgumentParser:
-    return commands.add_parser(name, help=text, description=text[:1].upper() + text[1:] + ".")
+    return commands.add_parser(
+        name,
+        help=text,
+        description=text[:1].upper() + text[1:] + ".",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def _up(options: argparse.Namespace) -> int:
@@ -206,14 +214,17 @@ def _issue(options: argparse.Namespace) -> int:
         pepper = read_secret(Path(config.identity.pepper_file))
     except SecretUnavailable as error:
         raise CommandFailure(f"the pepper cannot be read: {error}") from None
-    key, entry = issue_key(
-        pepper,
-        options.env,
-        tenant=options.tenant,
-        user=options.user,
-        application=options.application,
-        roles=options.roles,
-    )
+    try:
+        key, entry = issue_key(
+            pepper,
+            options.env,
+            tenant=options.tenant,
+            user=options.user,
+            application=options.application,
+            roles=options.roles,
+        )
+    except ValueError as error:
+        raise CommandFailure(f"--env {options.env}: {error}") from None
     if options.json:
         print(json.dumps({"id": entry["id"], "key": key, "entry": entry}))
         return 0

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time
 from urllib.parse import urlsplit
 
 from gateway_extproc.config.model import ApiKey, Config, Limit, Provider
 from gateway_extproc.core.identity import Principal, Tenant
 from gateway_extproc.core.money import Price
 from gateway_extproc.core.route import Target
+
+DAY_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ def _end_of_day(key: ApiKey) -> float:
     if key.expires is None:
         return float("inf")
     midnight = datetime.combine(key.expires, time(), tzinfo=UTC)
-    return (midnight + timedelta(days=1)).timestamp()
+    return midnight.timestamp() + DAY_S
 
 
 def _target(provider: Provider, model: str, price: Price | None) -> Target:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,10 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from gateway_extproc.config.model import Config
+from gateway_extproc.core.names import NO_CLUSTER, PROCESSOR_CLUSTER
+
+TIMESTAMP = "tag:yaml.org,2002:timestamp"
+MERGE = "tag:yaml.org,2002:merge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +41,16 @@ class ConfigError(ValueError):
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML in which a key may stand only once in a mapping."""
+    """YAML in which a key may stand only once in a mapping, and dates stay texts.
+
+    The model reads dates itself and says where a wrong one stands.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key_node, _ in node.value:
+            if key_node.tag == MERGE:
+                continue
             key = str(self.construct_object(key_node, deep=True))
             if key in seen:
                 line = key_node.start_mark.line + 1
@@ -51,17 +61,34 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+_StrictLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != TIMESTAMP]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 def load(text: str) -> Config:
     """The configuration in a YAML text; raises ``ConfigError`` with all its mistakes."""
-    document = _parse(text)
-    try:
-        config = Config.model_validate_json(orjson.dumps(document))
-    except ValidationError as error:
-        raise ConfigError([_mistake(detail) for detail in error.errors()]) from None
-    mistakes = list(_dangling(config))
+    config, mistakes = load_with_mistakes(text)
     if mistakes:
         raise ConfigError(mistakes)
     return config
+
+
+def load_with_mistakes(text: str) -> tuple[Config, list[Mistake]]:
+    """A configuration of the right form, and what is wrong between its parts.
+
+    For callers that know more to check; raises ``ConfigError`` where the form is wrong.
+    """
+    document = _parse(text)
+    unfit = list(_unfit(document, (), frozenset()))
+    if unfit:
+        raise ConfigError(unfit)
+    try:
+        config = Config.model_validate_json(orjson.dumps(document))
+    except ValidationError as error:
+        raise ConfigError(list(_mistakes(error.errors()))) from None
+    return config, list(_dangling(config))
 
 
 def _parse(text: str) -> Any:
@@ -71,10 +98,45 @@ def _parse(text: str) -> Any:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         raise ConfigError([Mistake(f"line {line}", str(error.problem), "readable YAML")]) from None
     except yaml.YAMLError as error:
-        raise ConfigError([Mistake("file", str(error), "readable YAML")]) from None
+        problem = " ".join(str(error).split())
+        raise ConfigError([Mistake("file", problem, "readable YAML")]) from None
     if not isinstance(document, dict):
         raise ConfigError([Mistake("file", type(document).__name__, "a mapping of sections")])
     return document
+
+
+def _unfit(node: Any, path: tuple[str | int, ...], above: frozenset[int]) -> Iterator[Mistake]:
+    """What YAML can say and JSON, the model's input, cannot."""
+    if isinstance(node, dict | list):
+        if id(node) in above:
+            yield Mistake(_path(path), "an alias", "a value that does not hold itself")
+            return
+        above |= {id(node)}
+        pairs = node.items() if isinstance(node, dict) else enumerate(node)
+        for key, value in pairs:
+            if isinstance(node, dict) and not isinstance(key, str):
+                yield Mistake(_path(path), f"the key {_shown(key)}", "keys that are text")
+                continue
+            yield from _unfit(value, (*path, key), above)
+    elif isinstance(node, int) and not -(1 << 63) <= node < 1 << 64:
+        yield Mistake(_path(path), _shown(node), "a number of at most 64 bits")
+    elif not isinstance(node, str | int | float | bool | None):
+        yield Mistake(_path(path), type(node).__name__, "text, a number, true, false or null")
+
+
+def _mistakes(errors: Sequence[ErrorDetails]) -> Iterator[Mistake]:
+    """One mistake an error, without those that only follow from another one.
+
+    A list whose only item is wrong counts as empty, too.
+    """
+    places = [error["loc"] for error in errors]
+    for error in errors:
+        depth = len(error["loc"])
+        follows = error["type"] == "too_short" and any(
+            len(place) > depth and place[:depth] == error["loc"] for place in places
+        )
+        if not follows:
+            yield _mistake(error)
 
 
 def _mistake(detail: ErrorDetails) -> Mistake:
@@ -93,7 +155,8 @@ def _path(location: Iterable[str | int]) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    """A value as a mistake shows it: short, and without a password in a URL."""
+    text = re.sub(r"(://)[^/@\s]*@", r"\1***@", repr(value))
     return text if len(text) <= 80 else text[:77] + "..."
 
 
@@ -125,6 +188,11 @@ def _dangling(config: Config) -> Iterator[Mistake]:
             providers,
             "providers of this file",
         )
+    for i, provider in enumerate(config.providers):
+        if provider.id in (NO_CLUSTER, PROCESSOR_CLUSTER):
+            yield Mistake(
+                f"providers[{i}].id", repr(provider.id), "a name that is not reserved for Envoy"
+            )
     classes = {name for provider in config.providers for name in provider.data_classes}
     for i, tenant in enumerate(config.tenants):
         yield from _unknown(

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from datetime import date
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
@@ -18,6 +19,19 @@ Nanos = Annotated[int, Field(ge=0)]
 Mode = Literal["enforce", "shadow"]
 EndpointName = Literal["chat", "messages", "models"]
 DialectName = Literal["openai", "anthropic"]
+
+
+def _has_host_and_port(url: str) -> str:
+    parts = urlsplit(url)
+    if not parts.hostname:
+        raise ValueError("a URL that names a host")
+    try:
+        valid = parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid or parts.netloc.endswith(":"):
+        raise ValueError("a port from 1 to 65535, or none")
+    return url
 
 
 class Section(BaseModel):
@@ -74,9 +88,9 @@ class Caps(Section):
 class Failover(Section):
     """When Envoy tries the next target of a request."""
 
-    attempt_timeout_s: Annotated[float, Field(gt=0, le=600)] = 30.0
+    attempt_timeout_s: Annotated[float, Field(ge=0.001, le=600)] = 30.0
     """How long one attempt may take to its response headers."""
-    idle_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 300.0
+    idle_timeout_s: Annotated[float, Field(ge=0.001, le=3600)] = 300.0
     """How long an answer may pause before it is cut."""
     max_attempts: Annotated[int, Field(ge=1, le=8)] = 3
     """Targets tried for one request, the first one included."""
@@ -183,7 +197,11 @@ class Provider(Section):
     """Also the name of its Envoy cluster."""
     dialect: DialectName
     """The wire shape that the provider speaks."""
-    base_url: Annotated[str, StringConstraints(pattern=r"^https?://[^/?#\s@]+(/[^?#\s]*)?$")]
+    base_url: Annotated[
+        str,
+        StringConstraints(pattern=r"^https?://[^/?#\s@]+(/[^?#\s]*)?$"),
+        AfterValidator(_has_host_and_port),
+    ]
     """Scheme, host, port and base path, such as ``https://api.openai.com/v1``."""
     credential_file: str
     """File with the provider's secret; read again when it changes."""

@@ -46,11 +46,15 @@ def parse_key(text: str) -> ParsedKey | None:
 
 
 def make_key(environment: str, key_id: str, secret: bytes) -> str:
-    """A key from 32 random bytes; raises ValueError for another number of bytes."""
+    """A key from 32 random bytes; raises ValueError for parts that no key may have."""
     if len(secret) != 32:
         raise ValueError("a key's secret has 32 bytes")
     body = f"gw_{environment}_{key_id}_{_base62(int.from_bytes(secret, 'big'), SECRET_CHARS)}"
-    return f"{body}_{_checksum(body)}"
+    key = f"{body}_{_checksum(body)}"
+    parsed = parse_key(key)
+    if parsed is None or parsed.id != key_id:
+        raise ValueError("environment: 1 to 16, id: 8 to 32 lower-case letters and digits")
+    return key
 
 
 def key_hmac(pepper: bytes, key: str) -> bytes:

@@ -26,5 +26,8 @@ DETAILS_PREFIX: Final = "gateway_"
 
 Envoy's own answers are rewritten by their details; an answer without it would be, too."""
 
+PROCESSOR_CLUSTER: Final = "gateway-extproc"
+"""The cluster of the workers."""
+
 NO_CLUSTER: Final = "no-target"
 """The cluster without endpoints to which a request goes that nobody decided about."""

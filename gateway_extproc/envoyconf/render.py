@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from gateway_extproc.core.names import (
     FALLBACK_NAMESPACE,
     LOG_NAMESPACE,
     NO_CLUSTER,
+    PROCESSOR_CLUSTER,
     ROUTE_NAMESPACE,
 )
 
@@ -23,7 +25,6 @@ Json = dict[str, Any]
 
 TYPE = "type.googleapis.com/envoy."
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-PROCESSOR_CLUSTER = "gateway-extproc"
 
 MESSAGE_TIMEOUT_S = 5
 """Envoy's default of 200 ms turns a long garbage collection into a 504."""
@@ -90,7 +91,8 @@ def _address(listen: Listen) -> Json:
 
 
 def _seconds(value: float) -> str:
-    return f"{value:g}s"
+    """Envoy's durations know no exponent."""
+    return f"{value:.9f}".rstrip("0").rstrip(".") + "s"
 
 
 def _listener(config: Config) -> Json:
@@ -462,12 +464,20 @@ def _tls(host: str, ca_file: str) -> Json:
                     "trusted_ca": {"filename": ca_file},
                     # Without a name to match, any certificate of any authority would do.
                     "match_typed_subject_alt_names": [
-                        {"san_type": "DNS", "matcher": {"exact": host}}
+                        {"san_type": _san_type(host), "matcher": {"exact": host}}
                     ],
                 },
             },
         },
     }
+
+
+def _san_type(host: str) -> str:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return "DNS"
+    return "IP_ADDRESS"
 
 
 def _processor(config: Config, workers: int) -> Json:

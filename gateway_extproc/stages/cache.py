@@ -32,7 +32,7 @@ class Cache(Stage):
         if not self._may_cache(exchange):
             return CONTINUE
         exchange.cache_key = self._key(exchange)
-        if "no-cache" in exchange.headers.get("cache-control", ""):
+        if "no-cache" in _directives(exchange):
             return CONTINUE
         stored = await self._cache.get(exchange.cache_key)
         if stored is None:
@@ -52,7 +52,7 @@ class Cache(Stage):
             and exchange.client_body
             and not exchange.findings
             and exchange.outcome == "allowed"
-            and "no-store" not in exchange.headers.get("cache-control", "")
+            and "no-store" not in _directives(exchange)
         ):
             assert exchange.asked is not None
             ttl_s = self._routes[exchange.asked.model].cache_ttl_s
@@ -76,3 +76,8 @@ class Cache(Stage):
         )
         canonical = orjson.dumps(exchange.approved.document, option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(orjson.dumps(scope) + canonical).digest()
+
+
+def _directives(exchange: Exchange) -> str:
+    """What the client says of caching; directives know no case (RFC 9111, section 5.2)."""
+    return exchange.headers.get("cache-control", "").lower()

@@ -90,12 +90,16 @@ class Fallback:
         cap = original["max_tokens"]
         assert isinstance(cap, int)
         body = self._attempts.body(request, dialect, model, cap)
+        set_headers = (
+            *self._attempts.body_headers(request, dialect, base_path, body),
+            *self._attempts.credential_headers(provider.id, dialect, headers),
+        )
+        names = {name for name, _ in set_headers}
+        foreign = foreign_headers(headers, dialect)
         return Decision(
-            set_headers=(
-                *self._attempts.body_headers(request, dialect, base_path, body),
-                *self._attempts.credential_headers(provider.id, dialect, headers),
-            ),
-            remove_headers=foreign_headers(headers, dialect),
+            set_headers=set_headers,
+            # A header that is both set and removed would hang on Envoy's order.
+            remove_headers=tuple(name for name in foreign if name not in names),
             body=body,
         )
 

@@ -33,7 +33,7 @@ class Guard(Stage):
         exchange.approved = _masked_request(asked, scan)
         if not scan.masked:
             return CONTINUE
-        return Amend(rule=scan.findings[0].rule)
+        return Amend(rule=_masking_rule(scan))
 
     async def response_body(self, exchange: Exchange, body: bytes, *, last: bool) -> Verdict:
         arrived = exchange.arrived
@@ -46,7 +46,7 @@ class Guard(Stage):
         if scan.blocked_by is not None:
             return self._refuse("answer_blocked", "The answer", scan.blocked_by)
         exchange.released = _masked_answer(arrived, scan)
-        return Amend(rule=scan.findings[0].rule) if scan.masked else CONTINUE
+        return Amend(rule=_masking_rule(scan)) if scan.masked else CONTINUE
 
     def _filter_stream(self, exchange: Exchange, arrived: Release, *, last: bool) -> Verdict:
         if exchange.stream_blocked_by:
@@ -80,6 +80,11 @@ class Guard(Stage):
 def _tenant(exchange: Exchange) -> str:
     assert exchange.permit is not None
     return exchange.permit.principal.tenant.id
+
+
+def _masking_rule(scan: Scan) -> str:
+    """The first rule that changed something; others may only have looked."""
+    return next(f.rule for f in scan.findings if f.action == "mask" and f.mode == "enforce")
 
 
 def _masked_request(asked: LlmRequest, scan: Scan) -> LlmRequest:

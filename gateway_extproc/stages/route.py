@@ -43,7 +43,8 @@ class Route(Stage):
         return CONTINUE
 
     async def close(self, exchange: Exchange) -> None:
-        if exchange.targets and not exchange.attempts:
+        # A request that a later stage refused was never sent anywhere.
+        if exchange.targets and not exchange.attempts and not exchange.answer_status:
             self._observe(exchange)
 
     def _observe(self, exchange: Exchange) -> None:

@@ -93,11 +93,16 @@ class SharedLimits:
             if name not in slots:
                 slots[name] = self._slot_of(name, now_ns, set(slots.values()))
             at = slots[name]
-            allowed, tat, reply = gcra(ask, self._tat(at, name), now_ns)
+            stored = self._tat(at, name)
+            allowed, tat, reply = gcra(ask, stored, now_ns)
             replies.append(reply)
             if allowed:
                 writes.append((at, name, tat))
-            elif not ask.shadow:
+                continue
+            if tat < stored:
+                # Bounded, or a time from another boot would refuse for weeks.
+                _SLOT.pack_into(self._table, at, name, tat)
+            if not ask.shadow:
                 admitted = False
         if admitted:
             for at, name, tat in writes:
@@ -130,13 +135,13 @@ def gcra(ask: LimitAsk, tat_ns: int, now_ns: int) -> tuple[bool, int, LimitReply
     A stored time further ahead than the burst ever lets it be comes from
     another boot's clock or from an older, wider limit; it counts as the bound.
     """
-    interval = int(ask.window_s * SECOND_NS) // ask.limit
+    interval = max(1, int(ask.window_s * SECOND_NS) // ask.limit)
     tolerance = interval * ask.burst
     ahead = min(max(tat_ns - now_ns, 0), tolerance)
     after = ahead + interval
     if after > tolerance:
         wait = (after - tolerance) / SECOND_NS
-        return False, tat_ns, LimitReply(False, 0, ahead / SECOND_NS, wait)
+        return False, now_ns + ahead, LimitReply(False, 0, ahead / SECOND_NS, wait)
     remaining = (tolerance - after) // interval
     return True, now_ns + after, LimitReply(True, remaining, after / SECOND_NS, 0.0)
 

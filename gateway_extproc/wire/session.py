@@ -92,8 +92,10 @@ class Processor:
         await stream.write(codec.encode_request_headers(headers))
         if message.request_headers.end_of_stream:
             return
-        if await stream.read() is None:
-            await stream.abort("fallback stream ended before the request body")
+        data = await stream.read()
+        second = None if data is None else codec.decode_or_none(data)
+        if second is None or second.WhichOneof("request") != "request_body":
+            await stream.abort("fallback stream went on without the request body")
         await stream.write(codec.encode_request_body(body, {}))
 
 

@@ -34,8 +34,9 @@ from bench.load import Report, build_request, load
 from gateway_extproc.cli.keys import issue_key
 from gateway_extproc.cli.processes import envoy_binary, find_free_port
 from gateway_extproc.config.load import load as load_config
+from gateway_extproc.core.names import PROCESSOR_CLUSTER
 from gateway_extproc.core.secret import Secret
-from gateway_extproc.envoyconf.render import PROCESSOR_CLUSTER, bootstrap
+from gateway_extproc.envoyconf.render import bootstrap
 
 HOST = "127.0.0.1"
 NOOP = "noop-extproc"

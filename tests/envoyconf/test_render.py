@@ -18,10 +18,11 @@ from gateway_extproc.core.names import (
     FALLBACK_NAMESPACE,
     LOG_NAMESPACE,
     NO_CLUSTER,
+    PROCESSOR_CLUSTER,
     ROUTE_NAMESPACE,
 )
 from gateway_extproc.envoyconf import render as module
-from gateway_extproc.envoyconf.render import PROCESSOR_CLUSTER, bootstrap, render, socket_path
+from gateway_extproc.envoyconf.render import bootstrap, render, socket_path
 from support import config
 from support.config import PEPPER, SECRETS, make_config
 from support.parts import make_bench

@@ -426,7 +426,7 @@ async def test_a_fallback_that_ends_before_its_body_aborts(served: Served) -> No
     stream = served.stream()
     await stream.ask(envoy.fallback_headers("west:fallback", note, FIRST))
     await stream.half_close()
-    assert "before the request body" in await stream.fails()
+    assert "without the request body" in await stream.fails()
 
 
 @pytest.mark.parametrize("second", [b"\xff\xff", envoy.response_headers()])
