@@ -58,7 +58,8 @@ proto: $(STAMP) ## generated classes of proto/
 	$(BIN)/python -m grpc_tools.protoc -I proto --python_out=gateway_extproc/pb --pyi_out=gateway_extproc/pb \
 	  proto/gateway/v1/*.proto
 
-configs: $(STAMP) ## Envoy configurations of envoy/ and k8s/base from their gateway.yaml
+configs: $(STAMP) ## what is generated: Envoy configurations, docs/configuration.md
+	$(BIN)/python -m gateway_extproc.config.reference > docs/configuration.md
 	for name in standalone failover; do \
 	  $(BIN)/gateway-extproc envoy render envoy/$$name.gateway.yaml > envoy/$$name.yaml; done
 	$(BIN)/gateway-extproc envoy render k8s/base/gateway.yaml > k8s/base/envoy.yaml

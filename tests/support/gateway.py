@@ -87,7 +87,7 @@ class RunningGateway:
         return (self.run_dir / name).read_text()
 
 
-def wait_for(look: Callable[[], T], timeout_s: float, failure: str) -> T:
+def wait_for(look: Callable[[], T | None], timeout_s: float, failure: str) -> T:
     """The first truthy value of ``look``; an AssertionError after ``timeout_s``."""
     deadline = time.monotonic() + timeout_s
     while True:
