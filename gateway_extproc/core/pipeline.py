@@ -88,11 +88,13 @@ class Pipeline:
         kwargs: dict[str, Any],
     ) -> Decision:
         amends: list[Amend] = []
+        phase_name = phase.value
         for name, step in self._steps[phase]:
             began = perf_counter_ns()
             verdict = await self._ask(name, step, exchange, args, kwargs)
             if phase is not Phase.RESPONSE_BODY or _worth_telling(verdict):
-                exchange.trail.append(_entry(name, phase, verdict, perf_counter_ns() - began))
+                entry = _entry(name, phase_name, verdict, perf_counter_ns() - began)
+                exchange.trail.append(entry)
             if isinstance(verdict, Amend):
                 amends.append(verdict)
             elif isinstance(verdict, Respond):
@@ -134,7 +136,7 @@ def _worth_telling(verdict: Verdict) -> bool:
     return isinstance(verdict, Respond) or (isinstance(verdict, Amend) and verdict.rule != "")
 
 
-def _entry(stage: str, phase: Phase, verdict: Verdict, nanoseconds: int) -> TrailEntry:
+def _entry(stage: str, phase: str, verdict: Verdict, nanoseconds: int) -> TrailEntry:
     word, rule = "continue", ""
     if isinstance(verdict, Amend):
         word, rule = "amend", verdict.rule
@@ -142,7 +144,7 @@ def _entry(stage: str, phase: Phase, verdict: Verdict, nanoseconds: int) -> Trai
         word, rule = "respond", verdict.rule
         if verdict.refusal is not None:
             word, rule = "refuse", verdict.refusal.rule or verdict.refusal.reason
-    return TrailEntry(stage, phase.value, word, rule, nanoseconds // 1000)
+    return TrailEntry(stage, phase, word, rule, nanoseconds // 1000)
 
 
 def _merge(amends: Sequence[Amend]) -> Decision:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -32,7 +33,18 @@ def run_worker(service: Service, parent: Connection) -> None:
     ``parent`` tells the supervisor that the worker serves; its end of file tells the
     worker that nobody would stop it any more.
     """
+    _tune_collector()
     uvloop.run(_run(service, parent))
+
+
+def _tune_collector() -> None:
+    """A request makes thousands of short-lived objects and no cycles worth an early search.
+
+    With Python's default thresholds the search costs a third of a request's CPU.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
 
 
 async def _run(service: Service, parent: Connection) -> None:
