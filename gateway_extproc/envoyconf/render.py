@@ -42,6 +42,10 @@ class _Plain(yaml.SafeDumper):
         return True
 
 
+RUNTIME = {"envoy.reloadable_features.grpc_side_stream_flow_control": False}
+"""With this flow control on, Envoy 1.40 dies (SIGSEGV) now and then when a fallback attempt
+sends a body of about 1 MB and more to the processor.  Bodies are bounded anyway."""
+
 ENVOY_HEADERS = (
     "x-envoy-original-host",
     "x-envoy-max-retries",
@@ -69,6 +73,7 @@ def bootstrap(config: Config, workers: int) -> Json:
     """The Envoy configuration as a document."""
     return {
         "admin": {"address": _address(config.server.envoy_admin)},
+        "layered_runtime": {"layers": [{"name": "gateway", "static_layer": RUNTIME}]},
         "static_resources": {
             "listeners": [_listener(config)],
             "clusters": [

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import httpx
 import yaml
@@ -110,13 +110,16 @@ def _lines(folder: Path, pattern: str) -> list[dict[str, Any]]:
 
 @contextlib.contextmanager
 def running_gateway(
-    run_dir: Path, change: Change = lambda document: None, *, workers: int = 2
+    run_dir: Path, change: Change = lambda document: None, *, workers: int = 2, width: int = 6
 ) -> Iterator[RunningGateway]:
-    """Starts everything, yields it, stops it and checks that it stopped well."""
+    """Starts everything, yields it, stops it and checks that it stopped well.
+
+    ``width`` is how many characters the providers put into one event of a stream.
+    """
     provider_secrets = {name: f"sk-sim-{secrets.token_hex(16)}" for name in ("openai", "anthropic")}
     with (
-        ThreadedSimulator("openai", key=provider_secrets["openai"]) as openai,
-        ThreadedSimulator("anthropic", key=provider_secrets["anthropic"]) as anthropic,
+        _simulator("openai", provider_secrets, width) as openai,
+        _simulator("anthropic", provider_secrets, width) as anthropic,
     ):
         document, keys = _document(run_dir, provider_secrets, openai.port, anthropic.port)
         document["server"]["workers"] = workers
@@ -152,6 +155,12 @@ def running_gateway(
                 process.kill()
                 raise
         assert code == 0, gateway.log("up.log")
+
+
+def _simulator(
+    shape: Literal["openai", "anthropic"], provider_secrets: dict[str, str], width: int
+) -> ThreadedSimulator:
+    return ThreadedSimulator(shape, key=provider_secrets[shape], characters_per_event=width)
 
 
 def _await_banner(gateway: RunningGateway) -> None:
