@@ -9,6 +9,7 @@ import pytest
 
 from gateway_extproc.core.document import replace_at
 from gateway_extproc.core.errors import RequestError
+from gateway_extproc.providers.translate import ANTHROPIC
 from providers.samples import ANTHROPIC_REQUEST, OPENAI_REQUEST, read
 
 USER = {"role": "user", "content": "hi"}
@@ -130,7 +131,7 @@ ANTHROPIC_MISTAKES: list[tuple[str, dict[str, Any]]] = [
     ("messages", {"messages": None}),
     ("messages", {"messages": []}),
     ("messages[0]", {"messages": [1]}),
-    ("messages[0].role", {"messages": [{"role": "system", "content": "x"}]}),
+    ("messages[0].role", {"messages": [{"role": "developer", "content": "x"}]}),
     ("messages[0].content", {"messages": [{"role": "user"}]}),
     ("messages[0].content[0]", {"messages": [{"role": "user", "content": ["x"]}]}),
     ("messages[0].content[0].type", block(text="x")),
@@ -403,3 +404,20 @@ def test_a_dialect_serves_its_own_endpoint_only() -> None:
         with pytest.raises(RequestError) as caught:
             DIALECTS[dialect].read_request(endpoint, {})
         assert caught.value.refusal.status == 404
+
+
+def test_an_anthropic_client_may_send_system_turns_among_the_messages() -> None:
+    """API versions from 2026 on have them; guards see them as what they are."""
+    document = {
+        "model": "claude-haiku-4-5",
+        "max_tokens": 9,
+        "messages": [
+            {"role": "user", "content": "hi"},
+            {"role": "system", "content": "be brief"},
+            {"role": "user", "content": "go on"},
+        ],
+    }
+    request = ANTHROPIC.read_request("messages", document)
+    assert [(at.role, at.text) for at in request.texts][1] == ("system", "be brief")
+    chat = ANTHROPIC.to_chat(document, "openai")
+    assert [message.role for message in chat.messages] == ["system", "user", "user"]
