@@ -25,7 +25,7 @@ from gateway_extproc.core.pipeline import Pipeline
 from gateway_extproc.core.ports import AnswerWriter, Dialect, Guard, Load, Recorder, Translator
 from gateway_extproc.core.secret import Secret
 from gateway_extproc.core.stage import Stage
-from gateway_extproc.envoyconf.render import socket_path
+from gateway_extproc.envoyconf.processor import socket_path
 from gateway_extproc.evidence.metrics import KnownLabels
 from gateway_extproc.evidence.recorder import EvidenceRecorder, open_evidence
 from gateway_extproc.evidence.traces import trace_context

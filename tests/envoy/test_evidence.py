@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from concurrent import futures
 from pathlib import Path
-from typing import Any
 
-import grpc
 import httpx
 import pytest
 from google.protobuf import json_format
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
 from gateway_extproc.pb.gateway.v1 import decision_pb2
+from support.collector import Collector
 from support.gateway import RunningGateway, running_gateway, wait_for
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -121,41 +118,23 @@ def test_the_trace_goes_on_to_the_provider(gateway: RunningGateway) -> None:
     assert record["span_id"] != PARENT
 
 
-class _Collector(trace_service_pb2_grpc.TraceServiceServicer):  # type: ignore[misc]
-    def __init__(self) -> None:
-        self.spans: list[Any] = []
-
-    def Export(self, request: Any, context: Any) -> Any:
-        for resource in request.resource_spans:
-            # The published classes on this machine may be of before or after a renaming.
-            name = resource.DESCRIPTOR.fields_by_number[2].name
-            for scope in getattr(resource, name):
-                self.spans.extend(scope.spans)
-        return trace_service_pb2.ExportTraceServiceResponse()
-
-
 @pytest.fixture
-def collector() -> Iterator[tuple[_Collector, int]]:
-    servicer = _Collector()
-    server = grpc.server(futures.ThreadPoolExecutor(2))
-    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    yield servicer, port
-    server.stop(0)
+def collector() -> Iterator[Collector]:
+    running = Collector()
+    yield running
+    running.close()
 
 
 def test_a_span_reaches_the_collector(
-    tmp_path: Path, collector: tuple[_Collector, int], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    servicer, port = collector
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "200")
     with running_gateway(tmp_path, workers=1) as gateway:
         answer = gateway.chat("Leave a span.")
         record = gateway.record_of(answer.headers["x-request-id"])
-        wait_for(lambda: servicer.spans, 10, "no span arrived")
-    span = servicer.spans[0]
+        wait_for(lambda: collector.spans, 10, "no span arrived")
+    span = collector.spans[0]
     assert span.trace_id.hex() == record["trace_id"]
     assert span.span_id.hex() == record["span_id"]
     names = {attribute.key for attribute in span.attributes}

@@ -21,8 +21,9 @@ from gateway_extproc.core.names import (
     PROCESSOR_CLUSTER,
     ROUTE_NAMESPACE,
 )
-from gateway_extproc.envoyconf import render as module
-from gateway_extproc.envoyconf.render import bootstrap, render, socket_path
+from gateway_extproc.envoyconf.parts import seconds as written_seconds
+from gateway_extproc.envoyconf.processor import socket_path
+from gateway_extproc.envoyconf.render import bootstrap, render
 from support import config
 from support.config import PEPPER, SECRETS, make_config
 from support.parts import make_bench
@@ -183,13 +184,13 @@ def test_retries_are_those_of_the_configuration() -> None:
 
 @given(st.floats(1e-3, 600) | st.integers(1, 600))
 def test_durations_are_as_envoy_reads_them(seconds: float) -> None:
-    written = module._seconds(seconds)
+    written = written_seconds(seconds)
     assert re.fullmatch(r"\d+(\.\d{1,9})?s", written)
     assert float(written[:-1]) == pytest.approx(seconds, rel=1e-5)
 
 
 def test_a_very_short_time_is_a_duration_too() -> None:
-    assert re.fullmatch(r"\d+(\.\d{1,9})?s", module._seconds(0.00005))
+    assert re.fullmatch(r"\d+(\.\d{1,9})?s", written_seconds(0.00005))
 
 
 def test_the_output_is_yaml_deterministic_and_without_secrets() -> None:

@@ -2,63 +2,24 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from concurrent import futures
 from itertools import count
 from typing import Any
 
-import grpc
 import pytest
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 from evidence import samples
 from gateway_extproc.core.exchange import TraceContext
 from gateway_extproc.evidence.traces import NoTraces, open_traces, trace_context
+from support.collector import Collector
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "00f067aa0ba902b7"
-EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-
-
-class Collector:
-    """An OTLP/gRPC collector that speaks the published messages, not our copy of them."""
-
-    def __init__(self) -> None:
-        self.metadata: dict[str, Any] = {}
-        self.requests: list[Any] = []
-        self.server = grpc.server(futures.ThreadPoolExecutor(2))
-        self.server.add_generic_rpc_handlers((self,))
-        self.endpoint = f"http://127.0.0.1:{self.server.add_insecure_port('127.0.0.1:0')}"
-        self.server.start()
-
-    def service(self, call: Any) -> Any:
-        assert call.method == EXPORT
-        self.metadata = dict(call.invocation_metadata)
-        return grpc.unary_unary_rpc_method_handler(
-            self.export,
-            request_deserializer=trace_service_pb2.ExportTraceServiceRequest.FromString,
-            response_serializer=trace_service_pb2.ExportTraceServiceResponse.SerializeToString,
-        )
-
-    def export(self, request: Any, context: Any) -> Any:
-        self.requests.append(request)
-        return trace_service_pb2.ExportTraceServiceResponse()
-
-    @property
-    def spans(self) -> list[Any]:
-        # xds-protos ships an OTLP in which field 2 still has its earlier name.
-        found = []
-        for request in self.requests:
-            for group in request.resource_spans:
-                name = group.DESCRIPTOR.fields_by_number[2].name
-                for scope in getattr(group, name):
-                    found.extend(scope.spans)
-        return found
 
 
 @pytest.fixture
 def collector() -> Iterator[Collector]:
     running = Collector()
     yield running
-    running.server.stop(0).wait()
+    running.close()
 
 
 def attributes(span: Any) -> dict[str, Any]:

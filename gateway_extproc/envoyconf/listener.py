@@ -1,0 +1,203 @@
+"""Where clients come in: the connection manager, its filters, its one route, its own answers."""
+
+from __future__ import annotations
+
+from gateway_extproc.config.model import Config
+from gateway_extproc.core.names import DETAILS_PREFIX, LOG_NAMESPACE, NO_CLUSTER, ROUTE_NAMESPACE
+from gateway_extproc.envoyconf.parts import TYPE, Json, address, seconds
+from gateway_extproc.envoyconf.processor import router_level
+
+
+def listener(config: Config) -> Json:
+    """The listener for clients."""
+    return {
+        "name": "clients",
+        "address": address(config.server.listen),
+        # Answers are buffered whole up to this; requests have a limit of their own below.
+        "per_connection_buffer_limit_bytes": config.caps.answer_bytes,
+        "filter_chains": [
+            {
+                "filters": [
+                    {
+                        "name": "envoy.filters.network.http_connection_manager",
+                        "typed_config": _connection_manager(config),
+                    }
+                ]
+            }
+        ],
+    }
+
+
+def _connection_manager(config: Config) -> Json:
+    return {
+        "@type": TYPE
+        + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "clients",
+        # Without it Envoy would believe x-envoy-* headers that clients send.
+        "use_remote_address": True,
+        "normalize_path": True,
+        "merge_slashes": True,
+        "path_with_escaped_slashes_action": "REJECT_REQUEST",
+        "stream_idle_timeout": seconds(config.failover.idle_timeout_s),
+        "request_headers_timeout": "10s",
+        "request_timeout": "60s",
+        "access_log": [_access_log()],
+        "local_reply_config": {"mappers": _local_replies()},
+        "http_filters": [
+            {"name": "envoy.filters.http.ext_proc", "typed_config": router_level()},
+            {
+                "name": "envoy.filters.http.router",
+                "typed_config": {
+                    "@type": TYPE + "extensions.filters.http.router.v3.Router",
+                    # x-envoy-* headers are this mesh's business, not a provider's.
+                    "suppress_envoy_headers": True,
+                },
+            },
+        ],
+        "route_config": _routes(config),
+    }
+
+
+def _access_log() -> Json:
+    return {
+        "name": "envoy.access_loggers.stdout",
+        "typed_config": {
+            "@type": TYPE + "extensions.access_loggers.stream.v3.StdoutAccessLog",
+            "log_format": {
+                "json_format": {
+                    "time": "%START_TIME%",
+                    "request_id": "%REQ(x-request-id)%",
+                    "method": "%REQ(:method)%",
+                    "status": "%RESPONSE_CODE%",
+                    "details": "%RESPONSE_CODE_DETAILS%",
+                    "cluster": "%UPSTREAM_CLUSTER%",
+                    "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+                    "duration_ms": "%DURATION%",
+                    "gateway": f"%DYNAMIC_METADATA({LOG_NAMESPACE})%",
+                    "failed_open": (
+                        "%FILTER_STATE(envoy.filters.http.ext_proc:FIELD:failed_open)%"
+                    ),
+                }
+            },
+        },
+    }
+
+
+def _local_replies() -> list[Json]:
+    """Answers that Envoy makes where the processor cannot: still JSON that SDKs parse.
+
+    A provider that breaks off while its headers are at the processor, a processor
+    that is gone, a request that is no HTTP.  What the processor answers itself
+    (details ``gateway_...``) is left alone.  The body serves OpenAI's and Anthropic's SDKs alike.
+    """
+    return [
+        _local_reply(
+            "response.code_details.startsWith('ext_proc')",
+            ("gateway_error", "api_error"),
+            "The gateway failed to process this request.",
+        ),
+        _local_reply(
+            "response.code == 413",
+            ("body_too_large", "invalid_request_error"),
+            "The request's body is larger than this gateway accepts.",
+        ),
+        _local_reply(
+            "response.code >= 400 && response.code < 500",
+            ("invalid_request", "invalid_request_error"),
+            "The HTTP request is malformed.",
+        ),
+        _local_reply(
+            "response.code >= 500",
+            ("provider_unavailable", "api_error"),
+            "No provider of this model is available now.",
+        ),
+    ]
+
+
+def _local_reply(condition: str, error: tuple[str, str], message: str) -> Json:
+    reason, kind = error
+    return {
+        "filter": {
+            "extension_filter": {
+                "name": "envoy.access_loggers.extension_filters.cel",
+                "typed_config": {
+                    "@type": TYPE + "extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+                    "expression": (
+                        f"!response.code_details.startsWith('{DETAILS_PREFIX}') && {condition}"
+                    ),
+                },
+            }
+        },
+        "body_format_override": {
+            "content_type": "application/json",
+            "json_format": {
+                "type": "error",
+                "error": {"message": message, "type": kind, "param": None, "code": reason},
+                "request_id": "%REQ(x-request-id)%",
+            },
+        },
+        "headers_to_add": [
+            {
+                "header": {"key": "x-request-id", "value": "%REQ(x-request-id)%"},
+                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+            }
+        ],
+    }
+
+
+def _routes(config: Config) -> Json:
+    return {
+        "virtual_hosts": [
+            {
+                "name": "gateway",
+                "domains": ["*"],
+                # After the plan is known Envoy matches again, with the provider's path:
+                # so one route serves every path.
+                "routes": [
+                    {
+                        "name": "llm",
+                        "match": {"prefix": "/"},
+                        "request_body_buffer_limit": config.caps.body_bytes,
+                        "route": {
+                            # A total timeout would cut long streams; idle and attempt
+                            # timeouts bound what hangs.
+                            "timeout": "0s",
+                            "idle_timeout": seconds(config.failover.idle_timeout_s),
+                            "auto_host_rewrite": True,
+                            "inline_cluster_specifier_plugin": _cluster_specifier(),
+                            "retry_policy": _retry_policy(config),
+                        },
+                    }
+                ],
+            }
+        ],
+    }
+
+
+def _cluster_specifier() -> Json:
+    return {
+        "extension": {
+            "name": "envoy.router.cluster_specifier_plugin.priority_group",
+            "typed_config": {
+                "@type": TYPE
+                + "extensions.router.cluster_specifiers.priority_group.v3"
+                + ".PriorityGroupClusterSpecifier",
+                "override_metadata_namespace": ROUTE_NAMESPACE,
+                # Without a plan: the cluster without endpoints.
+                "priority_groups": [
+                    {"name": "none", "clusters": [{"cluster_name": NO_CLUSTER, "weight": 1}]}
+                ],
+            },
+        }
+    }
+
+
+def _retry_policy(config: Config) -> Json:
+    return {
+        "retry_on": "5xx,reset,connect-failure,retriable-status-codes",
+        "retriable_status_codes": [429],
+        "num_retries": config.failover.max_attempts - 1,
+        "per_try_timeout": seconds(config.failover.attempt_timeout_s),
+        "refresh_cluster_on_retry": True,
+        "retry_back_off": {"base_interval": "0.005s", "max_interval": "0.02s"},
+    }

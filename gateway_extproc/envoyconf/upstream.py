@@ -1,0 +1,130 @@
+"""The clusters of the providers: each as a first target and as a fallback."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from gateway_extproc.config.compile import fallback_cluster
+from gateway_extproc.config.model import Config, Provider
+from gateway_extproc.core.names import ATTEMPTS_NAMESPACE, CLUSTER_NAMESPACE
+from gateway_extproc.envoyconf.parts import HTTP_OPTIONS, TYPE, Json, named
+from gateway_extproc.envoyconf.processor import upstream_level
+
+ENVOY_HEADERS = (
+    "x-envoy-original-host",
+    "x-envoy-max-retries",
+    "x-envoy-expected-rq-timeout-ms",
+    "x-forwarded-proto",
+)
+"""Headers that Envoy or the router-level filter need, and no provider."""
+
+
+NOTE_STATUS = """\
+function envoy_on_response(handle)
+  handle:streamInfo():dynamicMetadata():set(
+    "{namespace}", "{cluster}", handle:headers():get(":status"))
+end
+"""
+"""The router-level filter never sees a failed attempt; so each cluster notes what it answered."""
+
+
+def provider_cluster(config: Config, provider: Provider, *, fallback: bool) -> Json:
+    """A provider as first target, or (``fallback``) as a later one with its own ext_proc filter."""
+    name = fallback_cluster(provider.id) if fallback else provider.id
+    url = urlsplit(provider.base_url)
+    host = url.hostname or ""
+    secure = url.scheme == "https"
+    options: Json = {
+        "@type": TYPE + "extensions.upstreams.http.v3.HttpProtocolOptions",
+        "explicit_http_config": {"http_protocol_options": {}},
+        "http_filters": [
+            *([named("envoy.filters.http.ext_proc", upstream_level())] if fallback else []),
+            named(
+                "envoy.filters.http.lua",
+                {
+                    "@type": TYPE + "extensions.filters.http.lua.v3.Lua",
+                    "default_source_code": {
+                        "inline_string": NOTE_STATUS.format(
+                            namespace=ATTEMPTS_NAMESPACE, cluster=name
+                        )
+                    },
+                },
+            ),
+            named(
+                "envoy.filters.http.header_mutation",
+                {
+                    "@type": TYPE + "extensions.filters.http.header_mutation.v3.HeaderMutation",
+                    "mutations": {"request_mutations": [{"remove": h} for h in ENVOY_HEADERS]},
+                },
+            ),
+            named(
+                "envoy.filters.http.upstream_codec",
+                {"@type": TYPE + "extensions.filters.http.upstream_codec.v3.UpstreamCodec"},
+            ),
+        ],
+    }
+    endpoint = {
+        "hostname": url.netloc,
+        "address": {
+            "socket_address": {
+                "address": host,
+                "port_value": url.port or (443 if secure else 80),
+            }
+        },
+    }
+    cluster: Json = {
+        "name": name,
+        "type": "STRICT_DNS",
+        "dns_lookup_family": "V4_PREFERRED",
+        "connect_timeout": "5s",
+        "per_connection_buffer_limit_bytes": config.caps.answer_bytes,
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": endpoint}]}],
+        },
+        "typed_extension_protocol_options": {HTTP_OPTIONS: options},
+        "circuit_breakers": {
+            "thresholds": [
+                {
+                    "max_connections": 4096,
+                    "max_pending_requests": 4096,
+                    "max_requests": 4096,
+                    "max_retries": 1024,
+                }
+            ]
+        },
+    }
+    if fallback:
+        cluster["metadata"] = {"filter_metadata": {CLUSTER_NAMESPACE: {"name": name}}}
+    if secure:
+        cluster["transport_socket"] = _tls(host, provider.ca_file)
+    return cluster
+
+
+def _tls(host: str, ca_file: str) -> Json:
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": TYPE + "extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "sni": host,
+            "common_tls_context": {
+                "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+                "validation_context": {
+                    "trusted_ca": {"filename": ca_file},
+                    # Without a name to match, any certificate of any authority would do.
+                    "match_typed_subject_alt_names": [
+                        {"san_type": _san_type(host), "matcher": {"exact": host}}
+                    ],
+                },
+            },
+        },
+    }
+
+
+def _san_type(host: str) -> str:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return "DNS"
+    return "IP_ADDRESS"
