@@ -212,10 +212,10 @@ def build_processor(parts: Parts) -> Processor:
     )
 
 
-def run_worker(number: int, parent: Connection, config_text: str) -> None:
+def run_worker(number: int, parent: Connection, config_text: str, log_level: int) -> None:
     """The whole life of one worker process."""
     logging.basicConfig(
-        level=logging.INFO,
+        level=log_level,
         format=f"%(asctime)s %(levelname)s worker-{number} %(name)s: %(message)s",
     )
     try:

@@ -37,7 +37,7 @@ class Supervisor:
         self.metrics_dir = metrics_dir(config)
         self.pool = WorkerPool(
             run_worker,
-            (text,),
+            self._worker_arguments(text),
             worker_count(config),
             preload=PRELOAD,
             on_death=partial(metrics.worker_died, self.metrics_dir),
@@ -97,10 +97,14 @@ class Supervisor:
             return
         revision = compile_config(config).revision
         log.info("rolling over to revision %s", revision)
-        if await self.pool.replace_all((text,), config.server.drain_s):
+        if await self.pool.replace_all(self._worker_arguments(text), config.server.drain_s):
             self.revision = revision
         else:
             log.error("reload refused, the old configuration stays: a worker did not start")
+
+    def _worker_arguments(self, text: str) -> tuple[str, int]:
+        """Workers are as talkative as the supervisor."""
+        return text, logging.getLogger().getEffectiveLevel()
 
     def _status(self) -> dict[str, Any]:
         return {
