@@ -6,6 +6,7 @@ what one worker process does.  Clocks, ids and files enter here and nowhere belo
 
 from __future__ import annotations
 
+import hmac
 import logging
 import os
 import random
@@ -231,6 +232,7 @@ def _open_recorder(config: Config, worker: int, pepper: Secret) -> EvidenceRecor
         metrics_dir(config),
         version=__version__,
         worker=worker,
-        prompt_key=pepper.reveal().encode(),
+        # A key of its own: no fingerprint of a prompt may equal the stored form of a key.
+        prompt_key=hmac.digest(pepper.reveal().encode(), b"prompt fingerprints", "sha256"),
         known=KnownLabels.of(config),
     )

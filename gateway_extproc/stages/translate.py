@@ -132,7 +132,8 @@ class Translate(Stage):
         chunks = exchange.reader.feed(body, last=last)
         for chunk in chunks:
             _meter(exchange, chunk)
-        broken = last and not exchange.answer_ended_well and exchange.outcome != "failed"
+        # A stream that a rule ended, or that told its own error, is not also incomplete.
+        broken = last and not exchange.answer_ended_well and exchange.outcome == "open"
         if broken:
             exchange.outcome = "failed"
             exchange.refusal = _INCOMPLETE

@@ -69,15 +69,18 @@ def test_an_answer_without_usage_is_estimated_and_says_so(gateway: RunningGatewa
 
 
 def test_metrics_count_requests_of_all_workers(gateway: RunningGateway) -> None:
-    def allowed() -> float:
+    def total(series: str) -> float:
         text = httpx.get(f"{gateway.admin_url}/metrics").text
-        values = re.findall(r'gateway_requests_total\{[^}]*outcome="allowed"[^}]*\} (\S+)', text)
-        return sum(map(float, values))
+        return sum(map(float, re.findall(series + r" (\S+)", text)))
 
-    before = allowed()
+    allowed = r'gateway_requests_total\{[^}]*outcome="allowed"[^}]*\}'
+    # An answer is at its client a moment before its request is counted.
+    wait_for(lambda: total("gateway_in_flight") == 0, 5, "a request is still open")
+    before = total(allowed)
     for number in range(6):
         gateway.chat(f"Request {number}.")
-    wait_for(lambda: allowed() == before + 6, 5, f"{allowed()} after {before} and six requests")
+    wait_for(lambda: total("gateway_in_flight") == 0, 5, "a request is still open")
+    assert total(allowed) == before + 6
 
 
 def test_the_admin_server_tells_health_and_status(gateway: RunningGateway) -> None:
