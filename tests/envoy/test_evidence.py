@@ -71,7 +71,7 @@ def test_an_answer_without_usage_is_estimated_and_says_so(gateway: RunningGatewa
 def test_metrics_count_requests_of_all_workers(gateway: RunningGateway) -> None:
     def total(series: str) -> float:
         text = httpx.get(f"{gateway.admin_url}/metrics").text
-        return sum(map(float, re.findall(series + r" (\S+)", text)))
+        return sum(map(float, re.findall(rf"^{series} (\S+)", text, re.MULTILINE)))
 
     allowed = r'gateway_requests_total\{[^}]*outcome="allowed"[^}]*\}'
     # An answer is at its client a moment before its request is counted.
