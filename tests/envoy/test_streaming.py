@@ -105,14 +105,13 @@ def test_a_broken_stream_ends_with_an_error_not_in_silence(gateway: RunningGatew
     assert record["refusal"]["reason"] == "provider_stream_incomplete"
 
 
-def test_a_provider_that_breaks_off_at_once_is_a_clear_error(gateway: RunningGateway) -> None:
-    """Its headers were still at the processor: Envoy answers, in a form that SDKs parse."""
-    gateway.openai.faults.set(truncate_after_events=3, times=1)
-    answer = gateway.chat("This will be cut at once.", stream=True)
-    if answer.status_code != 200:
-        assert answer.status_code == 502
-        assert answer.json()["error"]["code"] == "provider_unavailable"
-        assert answer.headers["x-request-id"]
+def test_a_whole_answer_that_breaks_off_is_a_clear_error(gateway: RunningGateway) -> None:
+    """Nothing had left yet, so Envoy answers, in a form that SDKs parse."""
+    gateway.openai.faults.set(truncate_after_events=1, times=1)
+    answer = gateway.chat("This answer will be cut in half.")
+    assert answer.status_code == 502
+    assert answer.json()["error"]["code"] == "provider_unavailable"
+    assert gateway.record_of(answer.headers["x-request-id"])["outcome"] == "ABORTED"
 
 
 def test_a_reset_stream_is_recorded(gateway: RunningGateway) -> None:
