@@ -45,7 +45,7 @@ class Limit(Stage):
             refuse(
                 "rate_limit_exceeded",
                 f"Rate limit '{rule.id}' of {rule.requests} requests per {rule.window_s:g} s "
-                f"reached; try again in {wait_s:.3f} s.",
+                f"reached; try again in {math.ceil(wait_s * 1000) / 1000:g} s.",
                 retry_after_s=wait_s,
                 rule=rule.id,
             )
