@@ -20,21 +20,9 @@ MESSAGE_TIMEOUT_S = 5
 def router_level() -> Json:
     """The filter every request passes: it sees requests and answers, once each."""
     return {
-        "@type": TYPE + "extensions.filters.http.ext_proc.v3.ExternalProcessor",
-        "grpc_service": _grpc_service(),
-        "failure_mode_allow": False,
-        "status_on_error": {"code": "ServiceUnavailable"},
-        "message_timeout": seconds(MESSAGE_TIMEOUT_S),
+        **_processor_filter(response_headers="SEND", response_body="BUFFERED"),
         # JSON answers are read whole; event streams switch to STREAMED at their headers.
         "allow_mode_override": True,
-        "processing_mode": {
-            "request_header_mode": "SEND",
-            "request_body_mode": "BUFFERED",
-            "request_trailer_mode": "SKIP",
-            "response_header_mode": "SEND",
-            "response_body_mode": "BUFFERED",
-            "response_trailer_mode": "SKIP",
-        },
         "response_attributes": [
             "xds.cluster_name",
             "upstream.request_attempt_count",
@@ -47,13 +35,24 @@ def router_level() -> Json:
             },
             "forwarding_namespaces": {"untyped": [ATTEMPTS_NAMESPACE]},
         },
-        # x-envoy-max-retries limits the retries to the targets of the request's plan.
-        "mutation_rules": {"allow_envoy": True, "disallow_is_error": True},
     }
 
 
 def upstream_level() -> Json:
     """The filter of fallback attempts: request only (answers here crash Envoy 1.40)."""
+    return {
+        **_processor_filter(response_headers="SKIP", response_body="NONE"),
+        "metadata_options": {
+            "forwarding_namespaces": {"untyped": [FALLBACK_NAMESPACE]},
+            # Only this filter forwards its cluster's metadata: so the processor knows
+            # which level, and which cluster, a stream belongs to.
+            "cluster_metadata_forwarding_namespaces": {"untyped": [CLUSTER_NAMESPACE]},
+        },
+    }
+
+
+def _processor_filter(*, response_headers: str, response_body: str) -> Json:
+    """What both levels share: requests are sent whole, and nothing passes without an answer."""
     return {
         "@type": TYPE + "extensions.filters.http.ext_proc.v3.ExternalProcessor",
         "grpc_service": _grpc_service(),
@@ -64,16 +63,11 @@ def upstream_level() -> Json:
             "request_header_mode": "SEND",
             "request_body_mode": "BUFFERED",
             "request_trailer_mode": "SKIP",
-            "response_header_mode": "SKIP",
-            "response_body_mode": "NONE",
+            "response_header_mode": response_headers,
+            "response_body_mode": response_body,
             "response_trailer_mode": "SKIP",
         },
-        "metadata_options": {
-            "forwarding_namespaces": {"untyped": [FALLBACK_NAMESPACE]},
-            # Only this filter forwards its cluster's metadata: so the processor knows
-            # which level, and which cluster, a stream belongs to.
-            "cluster_metadata_forwarding_namespaces": {"untyped": [CLUSTER_NAMESPACE]},
-        },
+        # x-envoy-max-retries limits the retries to the targets of the request's plan.
         "mutation_rules": {"allow_envoy": True, "disallow_is_error": True},
     }
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from gateway_extproc.core.chat import Document, LlmRequest
+from gateway_extproc.core.chat import ChatResponse, Document, LlmRequest, TextAt
 from gateway_extproc.core.errors import Refusal
 from gateway_extproc.core.ports import AnswerReader, AnswerWriter, Dialect, Release, Translator
 from gateway_extproc.providers import anthropic, openai
@@ -177,14 +177,7 @@ class OpenAIToAnthropic(_ToAnthropic):
         except Unreadable:
             return Release(refusal=unreadable())
         written = OPENAI.answer_from_chat(response, self._now())
-        texts = OPENAI.answer_texts(written)
-        return Release(
-            document=written,
-            texts=texts,
-            usage=response.usage,
-            model=response.model,
-            stop_reason=response.stop_reason,
-        )
+        return _written(response, written, OPENAI.answer_texts(written))
 
     def writer(self, request: LlmRequest) -> AnswerWriter:
         return openai_writer.EncodingWriter(
@@ -211,16 +204,21 @@ class AnthropicToOpenAI(_ToOpenAI):
             written = ANTHROPIC.answer_from_chat(response, 0)
         except Unreadable:
             return Release(refusal=unreadable())
-        return Release(
-            document=written,
-            texts=ANTHROPIC.answer_texts(written),
-            usage=response.usage,
-            model=response.model,
-            stop_reason=response.stop_reason,
-        )
+        return _written(response, written, ANTHROPIC.answer_texts(written))
 
     def writer(self, request: LlmRequest) -> AnswerWriter:
         return anthropic_writer.EncodingWriter(request.model)
+
+
+def _written(response: ChatResponse, document: Document, texts: tuple[TextAt, ...]) -> Release:
+    """An answer that came over the hub and was written anew for the client."""
+    return Release(
+        document=document,
+        texts=texts,
+        usage=response.usage,
+        model=response.model,
+        stop_reason=response.stop_reason,
+    )
 
 
 def _capped(request: LlmRequest, max_tokens: int) -> int:

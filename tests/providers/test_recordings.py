@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from gateway_extproc.core.chat import End, Start, Stop, StreamError, TextDelta
 from gateway_extproc.providers.translate import DIALECTS, translator
 from providers.samples import chunks, read, written
 
-FOLDER = Path("/work/shared/data/openai-recordings")
+BESIDE_THE_PROJECT = Path(__file__).parents[3] / "shared" / "data"
+DATA = Path(os.environ.get("GATEWAY_TEST_DATA", BESIDE_THE_PROJECT))
+FOLDER = DATA / "openai-recordings"
 FILES = sorted(FOLDER.glob("*chat-*.json")) if FOLDER.is_dir() else []
 
 
@@ -24,7 +27,7 @@ def exchanges() -> list[Any]:
     ]
 
 
-@pytest.mark.skipif(not FILES, reason="the recordings are not on this machine")
+@pytest.mark.skipif(not FILES, reason="no recordings: set GATEWAY_TEST_DATA to their folder")
 @pytest.mark.parametrize("exchange", exchanges())
 def test_a_recorded_exchange_passes(exchange: dict[str, Any]) -> None:
     sent = {"model": "deployment-in-the-path", **json.loads(exchange["request"]["body"])}
