@@ -5,6 +5,7 @@ Before any other work: an overloaded gateway must not spend itself on refusals.
 
 from __future__ import annotations
 
+from gateway_extproc.core.endpoint import ENDPOINTS
 from gateway_extproc.core.errors import refuse
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.ports import Load
@@ -12,6 +13,8 @@ from gateway_extproc.core.stage import Stage
 from gateway_extproc.core.verdict import CONTINUE, Respond, Verdict
 
 RETRY_AFTER_S = 1.0
+
+SERVED = ", ".join(f"{endpoint.method} {endpoint.path}" for endpoint in ENDPOINTS)
 
 
 class Admit(Stage):
@@ -35,7 +38,7 @@ class Admit(Stage):
         exchange.admitted = True
         endpoint = exchange.endpoint
         if endpoint is None:
-            return Respond(refuse("unknown_endpoint", "This path is not served here."))
+            return Respond(refuse("unknown_endpoint", f"This path is not served; {SERVED} are."))
         if endpoint.method != exchange.method:
             message = f"This endpoint takes {endpoint.method}, not {exchange.method[:16]}."
             return Respond(refuse("method_not_allowed", message))

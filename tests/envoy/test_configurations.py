@@ -99,7 +99,8 @@ def test_serve_and_a_separate_envoy_work_together(
             assert answer.json()["choices"][0]["message"]["content"] == "You said: hello"
             assert anthropic.requests
             ready = f"http://127.0.0.1:{document['server']['admin']['port']}/readyz"
-            assert httpx.get(ready).status_code == 200
+            # One worker may serve while the other still starts; ready are they all.
+            wait_for(lambda: httpx.get(ready).status_code == 200, 10, "not all workers are ready")
         finally:
             for process in processes:
                 process.send_signal(signal.SIGTERM)
