@@ -68,15 +68,16 @@ class EvidenceRecorder:
     def record(self, exchange: object, ended_ns: int) -> None:
         """Takes a finished exchange; ``ended_ns`` is on the clock of ``started_ns``."""
         assert isinstance(exchange, Exchange)
-        if exchange.started_ns:
-            self._in_flight -= 1
-            self.metrics.in_flight(self._in_flight)
         for name, sink in self._sinks:
             try:
                 sink(exchange, ended_ns)
             except Exception:
                 log.exception("no %s for %s", name, exchange.decision_id)
                 self._count_error(name)
+        if exchange.started_ns:
+            # Last, so that whoever sees no request in flight sees all of them counted.
+            self._in_flight -= 1
+            self.metrics.in_flight(self._in_flight)
 
     def close(self, timeout_s: float = 5.0) -> bool:
         """Writes and sends all that waits; False when a log did not get done in time."""
