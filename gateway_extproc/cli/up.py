@@ -26,6 +26,7 @@ from gateway_extproc.cli.processes import (
     wait_http,
 )
 from gateway_extproc.cli.serve import Supervisor
+from gateway_extproc.config.load import ConfigError
 from gateway_extproc.config.model import Config
 from gateway_extproc.envoyconf.render import render
 from gateway_extproc.stores.secrets import read_secret
@@ -189,7 +190,10 @@ def prepare(config_file: Path | None, run_dir: Path) -> Stack:
     demo: Demo | None = None
     if config_file is None:
         text, demo = make_demo(run_dir, ports)
-        config = read_config(text)
+        try:
+            config = read_config(text)
+        except ConfigError as error:
+            raise CommandFailure(f"--run-dir {run_dir}: {error}") from None
         _write_private(run_dir / "gateway.yaml", text)
     else:
         from gateway_extproc.cli.files import read_file

@@ -16,6 +16,9 @@ from pydantic_core import ErrorDetails
 from gateway_extproc.config.model import Config
 from gateway_extproc.core.names import NO_CLUSTER, PROCESSOR_CLUSTER
 
+SOCKET_PATH_BYTES = 107
+"""What Linux allows in the address of a Unix socket (unix(7)), less its end mark."""
+
 TIMESTAMP = "tag:yaml.org,2002:timestamp"
 MERGE = "tag:yaml.org,2002:merge"
 
@@ -167,6 +170,13 @@ def _dangling(config: Config) -> Iterator[Mistake]:
     yield from _twice("models", [route.model for route in config.models], field="model")
     yield from _twice("prices.models", [p.model for p in config.prices.models], field="model")
 
+    folder = config.server.socket_dir
+    if len(f"{folder}/worker-000.sock".encode()) > SOCKET_PATH_BYTES:
+        yield Mistake(
+            "server.socket_dir",
+            _shown(folder),
+            f"a folder whose sockets have paths of at most {SOCKET_PATH_BYTES} bytes",
+        )
     tenants = {tenant.id for tenant in config.tenants}
     roles = {role.id for role in config.roles}
     providers = {provider.id for provider in config.providers}
