@@ -88,10 +88,11 @@ class Processor:
         if prepared.answer is not None:
             await stream.write(codec.encode_answer(prepared.answer, {}))
             return
+        if message.request_headers.end_of_stream:
+            # A provider's credential never goes on with a body that was not made here.
+            await stream.abort("fallback stream without a request body")
         headers, body = _split(prepared)
         await stream.write(codec.encode_request_headers(headers))
-        if message.request_headers.end_of_stream:
-            return
         data = await stream.read()
         second = None if data is None else codec.decode_or_none(data)
         if second is None or second.WhichOneof("request") != "request_body":

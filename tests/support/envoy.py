@@ -80,10 +80,13 @@ def response_trailers() -> bytes:
     return bytes(message.SerializeToString())
 
 
-def fallback_headers(cluster: str, note: str, headers: dict[str, str]) -> bytes:
+def fallback_headers(
+    cluster: str, note: str, headers: dict[str, str], *, end_of_stream: bool = False
+) -> bytes:
     """The first message of an upstream-level stream."""
     message = pb.ProcessingRequest()
     _fill(message.request_headers, headers)
+    message.request_headers.end_of_stream = end_of_stream
     metadata = message.metadata_context.filter_metadata
     metadata[CLUSTER_NAMESPACE].fields["name"].string_value = cluster
     if note:

@@ -421,6 +421,14 @@ async def test_a_fallback_with_a_broken_note_never_passes(served: Served, note: 
     assert refused or code != "OK"
 
 
+async def test_a_fallback_without_a_body_gets_no_credential(served: Served) -> None:
+    """Headers alone would carry the provider's credential and whatever body Envoy has."""
+    note = await note_of(served)
+    stream = served.stream()
+    await stream.send(envoy.fallback_headers("west:fallback", note, FIRST, end_of_stream=True))
+    assert "without a request body" in await stream.fails()
+
+
 async def test_a_fallback_that_ends_before_its_body_aborts(served: Served) -> None:
     note = await note_of(served)
     stream = served.stream()
