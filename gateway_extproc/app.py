@@ -165,6 +165,11 @@ def metrics_dir(config: Config) -> Path:
     return Path(config.server.socket_dir) / "metrics"
 
 
+def limits_table(config: Config) -> Path:
+    """Where the workers of a host count together."""
+    return Path(config.server.socket_dir) / "limits.table"
+
+
 class Gateway:
     """One worker's service: its parts, its server, and how they stop."""
 
@@ -178,7 +183,7 @@ class Gateway:
             snapshot=snapshot,
             dialects=DIALECTS,
             guards=RuleGuard(config.guards),
-            limits=SharedLimits(Path(config.server.socket_dir) / "limits.table", time.monotonic_ns),
+            limits=SharedLimits(limits_table(config), time.monotonic_ns),
             cache=MemoryCache(CACHE_BYTES, time.monotonic_ns),
             credentials=SecretFiles(
                 {p.id: Path(p.credential_file) for p in config.providers}, time.monotonic_ns

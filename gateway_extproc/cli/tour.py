@@ -204,7 +204,8 @@ class _Guide:
         deadline = time.monotonic() + RECORD_WAIT_S
         while request_id and time.monotonic() < deadline:
             for file in self._evidence.glob("decisions-*.jsonl"):
-                for line in reversed(file.read_text().splitlines()):
+                # The last line may be half written while it is read.
+                for line in reversed(file.read_text().rpartition("\n")[0].splitlines()):
                     if request_id in line:
                         found: dict[str, Any] = json.loads(line)
                         return found

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from gateway_extproc.app import read_config, worker_count
+from gateway_extproc.app import limits_table, read_config, worker_count
 from gateway_extproc.cli.failure import CommandFailure
 from gateway_extproc.cli.keys import issue_key
 from gateway_extproc.cli.processes import (
@@ -69,6 +69,8 @@ class Stack:
     async def start(self) -> None:
         """Simulators, workers, Envoy; each ready before the next starts."""
         if self.demo is not None:
+            # Counts of an earlier demo belong to keys that are gone.
+            limits_table(self.config).unlink(missing_ok=True)
             await self._start_simulators(self.demo)
         await self.supervisor.start()
         await self._start_envoy()

@@ -178,6 +178,19 @@ def test_a_busy_port_is_named_in_one_line(tmp_path: Path, variable: str) -> None
     assert variable in result.stderr
 
 
+def test_the_demo_can_be_run_again_at_once() -> None:
+    """Its rate limit must not remember the demo before it."""
+    folder = Path(f"/tmp/gw-demo-{os.getpid()}")
+    command = [sys.executable, "-m", "gateway_extproc.cli.main", "demo", "--run-dir", str(folder)]
+    for _ in range(2):
+        environment = {**os.environ, **{name: str(port) for name, port in _free_ports().items()}}
+        result = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert "8 of 8 steps" in result.stdout
+
+
 def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
     folder = Path(f"/tmp/gw-up-{os.getpid()}")
     ports = _free_ports()

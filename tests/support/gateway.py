@@ -102,9 +102,9 @@ def wait_for(look: Callable[[], T | None], timeout_s: float, failure: str) -> T:
 def _lines(folder: Path, pattern: str) -> list[dict[str, Any]]:
     found = []
     for file in sorted(folder.glob(pattern)):
-        for line in file.read_text().splitlines():
-            with contextlib.suppress(json.JSONDecodeError):
-                found.append(json.loads(line))
+        # The last line may be half written while it is read.
+        for line in file.read_text().rpartition("\n")[0].splitlines():
+            found.append(json.loads(line))
     return found
 
 
