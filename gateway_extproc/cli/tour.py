@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway_extproc.cli.up import Demo, Stack
+from gateway_extproc.core.money import NANOS_PER_DOLLAR
 
 CARD = "4111 1111 1111 1111"
 RECORD_WAIT_S = 5.0
@@ -306,4 +307,4 @@ def _tokens(record: dict[str, Any]) -> str:
 
 
 def _dollars(record: dict[str, Any]) -> str:
-    return f"${record['cost_nanos'] / 1e9:.6f}" if "cost_nanos" in record else "-"
+    return f"${record['cost_nanos'] / NANOS_PER_DOLLAR:.6f}" if "cost_nanos" in record else "-"

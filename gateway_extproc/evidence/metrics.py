@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from gateway_extproc.config.model import Config
@@ -24,8 +23,6 @@ from gateway_extproc.core.errors import REASONS
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.evidence.records import sent_status
 from gateway_extproc.evidence.series import Counter, Histogram, SeriesFile
-
-CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 
 OTHER: Final = "other"
 NONE: Final = "none"
@@ -222,7 +219,7 @@ def open_metrics(directory: Path, worker: int, known: KnownLabels = KnownLabels(
 
 
 def render(directory: Path) -> bytes:
-    """All workers' metrics as Prometheus text (``CONTENT_TYPE``); for a thread, not a loop."""
+    """All workers' metrics as Prometheus text; for a thread, not a loop."""
     registry = CollectorRegistry()
     collector: Any = MultiProcessCollector
     collector(registry, path=str(directory))

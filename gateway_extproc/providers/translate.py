@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import Any, Final
 
 from gateway_extproc.core.chat import ChatResponse, Document, LlmRequest, TextAt
-from gateway_extproc.core.errors import Refusal
 from gateway_extproc.core.ports import AnswerReader, AnswerWriter, Dialect, Release, Translator
 from gateway_extproc.providers import anthropic, openai
 from gateway_extproc.providers.anthropic import answer as anthropic_answer
@@ -56,11 +55,6 @@ def translator(client: str, provider: str, endpoint: str, now: Clock = no_time) 
             return AnthropicToAnthropic()
         case _:
             raise ValueError(f"no dialect {provider!r}")
-
-
-def encode_error(dialect: str, refusal: Refusal, request_id: str) -> bytes:
-    """A refusal as the body that clients of ``dialect`` parse."""
-    return DIALECTS[dialect].refusal_body(refusal, request_id)
 
 
 class _ToOpenAI:

@@ -13,7 +13,7 @@ from openai.types.chat import ChatCompletion
 from gateway_extproc.core.chat import Document
 from gateway_extproc.core.errors import RequestError, refuse
 from gateway_extproc.core.usage import Usage
-from gateway_extproc.providers.translate import DIALECTS, encode_error, translator
+from gateway_extproc.providers.translate import DIALECTS, translator
 from providers.samples import ANTHROPIC_REQUEST, OPENAI_REQUEST, read
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -474,7 +474,7 @@ def test_a_way_that_does_not_exist_is_a_value_error() -> None:
 
 def test_refusals_are_written_as_each_sdk_reads_them() -> None:
     refusal = refuse("rate_limit_exceeded", 'too "fast"', param="model")
-    assert orjson.loads(encode_error("openai", refusal, "r1")) == {
+    assert orjson.loads(DIALECTS["openai"].refusal_body(refusal, "r1")) == {
         "error": {
             "message": 'too "fast"',
             "type": "rate_limit_error",
@@ -482,7 +482,7 @@ def test_refusals_are_written_as_each_sdk_reads_them() -> None:
             "code": "rate_limit_exceeded",
         }
     }
-    body = orjson.loads(encode_error("anthropic", refusal, "r1"))
+    body = orjson.loads(DIALECTS["anthropic"].refusal_body(refusal, "r1"))
     assert body["request_id"] == "r1"
     assert body["error"]["type"] == "rate_limit_error"
     assert body["error"]["code"] == "rate_limit_exceeded"
