@@ -51,7 +51,7 @@ from gateway_extproc.stages.translate import Translate
 from gateway_extproc.stores.memory import MemoryCache, SharedLimits
 from gateway_extproc.stores.secrets import SecretFiles, SecretUnavailable, read_secret
 from gateway_extproc.supervisor.worker import run_worker as run_process
-from gateway_extproc.wire.grpc_server import GrpcServer
+from gateway_extproc.wire.server import make_server
 from gateway_extproc.wire.session import Processor
 
 CACHE_BYTES = 64 * 1024 * 1024
@@ -193,7 +193,9 @@ class Gateway:
             load=Load(),
         )
         self.processor = build_processor(self.parts)
-        self._server = GrpcServer(self.processor, self.parts.load, f"unix:{self._socket}")
+        self._server = make_server(
+            config.server.wire, self.processor, self.parts.load, f"unix:{self._socket}"
+        )
 
     async def start(self) -> None:
         """Listens on the worker's socket."""

@@ -56,6 +56,8 @@ class Server(Section):
 
     workers: Annotated[int, Field(ge=0, le=256)] = 0
     """Worker processes; 0 means one per core."""
+    wire: Literal["fast", "grpcio"] = "fast"
+    """How workers speak gRPC: our own HTTP/2, or the grpcio library at several times the CPU."""
     socket_dir: str = "run"
     """Folder of the workers' Unix sockets, ``worker-0.sock`` and so on."""
     listen: Listen = Listen()
