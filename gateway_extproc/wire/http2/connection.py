@@ -114,7 +114,7 @@ class Connection(asyncio.BufferedProtocol):
             # RFC 9113, section 3.2: over TLS the protocol is "h2".
             self._cut("TLS without ALPN h2")
             return
-        self.sender.control(limits.GREETING)
+        self.sender.control(limits.greeting())
 
     def connection_lost(self, error: Exception | None) -> None:
         self._over = True
@@ -179,6 +179,8 @@ class Connection(asyncio.BufferedProtocol):
         unpack = frames.HEAD.unpack_from
         while end - at >= frames.HEAD_BYTES:
             high, low, kind, flags, stream_id = unpack(buffer, at)
+            # The uppermost bit is reserved and ignored (section 4.1).
+            stream_id &= frames.MAX_STREAM_ID
             start = at + frames.HEAD_BYTES
             stop = start + (high << 8 | low)
             if stop - start > limits.FRAME_BYTES:
@@ -193,8 +195,7 @@ class Connection(asyncio.BufferedProtocol):
                 if handle is None:
                     self._bear()
                 else:
-                    # The uppermost bit of a stream's id is reserved and ignored (section 4.1).
-                    handle(flags, stream_id & frames.MAX_STREAM_ID, start, stop)
+                    handle(flags, stream_id, start, stop)
             except StreamFault as fault:
                 self._reset(fault.stream_id, fault.code)
                 # A stream that broke a rule is no work either (CVE-2025-8671).
@@ -624,7 +625,9 @@ class Connection(asyncio.BufferedProtocol):
         self.sender.control(goaway(self._last_id, fault.code, str(fault)))
         for stream in tuple(self._streams.values()):
             self._abandon(stream)
-        self.close()
+        self._over = True
+        self.sender.finish()
+        self._linger = self.loop.call_later(limits.LINGER_S, self._transport.abort)
 
     def _cut(self, reason: str) -> None:
         """The peer does not read or does not speak: there is nobody to tell."""

@@ -18,8 +18,8 @@ from urllib.parse import quote
 from hpack import Decoder, HPACKError, OversizedHeaderListError
 from hpack.exceptions import InvalidTableSizeError
 
+from gateway_extproc.wire.http2 import limits
 from gateway_extproc.wire.http2.frames import ConnectionFault, ErrorCode
-from gateway_extproc.wire.http2.limits import HEADER_BLOCK_BYTES
 from gateway_extproc.wire.stream import Status
 
 REMEMBERED_PREFIXES: Final = 16
@@ -47,12 +47,12 @@ class HeaderReader:
     """Reads the blocks of one connection in order."""
 
     def __init__(self) -> None:
-        self._decoder = Decoder(max_header_list_size=HEADER_BLOCK_BYTES)
+        self._decoder = Decoder(max_header_list_size=limits.HEADER_BLOCK_BYTES)
         self._known: dict[bytes, Head] = {}
 
     def settings_acknowledged(self) -> None:
-        """From now on a block must begin by emptying the table (RFC 9113, section 4.3.1)."""
-        self._decoder.max_allowed_table_size = 0
+        """From now on a block must begin by shrinking the table (RFC 9113, section 4.3.1)."""
+        self._decoder.max_allowed_table_size = limits.HEADER_TABLE_BYTES
 
     def read(self, block: bytes) -> Head:
         """A request's head; raises ``MalformedHeaders`` or ``ConnectionFault``."""

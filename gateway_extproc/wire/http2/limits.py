@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway_extproc.wire.http2.frames import MIN_FRAME_SIZE, Setting, settings, window_update
+from gateway_extproc.wire.http2.frames import (
+    DEFAULT_WINDOW,
+    MIN_FRAME_SIZE,
+    Setting,
+    settings,
+    window_update,
+)
 
 STREAM_WINDOW: Final = 1024 * 1024
 """Bytes that a peer may send on a stream before we give window back.
@@ -64,13 +70,16 @@ READ_BYTES_MIN: Final = 32 * 1024
 READ_BYTES_MAX: Final = 256 * 1024
 """The read buffer begins small, for peers that say little, and grows when reads fill it."""
 
-GREETING: Final = settings(
-    {
-        # No table: every header block stands alone, and is decoded only where it must be.
-        Setting.HEADER_TABLE_SIZE: 0,
+HEADER_TABLE_BYTES: Final = 0
+"""No table: every header block stands alone, and is decoded only where it must be."""
+
+
+def greeting() -> bytes:
+    """What we send first."""
+    announced = {
+        Setting.HEADER_TABLE_SIZE: HEADER_TABLE_BYTES,
         Setting.MAX_CONCURRENT_STREAMS: CONCURRENT_STREAMS,
         Setting.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
         Setting.MAX_HEADER_LIST_SIZE: HEADER_BLOCK_BYTES,
     }
-) + window_update(0, CONNECTION_WINDOW - 65_535)
-"""What we send first."""
+    return settings(announced) + window_update(0, CONNECTION_WINDOW - DEFAULT_WINDOW)

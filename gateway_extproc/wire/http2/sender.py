@@ -213,6 +213,18 @@ class Sender:
         self.stop()
         self._transport.close()
 
+    def finish(self) -> None:
+        """The same, but what the peer still sends is read and dropped until it has read ours.
+
+        Closed with unread bytes, a socket is reset, and the peer may lose our last word.
+        """
+        self._flush()
+        self.stop()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+
     def stop(self) -> None:
         """Nothing leaves any more, and no timer outlives the connection."""
         self._closed = True
