@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +14,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from gateway_extproc.config.model import Config
+from gateway_extproc.config.model import Config, WorkerTcp
 from gateway_extproc.core.names import NO_CLUSTER, PROCESSOR_CLUSTER
 
 SOCKET_PATH_BYTES = 107
@@ -177,6 +178,8 @@ def _dangling(config: Config) -> Iterator[Mistake]:
             _shown(folder),
             f"a folder whose sockets have paths of at most {SOCKET_PATH_BYTES} bytes",
         )
+    if config.server.tcp is not None:
+        yield from _unsafe_tcp(config.server.tcp)
     tenants = {tenant.id for tenant in config.tenants}
     roles = {role.id for role in config.roles}
     providers = {provider.id for provider in config.providers}
@@ -211,6 +214,25 @@ def _dangling(config: Config) -> Iterator[Mistake]:
             classes,
             "a class that some provider is approved for",
         )
+
+
+def _unsafe_tcp(tcp: WorkerTcp) -> Iterator[Mistake]:
+    """Whoever reaches a worker is given what Envoy is: prompts, and providers' credentials."""
+    try:
+        loopback = ipaddress.ip_address(tcp.address).is_loopback
+    except ValueError:
+        yield Mistake("server.tcp.address", repr(tcp.address), "an IP address")
+        return
+    if tcp.tls is None:
+        if not loopback:
+            yield Mistake("server.tcp.tls", "nothing", "TLS, or a loopback address")
+        return
+    client = ("client_ca_file", "client_cert_file", "client_key_file")
+    missing = [name for name in client if getattr(tcp.tls, name) is None]
+    if missing and (not loopback or len(missing) < len(client)):
+        expected = "all three client files" + (", or none of them" if loopback else "")
+        for name in missing:
+            yield Mistake(f"server.tcp.tls.{name}", "nothing", expected)
 
 
 def _twice(section: str, names: Sequence[str], field: str = "id") -> Iterator[Mistake]:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from typing import Final
 
 from gateway_extproc.core.ports import Load
 from gateway_extproc.wire import options
 from gateway_extproc.wire.health import CHECK, WATCH, Health
 from gateway_extproc.wire.http2.connection import Connection
+from gateway_extproc.wire.http2.limits import PREFACE_S
 from gateway_extproc.wire.stream import Handler
 from gateway_extproc.wire.tls import ServerTls
-
-log = logging.getLogger(__name__)
 
 CONNECTIONS: Final = 1024
 """Peers at a time; Envoy opens one connection a worker thread."""
@@ -51,7 +49,11 @@ class FastServer:
         else:
             host, _, port = self._address.rpartition(":")
             self._listener = await loop.create_server(
-                self._connect, host.strip("[]"), int(port), ssl=context
+                self._connect,
+                host.strip("[]"),
+                int(port),
+                ssl=context,
+                ssl_handshake_timeout=PREFACE_S if context else None,
             )
         self._health.set(serving=True)
 
@@ -87,13 +89,12 @@ class FastServer:
                     await self._gone.wait()
 
     def _connect(self) -> Connection:
-        connection = Connection(self._methods, self._disconnected)
-        if len(self._connections) >= CONNECTIONS:
-            log.warning("more than %d connections", CONNECTIONS)
-            connection.unwanted = True
-        self._connections.add(connection)
-        return connection
+        return Connection(self._methods, self)
 
-    def _disconnected(self, connection: Connection) -> None:
+    def joined(self, connection: Connection) -> bool:
+        self._connections.add(connection)
+        return len(self._connections) <= CONNECTIONS
+
+    def left(self, connection: Connection) -> None:
         self._connections.discard(connection)
         self._gone.set()

@@ -70,21 +70,25 @@ class GrpcServer:
             )
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        if not self._listen(self._server):
-            raise OSError(f"cannot listen on {self._address}")
+        try:
+            self._listen(self._server)
+        except RuntimeError as error:
+            # What grpcio raises for an address that is taken or cannot be.
+            raise OSError(str(error)) from None
         await self._server.start()
         await self._set_serving(serving=True)
 
-    def _listen(self, server: grpc.aio.Server) -> int:
+    def _listen(self, server: grpc.aio.Server) -> None:
         if self._tls is None:
-            return int(server.add_insecure_port(self._address))
+            server.add_insecure_port(self._address)
+            return
         ca_file = self._tls.client_ca_file
         credentials = grpc.ssl_server_credentials(
             [(self._tls.key_file.read_bytes(), self._tls.cert_file.read_bytes())],
             root_certificates=ca_file.read_bytes() if ca_file else None,
             require_client_auth=ca_file is not None,
         )
-        return int(server.add_secure_port(self._address, credentials))
+        server.add_secure_port(self._address, credentials)
 
     async def drain(self, grace_s: float) -> None:
         self._load.draining = True

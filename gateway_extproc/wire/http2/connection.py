@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from struct import Struct
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 from gateway_extproc.wire.http2 import frames, headers, limits
 from gateway_extproc.wire.http2.flow import WindowOverflow
@@ -59,12 +59,22 @@ class Leaving(Enum):
     FINAL = "streams above the last one are dropped"
 
 
-class Connection(asyncio.BufferedProtocol):
-    """One peer.  ``lost`` is called with the connection when it is over."""
+class Peers(Protocol):
+    """Who keeps the connections of a server."""
 
-    def __init__(self, methods: Methods, lost: Callable[[Connection], None]) -> None:
+    def joined(self, connection: Connection) -> bool:
+        """A peer is here; False when it is one too many."""
+
+    def left(self, connection: Connection) -> None:
+        """A connection is over."""
+
+
+class Connection(asyncio.BufferedProtocol):
+    """One peer."""
+
+    def __init__(self, methods: Methods, peers: Peers) -> None:
         self._methods = methods
-        self._lost = lost
+        self._peers = peers
         self._buffer = bytearray(limits.READ_BYTES_MIN)
         self._view = memoryview(self._buffer)
         self._filled = 0
@@ -82,8 +92,6 @@ class Connection(asyncio.BufferedProtocol):
         self._leaving = Leaving.NO
         self._over = False
         self.tasks: set[asyncio.Task[None]] = set()
-        self.unwanted = False
-        """One peer too many: cut as soon as it is here."""
         self._on_frame = {
             frames.DATA: self._on_data,
             frames.HEADERS: self._on_headers,
@@ -106,7 +114,7 @@ class Connection(asyncio.BufferedProtocol):
         self.sender = Sender(self._transport, self._patience, self._cut)
         self._deadline = self.loop.call_later(limits.PREFACE_S, self._cut, "no preface in time")
         self._linger: asyncio.TimerHandle | None = None
-        if self.unwanted:
+        if not self._peers.joined(self):
             self._cut("too many connections")
             return
         tls = transport.get_extra_info("ssl_object")
@@ -124,7 +132,7 @@ class Connection(asyncio.BufferedProtocol):
         self.sender.stop()
         for stream in tuple(self._streams.values()):
             self._abandon(stream)
-        self._lost(self)
+        self._peers.left(self)
 
     def eof_received(self) -> bool:
         """A peer that sends nothing more can get nothing either: HTTP/2 needs both ways."""
