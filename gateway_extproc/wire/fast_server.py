@@ -65,6 +65,7 @@ class FastServer:
         await asyncio.sleep(min(options.LAME_DUCK_S, grace_s))
         if self._listener is not None:
             self._listener.close()
+        self._health.close()
         for connection in tuple(self._connections):
             connection.leave()
         await self._all_gone(ends_s - loop.time())

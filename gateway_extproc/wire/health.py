@@ -23,11 +23,20 @@ class Health:
     def __init__(self, *services: str) -> None:
         self._services = frozenset(services)
         self._serving = False
+        self._closed = False
         self._changed = asyncio.Event()
 
     def set(self, *, serving: bool) -> None:
         """Changes the status and tells who watches."""
         self._serving = serving
+        self._tell()
+
+    def close(self) -> None:
+        """Ends all watches: a server that stops need not wait for them."""
+        self._closed = True
+        self._tell()
+
+    def _tell(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -40,7 +49,7 @@ class Health:
     async def watch(self, stream: MessageStream) -> None:
         """The status now, and again whenever it changes, until the peer leaves."""
         known = await self._asked(stream) in self._services
-        while True:
+        while not self._closed:
             changed = self._changed
             await stream.write(self._answer() if known else _UNKNOWN)
             await changed.wait()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from struct import Struct
@@ -23,15 +22,13 @@ from gateway_extproc.wire.http2.frames import (
     Setting,
     StreamFault,
     goaway,
-    window_update,
 )
-from gateway_extproc.wire.http2.messages import PREFIX_BYTES, MessageCutter
+from gateway_extproc.wire.http2.intake import Intake
+from gateway_extproc.wire.http2.messages import PREFIX_BYTES
 from gateway_extproc.wire.http2.patience import Patience
+from gateway_extproc.wire.http2.reader import FrameReader
 from gateway_extproc.wire.http2.sender import Sender
 from gateway_extproc.wire.http2.states import (
-    EXPECTED,
-    ON_CONNECTION,
-    ON_STREAM,
     RECEIVED,
     Expect,
     StreamState,
@@ -75,24 +72,14 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(self, methods: Methods, peers: Peers) -> None:
         self._methods = methods
         self._peers = peers
-        self._buffer = bytearray(limits.READ_BYTES_MIN)
-        self._view = memoryview(self._buffer)
-        self._filled = 0
-        self._expect: Expect | None = None
         self._streams: dict[int, Http2Stream] = {}
         self._last_id = 0
-        self._left: deque[int] = deque(maxlen=limits.REMEMBERED)
-        self._owed = 0
-        self._held = 0
+        self._left: dict[int, None] = {}
         self._headers = headers.HeaderReader()
-        self._block = bytearray()
-        self._block_flags = 0
-        self._block_stream = 0
-        self._continuations = 0
+        self._block = headers.BlockCollector()
         self._leaving = Leaving.NO
-        self._over = False
         self.tasks: set[asyncio.Task[None]] = set()
-        self._on_frame = {
+        on_frame = {
             frames.DATA: self._on_data,
             frames.HEADERS: self._on_headers,
             frames.PRIORITY: self._on_priority,
@@ -103,6 +90,7 @@ class Connection(asyncio.BufferedProtocol):
             frames.WINDOW_UPDATE: self._on_window_update,
             frames.CONTINUATION: self._on_continuation,
         }
+        self._reader = FrameReader(on_frame, self._on_stream_fault, self._bear)
 
     # ------------------------------------------------------------------ the transport
 
@@ -112,6 +100,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = cast(asyncio.Transport, transport)
         self._patience = Patience(self.loop.time)
         self.sender = Sender(self._transport, self._patience, self._cut)
+        self._intake = Intake(self.sender.control)
         self._deadline = self.loop.call_later(limits.PREFACE_S, self._cut, "no preface in time")
         self._linger: asyncio.TimerHandle | None = None
         if not self._peers.joined(self):
@@ -125,7 +114,7 @@ class Connection(asyncio.BufferedProtocol):
         self.sender.control(limits.greeting())
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._over = True
+        self._reader.stopped = True
         self._deadline.cancel()
         if self._linger is not None:
             self._linger.cancel()
@@ -145,100 +134,37 @@ class Connection(asyncio.BufferedProtocol):
         self.sender.resume()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._view[self._filled :]
+        return self._reader.room()
 
     def buffer_updated(self, size: int) -> None:
-        end = self._filled + size
-        full = end == len(self._buffer)
-        at = 0
-        if not self._over:
-            try:
-                at = self._preface(end) if self._expect is None else self._frames(0, end)
-            except ConnectionFault as fault:
-                self._fail(fault)
-        if self._over:
-            self._filled = 0
-            return
-        rest = end - at
-        if rest and at:
-            self._buffer[:rest] = self._buffer[at:end]
-        self._filled = rest
-        if full and len(self._buffer) < limits.READ_BYTES_MAX:
-            self._grow_buffer()
+        try:
+            self._reader.read(size)
+        except ConnectionFault as fault:
+            self._fail(fault)
 
-    def _grow_buffer(self) -> None:
-        larger = bytearray(2 * len(self._buffer))
-        larger[: self._filled] = self._buffer[: self._filled]
-        self._buffer, self._view = larger, memoryview(larger)
+    def _on_stream_fault(self, fault: StreamFault) -> None:
+        self._reset(fault.stream_id, fault.code)
+        # A stream that broke a rule is no work either (CVE-2025-8671).
+        self._bear()
 
-    def _preface(self, end: int) -> int:
-        """RFC 9113, section 3.4; returns how many bytes are done with."""
-        start = bytes(self._buffer[: min(end, len(frames.PREFACE))])
-        if not frames.PREFACE.startswith(start):
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "this is no HTTP/2")
-        if len(start) < len(frames.PREFACE):
-            return 0
-        self._expect = Expect.SETTINGS
-        return self._frames(len(start), end)
-
-    def _frames(self, at: int, end: int) -> int:
-        """Takes the whole frames from ``at`` on; returns where the first unfinished one begins."""
-        buffer, on_frame = self._buffer, self._on_frame
-        unpack = frames.HEAD.unpack_from
-        while end - at >= frames.HEAD_BYTES:
-            high, low, kind, flags, stream_id = unpack(buffer, at)
-            # The uppermost bit is reserved and ignored (section 4.1).
-            stream_id &= frames.MAX_STREAM_ID
-            start = at + frames.HEAD_BYTES
-            stop = start + (high << 8 | low)
-            if stop - start > limits.FRAME_BYTES:
-                raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "frame larger than announced")
-            if stop > end:
-                break
-            at = stop
-            if self._expect is not Expect.ANYTHING or kind > frames.HEADERS:
-                self._check_expected(kind, stream_id)
-            handle = on_frame.get(kind)
-            try:
-                if handle is None:
-                    self._bear()
-                else:
-                    handle(flags, stream_id, start, stop)
-            except StreamFault as fault:
-                self._reset(fault.stream_id, fault.code)
-                # A stream that broke a rule is no work either (CVE-2025-8671).
-                self._bear()
-            if self._over:
-                break
-        return at
-
-    def _check_expected(self, kind: int, stream_id: int) -> None:
-        expect = self._expect
-        assert expect is not None
-        if kind not in EXPECTED[expect]:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"frame {kind:#x}, not {expect.value}")
-        if (kind in ON_CONNECTION) if stream_id else (kind in ON_STREAM):
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"frame {kind:#x} on a wrong stream")
-
-    def _bear(self) -> None:
+    def _bear(self, cost: float = 1.0) -> None:
         """A frame that carries no work came."""
-        if not self._patience.bear():
+        if not self._patience.bear(cost):
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many frames without work")
 
     # --------------------------------------------------------------------------- DATA
 
     def _on_data(self, flags: int, stream_id: int, start: int, stop: int) -> None:
         size = stop - start
-        self._take_window(size)
+        self._intake.arrived(size)
         stream = self._streams.get(stream_id)
         if stream is None or stream.state is not StreamState.OPEN:
             self._judge(frames.DATA, stream_id)
+            self._bear()
             return
-        stream.owed += size
-        if stream.owed > limits.STREAM_WINDOW:
-            raise StreamFault(stream_id, ErrorCode.FLOW_CONTROL_ERROR, "stream window overrun")
+        self._intake.arrived_on(stream, size)
         if flags & frames.PADDED:
-            start, stop = self._unpadded(start, stop)
+            start, stop = self._reader.unpadded(start, stop)
         if stop > start:
             self._payload(stream, start, stop)
         elif not flags & frames.END_STREAM:
@@ -246,7 +172,7 @@ class Connection(asyncio.BufferedProtocol):
         if flags & frames.END_STREAM:
             self._end_of(stream)
         elif stream.owed >= limits.STREAM_WINDOW // 2 and stream.waits:
-            self.give_back(stream)
+            self._intake.give_back(stream)
 
     def _payload(self, stream: Http2Stream, start: int, stop: int) -> None:
         size = stop - start
@@ -255,52 +181,18 @@ class Connection(asyncio.BufferedProtocol):
         if stream.content_left is not None:
             stream.content_left -= size
         if stream.cutter is None and size >= PREFIX_BYTES:
-            compressed, length = PREFIX.unpack_from(self._buffer, start)
+            buffer = self._reader.buffer
+            compressed, length = PREFIX.unpack_from(buffer, start)
             if not compressed and length == size - PREFIX_BYTES:
                 # Most messages come alone and whole in one frame.
-                stream.deliver(bytes(self._buffer[start + PREFIX_BYTES : stop]))
+                stream.deliver(bytes(buffer[start + PREFIX_BYTES : stop]))
                 return
-        self._cut_messages(stream, start, stop)
-
-    def _cut_messages(self, stream: Http2Stream, start: int, stop: int) -> None:
-        cutter = stream.cutter
-        if cutter is None:
-            cutter = stream.cutter = MessageCutter()
-        try:
-            self._hold(stream, stop - start)
-            with self._view[start:stop] as payload:
-                messages = cutter.feed(payload)
-        except StreamAborted as fault:
-            stream.fail(fault)
-            return
-        for message in messages:
-            stream.deliver(message)
-        if cutter.empty:
-            stream.cutter = None
-
-    def _hold(self, stream: Http2Stream, size: int) -> None:
-        stream.held += size
-        self._held += size
-        if self._held > limits.HELD_BYTES:
-            raise StreamAborted("too many bytes are waiting", Status.RESOURCE_EXHAUSTED)
-
-    def _take_window(self, size: int) -> None:
-        """Dropped frames count, too (section 5.2.2): both sides must agree on the window."""
-        self._owed += size
-        if self._owed > limits.CONNECTION_WINDOW:
-            raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "connection window overrun")
-        if self._owed >= limits.CONNECTION_WINDOW // 2:
-            self.sender.control(window_update(0, self._owed))
-            self._owed = 0
+        with self._reader.view[start:stop] as payload:
+            self._intake.cut(stream, payload)
 
     def give_back(self, stream: Http2Stream) -> None:
-        """The handler has read what came: the peer may send as much again."""
-        if stream.held and stream.cutter is None:
-            self._held -= stream.held
-            stream.held = 0
-        if stream.owed >= limits.STREAM_WINDOW // 2 and stream.state is StreamState.OPEN:
-            self.sender.control(window_update(stream.id, stream.owed))
-            stream.owed = 0
+        """The handler has read what came."""
+        self._intake.give_back(stream)
 
     def _end_of(self, stream: Http2Stream) -> None:
         if stream.content_left:
@@ -310,45 +202,28 @@ class Connection(asyncio.BufferedProtocol):
             stream.fail(StreamAborted("the stream ended inside a message"))
         stream.end()
 
-    def _unpadded(self, start: int, stop: int) -> tuple[int, int]:
-        """Without padding (section 6.1)."""
-        if start == stop or self._buffer[start] >= stop - start:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "padding larger than the frame")
-        return start + 1, stop - self._buffer[start]
-
     # ------------------------------------------------------------------------ HEADERS
 
     def _on_headers(self, flags: int, stream_id: int, start: int, stop: int) -> None:
         if not stream_id:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "HEADERS on stream 0")
         if flags & frames.PADDED:
-            start, stop = self._unpadded(start, stop)
+            start, stop = self._reader.unpadded(start, stop)
         if flags & frames.WITH_PRIORITY:
             start += 5
             if start > stop:
                 raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "HEADERS too short")
         if flags & frames.END_HEADERS:
-            self._on_block(flags, stream_id, bytes(self._buffer[start:stop]))
+            self._on_block(flags, stream_id, bytes(self._reader.buffer[start:stop]))
             return
-        self._block[:] = self._buffer[start:stop]
-        self._block_flags, self._block_stream, self._continuations = flags, stream_id, 0
-        self._expect = Expect.CONTINUATION
+        self._block.begin(flags, stream_id, self._reader.buffer[start:stop])
+        self._reader.expect = Expect.CONTINUATION
 
     def _on_continuation(self, flags: int, stream_id: int, start: int, stop: int) -> None:
-        if stream_id != self._block_stream:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "CONTINUATION of another stream")
-        self._block += self._buffer[start:stop]
-        self._continuations += 1
-        if (
-            len(self._block) > limits.HEADER_BLOCK_BYTES
-            or self._continuations > limits.CONTINUATIONS
-        ):
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "header block too large")
+        self._block.add(stream_id, self._reader.buffer[start:stop])
         if flags & frames.END_HEADERS:
-            self._expect = Expect.ANYTHING
-            block = bytes(self._block)
-            self._block.clear()
-            self._on_block(self._block_flags, stream_id, block)
+            self._reader.expect = Expect.ANYTHING
+            self._on_block(self._block.flags, stream_id, self._block.take())
 
     def _on_block(self, flags: int, stream_id: int, block: bytes) -> None:
         """A whole header block: a new request, trailers, or one that may not come."""
@@ -425,11 +300,12 @@ class Connection(asyncio.BufferedProtocol):
             return
         if (stop - start) % 6:
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS")
-        for at in range(start, stop, 6):
-            key, value = _SETTING.unpack_from(self._buffer, at)
+        # The last value of a key counts, so each is applied once, however often it stands there.
+        pairs = (_SETTING.unpack_from(self._reader.buffer, at) for at in range(start, stop, 6))
+        for key, value in dict(pairs).items():
             self._apply(key, value)
-        if self._expect is Expect.SETTINGS:
-            self._expect = Expect.ANYTHING
+        if self._reader.expect is Expect.SETTINGS:
+            self._reader.expect = Expect.ANYTHING
             self._deadline.cancel()
         self.sender.control(frames.frame(frames.SETTINGS, frames.ACK, 0))
 
@@ -449,6 +325,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _resize_windows(self, initial: int) -> None:
         """The windows of open streams move with the initial one (section 6.9.2)."""
+        # Costs as much as there are streams: nobody needs to change it often.
+        self._bear(1.0 + len(self._streams) / limits.STREAMS_A_WORKLESS)
         change = initial - self.sender.stream_window
         self.sender.stream_window = initial
         try:
@@ -460,7 +338,7 @@ class Connection(asyncio.BufferedProtocol):
     def _on_ping(self, flags: int, stream_id: int, start: int, stop: int) -> None:
         _check_size(stop - start, 8)
         self._bear()
-        payload = bytes(self._buffer[start:stop])
+        payload = bytes(self._reader.buffer[start:stop])
         if not flags & frames.ACK:
             self.sender.control(frames.frame(frames.PING, frames.ACK, 0, payload))
         elif payload == DRAIN_PING:
@@ -475,7 +353,7 @@ class Connection(asyncio.BufferedProtocol):
     def _on_window_update(self, flags: int, stream_id: int, start: int, stop: int) -> None:
         _check_size(stop - start, 4)
         self._bear()
-        increment = int.from_bytes(self._buffer[start:stop], "big") & frames.MAX_WINDOW
+        increment = int.from_bytes(self._reader.buffer[start:stop], "big") & frames.MAX_WINDOW
         if stream_id:
             self._grow_stream(stream_id, increment)
             return
@@ -547,7 +425,7 @@ class Connection(asyncio.BufferedProtocol):
         self.sender.end(stream, block)
         if stream.state is not StreamState.ENDED:
             self.sender.reset(stream.id, ErrorCode.NO_ERROR)
-            self._left.append(stream.id)
+            self._remember_left(stream.id)
         del self._streams[stream.id]
         self._forget(stream)
         self._close_if_done()
@@ -555,11 +433,16 @@ class Connection(asyncio.BufferedProtocol):
     def _reset(self, stream_id: int, code: ErrorCode) -> None:
         """Ends a stream at once; its handler is cancelled."""
         self.sender.reset(stream_id, code)
-        self._left.append(stream_id)
+        self._remember_left(stream_id)
         stream = self._streams.pop(stream_id, None)
         if stream is not None:
             self._abandon(stream)
             self._close_if_done()
+
+    def _remember_left(self, stream_id: int) -> None:
+        self._left[stream_id] = None
+        if len(self._left) > limits.REMEMBERED:
+            del self._left[next(iter(self._left))]
 
     def _abandon(self, stream: Http2Stream) -> None:
         """Nothing can be sent any more: the handler is cancelled."""
@@ -574,8 +457,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _forget(self, stream: Http2Stream) -> None:
         stream.unsent = stream.cutter = None
-        self._held -= stream.held
-        stream.held = 0
+        self._intake.release(stream)
 
     def stalled(self, stream: Http2Stream) -> None:
         """The peer opened no window for a message that waits."""
@@ -586,10 +468,10 @@ class Connection(asyncio.BufferedProtocol):
 
     def leave(self) -> None:
         """Begins a graceful end: streams that the peer opens until it knows are served."""
-        if self._leaving is not Leaving.NO or self._over:
+        if self._leaving is not Leaving.NO or self._reader.stopped:
             return
         self._leaving = Leaving.ANNOUNCED
-        if self._expect is None:
+        if self._reader.expect is Expect.PREFACE:
             # The peer never said what it speaks.
             self.close()
             return
@@ -599,7 +481,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _leave_finally(self) -> None:
         """The peer has read the first GOAWAY, or does not read."""
-        if self._leaving is not Leaving.ANNOUNCED or self._over:
+        if self._leaving is not Leaving.ANNOUNCED or self._reader.stopped:
             return
         self._leaving = Leaving.FINAL
         self.sender.control(goaway(self._last_id, ErrorCode.NO_ERROR))
@@ -619,29 +501,29 @@ class Connection(asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """Ends the connection after what was already sent."""
-        if self._over:
+        if self._reader.stopped:
             return
-        self._over = True
+        self._reader.stopped = True
         self.sender.close()
         self._linger = self.loop.call_later(limits.LINGER_S, self._transport.abort)
 
     def _fail(self, fault: ConnectionFault) -> None:
         """The peer broke the protocol: GOAWAY, and everything ends (section 5.4.1)."""
-        if self._over:
+        if self._reader.stopped:
             return
         log.warning("connection ended: %s (%s)", fault, fault.code.name)
         self.sender.control(goaway(self._last_id, fault.code, str(fault)))
         for stream in tuple(self._streams.values()):
             self._abandon(stream)
-        self._over = True
+        self._reader.stopped = True
         self.sender.finish()
         self._linger = self.loop.call_later(limits.LINGER_S, self._transport.abort)
 
     def _cut(self, reason: str) -> None:
         """The peer does not read or does not speak: there is nobody to tell."""
-        if not self._over:
+        if not self._reader.stopped:
             log.warning("connection cut: %s", reason)
-            self._over = True
+            self._reader.stopped = True
             self._transport.abort()
 
 

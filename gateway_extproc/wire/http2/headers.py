@@ -43,6 +43,41 @@ class MalformedHeaders(Exception):
     """A block that decodes and is no request (RFC 9113, section 8.1.1)."""
 
 
+class BlockCollector:
+    """A header block that goes on in CONTINUATION frames (RFC 9113, section 6.10)."""
+
+    def __init__(self) -> None:
+        self._block = bytearray()
+        self._continuations = 0
+        self.flags = 0
+        """Of the HEADERS frame that began it."""
+        self.stream_id = 0
+
+    def begin(self, flags: int, stream_id: int, fragment: bytes | bytearray) -> None:
+        """The first part, of a HEADERS frame without END_HEADERS."""
+        self.flags, self.stream_id = flags, stream_id
+        self._block[:] = fragment
+        self._continuations = 0
+
+    def add(self, stream_id: int, fragment: bytes | bytearray) -> None:
+        """The next part; raises ``ConnectionFault``."""
+        if stream_id != self.stream_id:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "CONTINUATION of another stream")
+        self._block += fragment
+        self._continuations += 1
+        if (
+            len(self._block) > limits.HEADER_BLOCK_BYTES
+            or self._continuations > limits.CONTINUATIONS
+        ):
+            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "header block too large")
+
+    def take(self) -> bytes:
+        """The whole block."""
+        block = bytes(self._block)
+        self._block.clear()
+        return block
+
+
 class HeaderReader:
     """Reads the blocks of one connection in order."""
 

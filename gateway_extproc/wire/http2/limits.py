@@ -44,6 +44,9 @@ BYTES_A_WORKLESS: Final = 512
 """Frames that carry no work: so many at once, so many a second; each message, and each so many
 bytes of payload in either direction, pay for one."""
 
+STREAMS_A_WORKLESS: Final = 100
+"""A change of all streams' windows counts as one such frame for each so many streams."""
+
 CONTROL_BACKLOG: Final = 1000
 """Answers to the peer's frames (PING, SETTINGS, resets) while it reads nothing
 (CVE-2019-9512, -9514, -9515)."""

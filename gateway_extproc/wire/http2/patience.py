@@ -22,12 +22,12 @@ class Patience:
         self._at_s = now_s()
         self.level = 0.0
 
-    def bear(self) -> bool:
-        """One more such frame; False when it is one too many."""
+    def bear(self, cost: float = 1.0) -> bool:
+        """One more such frame, or one that costs as much as several; False if it is too much."""
         now_s = self._now_s()
         leaked = self.level - (now_s - self._at_s) * WORKLESS_PER_S
         self._at_s = now_s
-        self.level = max(leaked, 0.0) + 1.0
+        self.level = max(leaked, 0.0) + cost
         return self.level <= WORKLESS_BURST
 
     def restore(self, payload_bytes: int) -> None:

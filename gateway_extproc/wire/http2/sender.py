@@ -119,6 +119,8 @@ class Sender:
         self._out.append(head + RESPONSE)
 
     def _send(self, data: bytes) -> None:
+        if self._closed:
+            return
         self._out.append(data)
         if not self._scheduled:
             self._schedule()

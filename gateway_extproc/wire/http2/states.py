@@ -95,6 +95,7 @@ RECEIVED: Final[dict[StreamState, dict[int, Judgement]]] = {
 class Expect(Enum):
     """What a connection waits for."""
 
+    PREFACE = "the preface"
     SETTINGS = "the peer's first SETTINGS"
     ANYTHING = "any frame"
     CONTINUATION = "the rest of a header block"
@@ -103,6 +104,8 @@ class Expect(Enum):
 ALL: Final = frozenset(range(256))
 
 EXPECTED: Final[dict[Expect, frozenset[int]]] = {
+    # Section 3.4: before any frame.
+    Expect.PREFACE: frozenset(),
     # Section 3.4: the preface is followed by a SETTINGS frame.
     Expect.SETTINGS: frozenset({SETTINGS}),
     # PUSH_PROMISE is for servers (section 8.4); a CONTINUATION follows a block only (6.10).

@@ -86,6 +86,8 @@ class Http2Stream:
             return message
         if self._fault is not None:
             raise self._fault
+        if self.gone:
+            raise StreamAborted("the peer has left")
         if self.state is not StreamState.OPEN:
             return None
         self._reader = self._connection.loop.create_future()
