@@ -73,9 +73,9 @@ class FastServer:
 
     async def _cancel(self) -> None:
         """Ends what the grace did not; its handlers still settle and record."""
-        tasks = [task for connection in self._connections for task in connection.tasks]
+        tasks = [task for connection in self._connections for task in connection.streams.tasks]
         for connection in tuple(self._connections):
-            connection.cancel_handlers()
+            connection.streams.cancel_all()
         if tasks:
             await asyncio.wait(tasks, timeout=CANCEL_S)
         for connection in tuple(self._connections):

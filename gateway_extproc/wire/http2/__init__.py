@@ -1,8 +1,8 @@
 """gRPC over HTTP/2 (RFC 9113) on one asyncio protocol; server side only.
 
-``frames`` are bytes and numbers, ``states`` is the table of what may follow what,
-``headers`` reads header blocks, ``messages`` cuts DATA into gRPC messages, ``flow``
-is the arithmetic of windows, ``patience`` bounds frames that carry no work,
-``stream`` is what a handler sees, ``connection`` joins them.  Nothing here knows
-ext_proc or any policy.
+``connection`` says what each kind of frame means; around it stand ``reader`` (bytes to
+frames), ``states`` (what may follow what), ``headers``, ``messages`` (DATA to gRPC
+messages), ``intake`` and ``sender`` (the windows of both ways), ``streams`` and
+``stream`` (what a handler sees), ``patience`` (frames that carry no work) and ``limits``
+(every bound, with its reason).  Nothing here knows ext_proc or any policy.
 """

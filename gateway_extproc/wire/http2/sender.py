@@ -222,7 +222,7 @@ class Sender:
         """
         self._flush()
         self.stop()
-        if self._transport.can_write_eof():
+        if self._transport.can_write_eof() and not self._transport.is_closing():
             self._transport.write_eof()
         else:
             self._transport.close()

@@ -11,22 +11,22 @@ from gateway_extproc.wire.http2.states import StreamState
 from gateway_extproc.wire.stream import StreamAborted
 
 if TYPE_CHECKING:
-    from gateway_extproc.wire.http2.connection import Connection
     from gateway_extproc.wire.http2.flow import Unsent
     from gateway_extproc.wire.http2.messages import MessageCutter
+    from gateway_extproc.wire.http2.streams import Streams
 
 
 class Http2Stream:
     """``Stream`` over our own HTTP/2.
 
-    The connection writes the fields of the first group, the sender those of the second.
+    The receiving half writes the fields of the first group, the sender those of the second.
     """
 
     __slots__ = (
-        "_connection",
         "_fault",
         "_queue",
         "_reader",
+        "_streams",
         "_writer",
         "answered",
         "begun",
@@ -44,13 +44,13 @@ class Http2Stream:
         "window",
     )
 
-    def __init__(self, connection: Connection, stream_id: int, window: int) -> None:
-        self._connection = connection
+    def __init__(self, streams: Streams, stream_id: int, window: int) -> None:
+        self._streams = streams
         self._queue: deque[bytes] | None = None
         self._reader: asyncio.Future[bytes | None] | None = None
         self._writer: asyncio.Future[None] | None = None
         self._fault: StreamAborted | None = None
-        # --- the connection
+        # --- the receiving half: connection, streams, intake
         self.id = stream_id
         self.state = StreamState.OPEN
         self.task: asyncio.Task[None] | None = None
@@ -67,7 +67,7 @@ class Http2Stream:
         self.cutter: MessageCutter | None = None
         """Collects a message that did not come in one frame."""
         self.held = 0
-        """Bytes of large messages, as the connection counts them."""
+        """Bytes of large messages, as the intake counts them."""
         # --- the sender
         self.answered = False
         self.window = window
@@ -82,7 +82,7 @@ class Http2Stream:
         if queue:
             message = queue.popleft()
             if not queue:
-                self._connection.give_back(self)
+                self._streams.intake.give_back(self)
             return message
         if self._fault is not None:
             raise self._fault
@@ -90,13 +90,13 @@ class Http2Stream:
             raise StreamAborted("the peer has left")
         if self.state is not StreamState.OPEN:
             return None
-        self._reader = self._connection.loop.create_future()
+        self._reader = self._streams.loop.create_future()
         return await self._reader
 
     async def write(self, message: bytes) -> None:
         if self.gone:
             raise StreamAborted("the peer has left")
-        if not self._connection.sender.message(self, message):
+        if not self._streams.sender.message(self, message):
             await self._sent()
 
     async def abort(self, details: str) -> NoReturn:
@@ -104,8 +104,8 @@ class Http2Stream:
 
     async def _sent(self) -> None:
         """Until the last byte of the message is on its way."""
-        self._writer = self._connection.loop.create_future()
-        stall = self._connection.loop.call_later(STALL_S, self._connection.stalled, self)
+        self._writer = self._streams.loop.create_future()
+        stall = self._streams.loop.call_later(STALL_S, self._streams.stalled, self)
         try:
             await self._writer
         finally:
