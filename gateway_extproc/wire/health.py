@@ -56,8 +56,10 @@ class Health:
 
     async def _asked(self, stream: MessageStream) -> str:
         message = await stream.read()
+        if message is None:
+            raise StreamAborted("no health check request came")
         try:
-            return str(pb.HealthCheckRequest.FromString(message or b"").service)
+            return str(pb.HealthCheckRequest.FromString(message).service)
         except DecodeError:
             raise StreamAborted("not a health check request") from None
 

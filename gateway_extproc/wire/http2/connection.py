@@ -258,6 +258,8 @@ class Connection(asyncio.BufferedProtocol):
         self._bear()
         if flags & frames.ACK:
             _check_size(stop - start, 0)
+            if self._reader.expect is Expect.SETTINGS:
+                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "SETTINGS, not their ACK")
             self._headers.settings_acknowledged()
             return
         if (stop - start) % SETTING.size:

@@ -67,7 +67,8 @@ WRITE_HIGH_WATER: Final = 256 * 1024
 """Bytes in the transport above which writers wait."""
 
 TURN_BYTES: Final = 256 * 1024
-"""Payload of large messages sent in one turn of the loop; then the other streams come."""
+"""Payload sent in one turn of the loop; then the loop's other work comes, and the transport
+says whether it is full."""
 
 READ_BYTES_MIN: Final = 32 * 1024
 READ_BYTES_MAX: Final = 256 * 1024

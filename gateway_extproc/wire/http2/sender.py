@@ -61,6 +61,7 @@ class Sender:
         self._out: list[bytes | memoryview] = []
         self._scheduled = False
         self._closed = False
+        self._room = TURN_BYTES
         self._ready: deque[Http2Stream] = deque()
         self._paused = False
         self._backlog = 0
@@ -78,10 +79,12 @@ class Sender:
             size <= stream.window
             and size <= self.window
             and size <= self.frame_bytes
+            and size <= self._room
             and not self._paused
         ):
             stream.window -= size
             self.window -= size
+            self._room -= size
             head = MESSAGE_HEAD.pack(
                 size >> 8, size & 0xFF, DATA, 0, stream.id, 0, size - PREFIX_BYTES
             )
@@ -160,14 +163,15 @@ class Sender:
         if self._out:
             data = b"".join(self._out)
             self._out.clear()
+            # Only now does the transport say whether it is full.
             self._transport.write(data)
+        self._room = TURN_BYTES
         if self._ready and self.window > 0 and not self._paused:
             self._schedule()
 
     def _fill(self) -> None:
         """Takes pieces of waiting messages, one frame a stream, round and round."""
-        left = TURN_BYTES
-        while self._ready and self.window > 0 and left > 0 and not self._paused:
+        while self._ready and self.window > 0 and self._room > 0 and not self._paused:
             stream = self._ready.popleft()
             unsent = stream.unsent
             if unsent is None:
@@ -177,21 +181,21 @@ class Sender:
                 # The stream's own window is empty: WINDOW_UPDATE brings it back.
                 stream.parked = True
                 continue
-            left -= self._piece(stream, unsent, room)
+            self._piece(stream, unsent, room)
             if unsent.left:
                 self._ready.append(stream)
             else:
                 stream.sent()
 
-    def _piece(self, stream: Http2Stream, unsent: Unsent, room: int) -> int:
+    def _piece(self, stream: Http2Stream, unsent: Unsent, room: int) -> None:
         size = min(room, unsent.left)
         stream.window -= size
         self.window -= size
+        self._room -= size
         self._out.append(HEAD.pack(size >> 8, size & 0xFF, DATA, 0, stream.id))
         self._out += unsent.take(size)
         if self._patience.level:
             self._patience.restore(size)
-        return size
 
     # ---------------------------------------------------------------------- slow peers
 
