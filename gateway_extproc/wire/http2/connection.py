@@ -285,7 +285,8 @@ class Connection(asyncio.BufferedProtocol):
         elif key == Setting.MAX_FRAME_SIZE:
             if not frames.MIN_FRAME_SIZE <= value <= frames.MAX_FRAME_SIZE:
                 raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "MAX_FRAME_SIZE")
-            self._sender.frame_bytes = value
+            # Larger frames would let one stream have a whole turn.
+            self._sender.frame_bytes = min(value, limits.PIECE_BYTES)
 
     def _resize_windows(self, initial: int) -> None:
         """The windows of open streams move with the initial one (section 6.9.2)."""

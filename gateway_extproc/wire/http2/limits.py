@@ -70,6 +70,9 @@ TURN_BYTES: Final = 256 * 1024
 """Payload sent in one turn of the loop; then the loop's other work comes, and the transport
 says whether it is full."""
 
+PIECE_BYTES: Final = 64 * 1024
+"""Largest frame that we send, where the peer takes so much."""
+
 READ_BYTES_MIN: Final = 32 * 1024
 READ_BYTES_MAX: Final = 256 * 1024
 """The read buffer begins small, for peers that say little, and grows when reads fill it."""
