@@ -2,9 +2,9 @@
 
 It is what a careful Python team would write and no more: raw bytes in, parsed by
 protobuf's C backend to learn the kind of the message, a response serialised once
-at the start out.  Both wires run the same handler, in a process tuned like a worker's.  Run: ``python -m
-bench.noop_server /tmp/noop.sock --wire fast``; it prints ``ready`` and serves until
-SIGTERM or SIGINT.
+at the start out.  Both wires run the same handler, in a process tuned like a worker's.
+Run: ``python -m bench.noop_server /tmp/noop.sock --wire fast``; it prints ``ready`` and
+serves until SIGTERM or SIGINT.
 """
 
 from __future__ import annotations

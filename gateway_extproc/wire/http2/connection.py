@@ -26,7 +26,7 @@ from gateway_extproc.wire.http2.messages import PREFIX_BYTES
 from gateway_extproc.wire.http2.patience import Patience
 from gateway_extproc.wire.http2.reader import FrameReader
 from gateway_extproc.wire.http2.sender import Sender
-from gateway_extproc.wire.http2.states import Expect, StreamState
+from gateway_extproc.wire.http2.states import OPEN, Expect
 from gateway_extproc.wire.http2.stream import Http2Stream
 from gateway_extproc.wire.http2.streams import Methods, Streams
 
@@ -143,14 +143,13 @@ class Connection(asyncio.BufferedProtocol):
     # --------------------------------------------------------------------------- DATA
 
     def _on_data(self, flags: int, stream_id: int, start: int, stop: int) -> None:
-        size = stop - start
-        self._intake.arrived(size)
         stream = self.streams.by_id.get(stream_id)
-        if stream is None or stream.state is not StreamState.OPEN:
+        if stream is None or stream.state is not OPEN:
+            self._intake.arrived(stop - start)
             self.streams.judge(frames.DATA, stream_id)
             self._bear()
             return
-        self._intake.arrived_on(stream, size)
+        self._intake.arrived_on(stream, stop - start)
         if flags & frames.PADDED:
             start, stop = self._reader.unpadded(start, stop)
         if stop > start:
@@ -203,7 +202,7 @@ class Connection(asyncio.BufferedProtocol):
         """A whole header block: a new request, trailers, or one that may not come."""
         streams = self.streams
         stream = streams.by_id.get(stream_id)
-        if stream is not None and stream.state is StreamState.OPEN:
+        if stream is not None and stream.state is OPEN:
             self._on_trailers(stream, flags, block)
         elif not stream_id % 2:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "clients open odd streams")

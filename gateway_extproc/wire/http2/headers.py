@@ -272,3 +272,7 @@ def trailers(status: Status, details: str) -> bytes:
         return block
     message = quote(details[:DETAILS_BYTES], safe=" !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~")
     return block + literal(b"grpc-message", message.encode())
+
+
+OK: Final = trailers(Status.OK, "")
+"""How almost every stream ends."""

@@ -35,7 +35,10 @@ class Intake:
         """Bytes of messages that did not come in one frame, and are unfinished or unread."""
 
     def arrived(self, size: int) -> None:
-        """Dropped frames count, too (section 5.2.2): both sides must agree on the window."""
+        """Bytes of the connection's window.
+
+        Dropped frames count, too (section 5.2.2): both sides must agree on the window.
+        """
         self._owed += size
         if self._owed > limits.CONNECTION_WINDOW:
             raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "connection window overrun")
@@ -44,7 +47,8 @@ class Intake:
             self._owed = 0
 
     def arrived_on(self, stream: Http2Stream, size: int) -> None:
-        """Bytes of a stream's window."""
+        """Bytes of both windows."""
+        self.arrived(size)
         stream.owed += size
         if stream.owed > limits.STREAM_WINDOW:
             raise StreamFault(stream.id, ErrorCode.FLOW_CONTROL_ERROR, "stream window overrun")

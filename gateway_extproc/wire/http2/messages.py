@@ -44,6 +44,10 @@ class MessageCutter:
 
     def feed(self, payload: memoryview) -> list[bytes]:
         """The messages that ``payload`` completes; raises ``StreamAborted`` for a bad one."""
+        if self._filled + len(payload) < self._need:
+            # Most frames of a large message.
+            self._add(payload)
+            return []
         messages: list[bytes] = []
         while len(payload) >= (left := self._need - self._filled):
             self._add(payload[:left])
