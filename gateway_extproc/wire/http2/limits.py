@@ -34,7 +34,7 @@ CONTINUATIONS: Final = 16
 """A header block's size, encoded and decoded, and the number of its CONTINUATION frames
 (CVE-2024-27316).  Metadata of 16 KiB is gRPC's own upper bound."""
 
-HELD_BYTES: Final = 512 * 1024 * 1024
+HELD_BYTES: Final = 256 * 1024 * 1024
 """Bytes of unfinished or unread large messages of one connection; a stream that would go
 beyond ends with RESOURCE_EXHAUSTED."""
 
