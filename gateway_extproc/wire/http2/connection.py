@@ -147,6 +147,8 @@ class Connection(asyncio.BufferedProtocol):
         if stream is None or stream.state is not OPEN:
             self._intake.arrived(stop - start)
             self.streams.judge(frames.DATA, stream_id)
+            # Large frames were on their way when the stream ended; small ones may be a flood.
+            self._patience.restore(stop - start)
             self._bear()
             return
         self._intake.arrived_on(stream, stop - start)
@@ -163,8 +165,6 @@ class Connection(asyncio.BufferedProtocol):
 
     def _payload(self, stream: Http2Stream, start: int, stop: int) -> None:
         size = stop - start
-        if self._patience.level:
-            self._patience.restore(size)
         if stream.content_left is not None:
             stream.content_left -= size
         if stream.cutter is None and size >= PREFIX_BYTES:
@@ -172,10 +172,14 @@ class Connection(asyncio.BufferedProtocol):
             compressed, length = PREFIX.unpack_from(buffer, start)
             if not compressed and length == size - PREFIX_BYTES:
                 # Most messages come alone and whole in one frame.
-                stream.deliver(bytes(buffer[start + PREFIX_BYTES : stop]))
+                self._intake.take(stream, bytes(buffer[start + PREFIX_BYTES : stop]))
+                if self._patience.level:
+                    self._patience.restore(size, 1)
                 return
         with self._reader.view[start:stop] as payload:
-            self._intake.cut(stream, payload)
+            messages = self._intake.cut(stream, payload)
+        if self._patience.level:
+            self._patience.restore(size, messages)
 
     # ------------------------------------------------------------------------ HEADERS
 

@@ -35,8 +35,9 @@ CONTINUATIONS: Final = 16
 (CVE-2024-27316).  Metadata of 16 KiB is gRPC's own upper bound."""
 
 HELD_BYTES: Final = 256 * 1024 * 1024
-"""Bytes of unfinished or unread large messages of one connection; a stream that would go
-beyond ends with RESOURCE_EXHAUSTED."""
+MESSAGE_OVERHEAD: Final = 64
+"""Bytes of unfinished or unread messages of one connection, and what each costs beside its
+bytes; a stream that would go beyond ends with RESOURCE_EXHAUSTED."""
 
 WORKLESS_BURST: Final = 1000
 WORKLESS_PER_S: Final = 500

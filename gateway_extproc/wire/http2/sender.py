@@ -92,7 +92,7 @@ class Sender:
             if not self._scheduled:
                 self._schedule()
             if self._patience.level:
-                self._patience.restore(size)
+                self._patience.restore(size, 1)
             return True
         prefix = b"\x00" + len(message).to_bytes(4, "big")
         stream.unsent = Unsent(prefix, message)

@@ -118,6 +118,11 @@ class Http2Stream:
         """The handler has read everything that came."""
         return not self._queue
 
+    @property
+    def reading(self) -> bool:
+        """The handler waits for a message."""
+        return self._reader is not None and not self._reader.done()
+
     def deliver(self, message: bytes) -> None:
         """A message came."""
         self.heard = True
