@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help install run demo test test-unit test-envoy check format format-check lint types imports proto \
-        configs lock bench bench-full clean
+        configs lock bench bench-full h2spec clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,13 @@ test-unit: $(STAMP) ## tests without Envoy
 
 test-envoy: $(STAMP) ## tests through the real Envoy
 	$(BIN)/python -m pytest -q -m envoy
+
+build/h2spec: tests/h2spec/go.mod tests/h2spec/go.sum
+	@command -v go > /dev/null || { echo "h2spec is built with Go, which is not here"; exit 1; }
+	cd tests/h2spec && go build -o ../../build/h2spec github.com/summerwind/h2spec/cmd/h2spec
+
+h2spec: $(STAMP) build/h2spec ## HTTP/2 conformance of the fast server
+	$(BIN)/python -m pytest -q -s tests/wire/test_h2spec.py
 
 check: format-check lint types imports ## everything but tests
 
