@@ -108,8 +108,8 @@ async def test_the_last_stream_is_named_after_the_peer_has_heard(
         ping = await peer.of(Kind.PING)
         # A stream that crossed the first GOAWAY is served.
         await peer.send(frames.headers(3), frames.data(3, frames.message(b"late"), end=True))
-        await peer.send(frames.ping(ping.payload, ack=True))
         assert (await peer.answer(3)).messages == [b"late"]
+        await peer.send(frames.ping(ping.payload, ack=True))
         second = await peer.of(Kind.GOAWAY)
         assert (second.last_stream, second.code) == (3, 0)
         # One that comes after the second is not looked at, and costs the others nothing.
