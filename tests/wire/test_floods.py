@@ -378,7 +378,8 @@ async def test_connections_that_never_speak_are_cut(child: Child) -> None:
                 await bystander.ask()
         started = time.monotonic()
         for reader, writer in held:
-            with contextlib.suppress(ConnectionError):
+            # Not connected any more, for one that was cut before it wrote its half.
+            with contextlib.suppress(OSError):
                 await asyncio.wait_for(reader.read(), 5 * PREFACE_S)
             writer.close()
         assert time.monotonic() - started < 3 * PREFACE_S
