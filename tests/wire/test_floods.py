@@ -340,6 +340,28 @@ async def test_answers_that_nobody_reads_are_bounded(child: Child) -> None:
         print(f"cut after {sent}")
 
 
+UNKNOWN = tuple((n, "/no.such/Method" if n == ":path" else v) for n, v in frames.REQUEST)
+
+
+async def test_statuses_that_nobody_reads_are_bounded(child: Child) -> None:
+    """Requests that need no handler: each is answered at once, and no window bounds that."""
+    async with watched(child) as bystander:
+        writer = await _deaf(child)
+        writer.write(frames.PREFACE + frames.settings())
+        started = time.monotonic()
+        number = 0
+        while not await _closed(writer):
+            if writer.transport.get_write_buffer_size() < 1 << 16:
+                requests = [
+                    headers(_stream(number + more), UNKNOWN, end=True) for more in range(100)
+                ]
+                writer.write(b"".join(requests))
+                number += 100
+            await bystander.ask()
+            assert time.monotonic() - started < 5 * STALL_S, f"not cut after {number}"
+        print(f"cut after {number}")
+
+
 async def _deaf(child: Child) -> asyncio.StreamWriter:
     """A connection from which nothing is read."""
     path = child.address.removeprefix("unix:")

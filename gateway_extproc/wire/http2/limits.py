@@ -48,8 +48,8 @@ bytes of payload in either direction, pay for one."""
 STREAMS_A_WORKLESS: Final = 100
 """A change of all streams' windows counts as one such frame for each so many streams."""
 
-CONTROL_BACKLOG: Final = 1000
-"""Answers to the peer's frames (PING, SETTINGS, resets) while it reads nothing
+BACKLOG_BYTES: Final = 4 * 1024 * 1024
+"""What no window bounds (acknowledgements, resets, statuses), while the peer reads nothing
 (CVE-2019-9512, -9514, -9515)."""
 
 REMEMBERED: Final = 4096
