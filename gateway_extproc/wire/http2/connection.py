@@ -252,7 +252,8 @@ class Connection(asyncio.BufferedProtocol):
         _check_size(stop - start, 4)
         self.streams.judge(frames.RST_STREAM, stream_id)
         stream = self.streams.by_id.get(stream_id)
-        if stream is None or not stream.heard:
+        expected = self.streams.acknowledge(stream_id) if stream is None else stream.heard
+        if not expected:
             self._bear()
         if stream is not None:
             self.streams.abandon(stream)

@@ -52,8 +52,9 @@ BACKLOG_BYTES: Final = 4 * 1024 * 1024
 """What no window bounds (acknowledgements, resets, statuses), while the peer reads nothing
 (CVE-2019-9512, -9514, -9515)."""
 
-REMEMBERED: Final = 4096
-"""Streams that we ended first, whose late frames are dropped without an answer."""
+REMEMBERED: Final = CONCURRENT_STREAMS
+"""Streams that we ended first, whose late frames are dropped without an answer: as many as may
+end at once."""
 
 PREFACE_S: Final = 10.0
 """Time from connecting to the first SETTINGS."""
