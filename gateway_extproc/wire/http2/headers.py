@@ -260,6 +260,12 @@ def _string(text: bytes) -> bytes:
     return bytes(size) + text
 
 
+NO_TABLE: Final = b"\x20"
+"""Says that our encoder keeps no table (RFC 7541, section 6.3).
+
+A peer that allows a smaller table than before demands to hear of it (RFC 9113, section 4.3.1);
+one that heard 0 at the start never needs to."""
+
 STATUS_200: Final = b"\x88"
 """``:status: 200``, from the static table."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from functools import partial
 
 import pytest
 
@@ -27,7 +28,7 @@ from support.frames import (
     request,
     window_update,
 )
-from support.h2peer import RawPeer, raw_peer
+from support.h2peer import H2Peer, RawPeer, h2_peer, raw_peer
 from wire.conftest import FAST, Wired
 
 HELLO = message(b"hello")
@@ -249,6 +250,24 @@ async def test_the_connections_window_is_kept(wired: Wired) -> None:
         await peer.send(window_update(0, 1 << 20))
         answer = await peer.answer(1)
         assert got + 3 + len(answer.payload) == 100_005
+
+
+def _allows(peer: H2Peer, size: int) -> bool:
+    return peer.h2.local_settings.header_table_size == size
+
+
+@pytest.mark.parametrize("size", [0, 1, 4095])
+async def test_a_peer_may_allow_a_smaller_header_table(wired: Wired, size: int) -> None:
+    """Section 4.3.1: the next block then begins by saying that its encoder obeys."""
+    async with h2_peer(wired.address) as peer:
+        for allowed in (size, 4096, size):
+            peer.set(Setting.HEADER_TABLE_SIZE, allowed)
+            # Acknowledged, so the next block must begin with it.
+            await peer.until(partial(_allows, peer, allowed))
+            for play in (b"hello", b"abort:enough"):
+                stream = peer.request()
+                await peer.send(stream, message(play), end=True)
+                assert (await peer.finish(stream)).status is not None
 
 
 # -------------------------------------------------------- what ends the connection, and how
