@@ -27,6 +27,9 @@ REMEMBERED_PREFIXES: Final = 16
 
 GRPC: Final = b"application/grpc"
 
+LENGTH_DIGITS: Final = 19
+"""Digits of the largest number of 63 bits; Python refuses to read thousands."""
+
 Field = tuple[bytes, bytes]
 
 
@@ -190,8 +193,8 @@ def _is_grpc(content_type: bytes) -> bool:
 def _content_length(value: bytes | None) -> int | None:
     if value is None:
         return None
-    if not value.isdigit():
-        raise MalformedHeaders("content-length is no number")
+    if not value.isdigit() or len(value) > LENGTH_DIGITS:
+        raise MalformedHeaders("content-length is no number that can be")
     return int(value)
 
 

@@ -165,6 +165,13 @@ def test_a_request_names_method_scheme_and_path(missing: str) -> None:
         check_request(fields)
 
 
+@pytest.mark.parametrize("length", ["", "-1", "+1", "1x", "1, 1", "9" * 20, "9" * 5000])
+def test_a_content_length_is_a_number_that_can_be(length: str) -> None:
+    block = obedient_peer().encode([*REQUEST, ("content-length", length)])
+    with pytest.raises(MalformedHeaders):
+        reader().read(block)
+
+
 @given(st.text(max_size=2000))
 @example("100% sure: ä, \n, ~")
 def test_our_trailers_are_read_by_a_decoder(details: str) -> None:
