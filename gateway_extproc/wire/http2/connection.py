@@ -312,7 +312,7 @@ class Connection(asyncio.BufferedProtocol):
         if not flags & frames.ACK:
             self._sender.control(frames.frame(frames.PING, frames.ACK, 0, payload))
         elif payload == DRAIN_PING:
-            self._leave_finally()
+            self.leave_finally()
 
     def _on_goaway(self, flags: int, stream_id: int, start: int, stop: int) -> None:
         """The peer opens no more streams; those that run go on (section 6.8)."""
@@ -355,15 +355,16 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._leaving = Leaving.ANNOUNCED
         if self._reader.expect is Expect.PREFACE:
-            # The peer never said what it speaks.
+            # The peer never said what it speaks; if it is saying so, nothing of it was served.
+            self._sender.control(goaway(0, ErrorCode.NO_ERROR))
             self.close()
             return
         self._sender.control(goaway(frames.MAX_STREAM_ID, ErrorCode.NO_ERROR))
         self._sender.control(frames.frame(frames.PING, 0, 0, DRAIN_PING))
-        self._loop.call_later(limits.LINGER_S, self._leave_finally)
+        self._loop.call_later(limits.LINGER_S, self.leave_finally)
 
-    def _leave_finally(self) -> None:
-        """The peer has read the first GOAWAY, or does not read."""
+    def leave_finally(self) -> None:
+        """The peer has read the first GOAWAY, does not read, or there is no time left."""
         if self._leaving is not Leaving.ANNOUNCED or self._reader.stopped:
             return
         self._leaving = Leaving.FINAL

@@ -151,7 +151,9 @@ class Streams:
         self._forget(stream)
         task = stream.task
         if task is not None:
-            task.cancel()
+            if not task.cancelling():
+                # Once: what was cancelled settles and records.
+                task.cancel()
             if not stream.begun:
                 # Its first step will be the cancellation: nobody else takes it off.
                 self.tasks.discard(task)
