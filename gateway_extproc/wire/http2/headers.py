@@ -113,7 +113,8 @@ class HeaderReader:
 
     @property
     def _stands_alone(self) -> bool:
-        return self._decoder.header_table_size == 0
+        """The encoder keeps no table, and may not make one again."""
+        return self._decoder.header_table_size == self._decoder.max_allowed_table_size == 0
 
     def _decode(self, block: bytes) -> list[Field]:
         try:

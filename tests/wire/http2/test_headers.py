@@ -108,6 +108,22 @@ def test_only_so_many_beginnings_are_remembered() -> None:
     assert len(made._known) == headers.REMEMBERED_PREFIXES
 
 
+def test_a_table_that_may_grow_again_keeps_the_decoder_in_step() -> None:
+    """Before it was told, a peer may make its table smaller and larger (RFC 7541, section 4.2)."""
+    encoder, made = hpack.Encoder(), HeaderReader()
+    encoder.header_table_size = 0
+    for _ in range(2):
+        assert made.read(encoder.encode(REQUEST)) == Head(PATH)
+    encoder.header_table_size = 4096
+    made.skip(encoder.encode([*REQUEST, ("x-skipped", "1")]))
+    for number in (1, 1, 2, 2):
+        block = encoder.encode([*REQUEST, ("x-indexed", f"{number}")])
+        assert made.read(block) == Head(PATH)
+    made.settings_acknowledged()
+    encoder.header_table_size = 0
+    assert made.read(encoder.encode(REQUEST)) == Head(PATH)
+
+
 def test_a_path_that_is_spelled_out_is_not_remembered() -> None:
     spelled = b"".join(literal(n.encode(), v.encode()) for n, v in REQUEST)
     assert find_end_of_path(spelled) is None
