@@ -64,7 +64,7 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(self, methods: Methods, peers: Peers) -> None:
         self._methods = methods
         self._peers = peers
-        self._headers = headers.HeaderReader()
+        self._headers = headers.HeaderReader(self._bear)
         self._block = headers.BlockCollector()
         self._leaving = Leaving.NO
         self._linger: asyncio.TimerHandle | None = None

@@ -10,7 +10,7 @@ follows in them is read by nobody.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
@@ -82,9 +82,10 @@ class BlockCollector:
 
 
 class HeaderReader:
-    """Reads the blocks of one connection in order."""
+    """Reads the blocks of one connection in order; ``bear`` is told what a large one costs."""
 
-    def __init__(self) -> None:
+    def __init__(self, bear: Callable[[float], None]) -> None:
+        self._bear = bear
         self._decoder = Decoder(max_header_list_size=limits.HEADER_BLOCK_BYTES)
         self._known: dict[bytes, Head] = {}
 
@@ -118,11 +119,14 @@ class HeaderReader:
 
     def _decode(self, block: bytes) -> list[Field]:
         try:
-            return [(bytes(f[0]), bytes(f[1])) for f in self._decoder.decode(block, raw=True)]
+            fields = [(bytes(f[0]), bytes(f[1])) for f in self._decoder.decode(block, raw=True)]
         except OversizedHeaderListError as error:
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, str(error)) from None
         except (HPACKError, InvalidTableSizeError) as error:
             raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, str(error)) from None
+        if cost := len(fields) // limits.FIELDS_A_WORKLESS:
+            self._bear(cost)
+        return fields
 
     def _remember(self, block: bytes, head: Head) -> None:
         end = find_end_of_path(block)

@@ -48,6 +48,10 @@ bytes of payload in either direction, pay for one."""
 STREAMS_A_WORKLESS: Final = 100
 """A change of all streams' windows counts as one such frame for each so many streams."""
 
+FIELDS_A_WORKLESS: Final = 20
+"""A header block that is decoded counts as one such frame for each so many fields: requests have
+fewer, and decoding some hundred takes milliseconds."""
+
 BACKLOG_BYTES: Final = 4 * 1024 * 1024
 """What no window bounds (acknowledgements, resets, statuses), while the peer reads nothing
 (CVE-2019-9512, -9514, -9515)."""
