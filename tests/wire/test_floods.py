@@ -171,9 +171,6 @@ WORKLESS: dict[str, tuple[bytes, Callable[[int], bytes], int]] = {
     "made you reset, window overflow": (
         b"", lambda n: headers(_stream(n)) + window_update(_stream(n), WINDOW_MAX), 2,
     ),
-    "made you reset, priority of 4 bytes": (
-        b"", lambda n: headers(_stream(n)) + frame(Kind.PRIORITY, 0, _stream(n), bytes(4)), 1,
-    ),
     "made you reset, data after the end": (
         b"",
         lambda n: headers(_stream(n), end=True) + data(_stream(n), b"x"),

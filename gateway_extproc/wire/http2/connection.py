@@ -243,9 +243,11 @@ class Connection(asyncio.BufferedProtocol):
     # ------------------------------------------------------------------- other frames
 
     def _on_priority(self, flags: int, stream_id: int, start: int, stop: int) -> None:
-        """Priorities are deprecated (section 5.3.2); the frame's form is checked."""
-        if stop - start != 5:
-            raise StreamFault(stream_id, ErrorCode.FRAME_SIZE_ERROR, "PRIORITY")
+        """Priorities are deprecated (section 5.3.2); the frame's form is checked.
+
+        The stream may be idle, and such a one may not be reset (section 6.4).
+        """
+        _check_size(stop - start, 5)
         self._bear()
 
     def _on_rst_stream(self, flags: int, stream_id: int, start: int, stop: int) -> None:

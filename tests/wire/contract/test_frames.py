@@ -281,6 +281,8 @@ WRONG: list[tuple[str, bytes, Code]] = [
     ("DATA on stream 0", data(0, HELLO), PROTOCOL),
     ("HEADERS on stream 0", headers(0), PROTOCOL),
     ("PRIORITY on stream 0", frames.priority(0), PROTOCOL),
+    ("PRIORITY of 4 bytes", ONE + frame(Kind.PRIORITY, 0, 1, bytes(4)), SIZE),
+    ("PRIORITY of 4 bytes on an idle stream", frame(Kind.PRIORITY, 0, 5, bytes(4)), SIZE),
     ("RST_STREAM on stream 0", frames.rst_stream(0), PROTOCOL),
     ("SETTINGS on a stream", frame(Kind.SETTINGS, 0, 1), PROTOCOL),
     ("PING on a stream", frame(Kind.PING, 0, 1, bytes(8)), PROTOCOL),
@@ -400,7 +402,6 @@ BROKEN: list[tuple[str, bytes, Code]] = [
     ("WINDOW_UPDATE overflow", window_update(1, WINDOW_MAX), FLOW),
     ("HEADERS without END_STREAM inside a body", headers(1, (("x-trailer", "1"),)), PROTOCOL),
     ("trailers with a pseudo header", headers(1, ((":path", "/"),), end=True), PROTOCOL),
-    ("PRIORITY of 4 bytes", frame(Kind.PRIORITY, 0, 1, bytes(4)), SIZE),
     ("the stream's window overrun", frames.data_frames(1, bytes((1 << 20) + 1)), FLOW),
 ]
 
