@@ -64,7 +64,8 @@ PREFACE_S: Final = 10.0
 """Time from connecting to the first SETTINGS."""
 
 STALL_S: Final = 60.0
-"""A peer that takes nothing for so long, while something waits for it, is cut."""
+"""A stream whose message the peer does not take whole in this time is reset, also if it takes
+some; a connection whose socket stays full for so long is cut."""
 
 LINGER_S: Final = 2.0
 """After an error, time for the GOAWAY to reach the peer before the connection is cut."""

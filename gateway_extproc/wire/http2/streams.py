@@ -172,7 +172,7 @@ class Streams:
                 self.reset(stream.id, ErrorCode.REFUSED_STREAM)
 
     def stalled(self, stream: Http2Stream) -> None:
-        """The peer opened no window for a message that waits."""
+        """The peer did not take a message whole in time."""
         if not stream.gone:
             self.reset(stream.id, ErrorCode.CANCEL)
 
