@@ -210,6 +210,10 @@ class Gateway:
         self._socket.unlink(missing_ok=True)
         try:
             await self._server.start()
+            if self._address.startswith("unix:"):
+                # Whoever may connect is handed providers' credentials: the owner and its group,
+                # whatever the umask says.
+                self._socket.chmod(0o660)
         except OSError as error:
             raise SystemExit(f"cannot listen on {self._address}: {error}") from None
 
