@@ -88,5 +88,10 @@ bench: $(STAMP) ## CPU and added time of both wires and of the gateway, about 3 
 bench-full: $(STAMP) ## the same with every workload and long rounds, about 20 minutes
 	@PYTHONPATH=tests $(BIN)/python -m bench.run --full $(ARGS)
 
+SECONDS ?= 1800
+fuzz-wire: $(STAMP) ## bytes of all kinds against the fast wire, for SECONDS
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/fuzz/requirements.lock
+	PYTHONPATH=tests $(BIN)/python -m fuzz.wire -max_total_time=$(SECONDS)
+
 clean: ## everything that was made
 	rm -rf $(VENV) run build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

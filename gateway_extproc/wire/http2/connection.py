@@ -404,6 +404,7 @@ class Connection(asyncio.BufferedProtocol):
         if not self._reader.stopped:
             log.warning("connection cut: %s", reason)
             self._reader.stopped = True
+            self._sender.stop()
             self._transport.abort()
 
 
