@@ -88,6 +88,9 @@ bench: $(STAMP) ## CPU and added time of both wires and of the gateway, about 3 
 bench-full: $(STAMP) ## the same with every workload and long rounds, about 20 minutes
 	@PYTHONPATH=tests $(BIN)/python -m bench.run --full $(ARGS)
 
+wire-figures: $(STAMP) ## memory of streams, small ones beside large ones, a soak
+	@PYTHONPATH=tests $(BIN)/python -m bench.wire_figures
+
 SECONDS ?= 1800
 fuzz-wire: $(STAMP) ## bytes of all kinds against the fast wire, for SECONDS
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/fuzz/requirements.lock
