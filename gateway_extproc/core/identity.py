@@ -31,6 +31,26 @@ class Principal:
 
 
 @dataclass(frozen=True, slots=True)
+class Proven:
+    """What a verified credential says of its bearer: names only, not yet a ``Permit``.
+
+    The identify stage looks tenant and roles up in its tables and makes the permit.
+    ``expires_at_s`` is Unix seconds, infinity for a credential without end.
+    ``body_sha256`` is what the credential signed of the body; identify compares it
+    when the body arrives, None where the credential does not cover the body.
+    """
+
+    tenant: str
+    user: str
+    application: str
+    roles: tuple[str, ...]
+    method: str
+    credential_id: str
+    expires_at_s: float = float("inf")
+    body_sha256: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Permit:
     """Proof that a principal was authenticated; routing and credentials demand one.
 

@@ -13,7 +13,8 @@ from gateway_extproc.core.usage import Usage
 from gateway_extproc.core.verdict import Header
 
 if TYPE_CHECKING:
-    from gateway_extproc.core.exchange import Finding
+    from gateway_extproc.core.exchange import Exchange, Finding
+    from gateway_extproc.core.identity import Proven
 
 
 # ------------------------------------------------------------------ provider dialects
@@ -102,6 +103,19 @@ class Translator(Protocol):
 
     def writer(self, request: LlmRequest) -> AnswerWriter:
         """A writer for the client's stream; hides usage the client did not ask for."""
+
+
+# ------------------------------------------------------------------------ identity
+
+
+class Authenticator(Protocol):
+    """Verifies one kind of credential.  Never waits: what it needs is already here."""
+
+    def authenticate(self, exchange: Exchange) -> Proven | Refusal | None:
+        """Who the request's credential proves; a refusal for a bad one.
+
+        None when the request carries no credential of this kind.
+        """
 
 
 # -------------------------------------------------------------------------- guards
