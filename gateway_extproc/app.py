@@ -23,7 +23,16 @@ from gateway_extproc.config.load import ConfigError, Mistake, load, load_with_mi
 from gateway_extproc.config.model import Config, GuardRule
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.pipeline import Pipeline
-from gateway_extproc.core.ports import AnswerWriter, Dialect, Guard, Load, Recorder, Translator
+from gateway_extproc.core.ports import (
+    AnswerWriter,
+    Authenticator,
+    Dialect,
+    Guard,
+    KeyTable,
+    Load,
+    Recorder,
+    Translator,
+)
 from gateway_extproc.core.secret import Secret
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.envoyconf.processor import socket_path
@@ -32,6 +41,8 @@ from gateway_extproc.evidence.recorder import EvidenceRecorder, open_evidence
 from gateway_extproc.evidence.traces import trace_context
 from gateway_extproc.guards.errors import GuardCompileError
 from gateway_extproc.guards.guard import RuleGuard
+from gateway_extproc.identity.apikeys import ApiKeys
+from gateway_extproc.identity.directory import Directory
 from gateway_extproc.providers.translate import DIALECTS, translator
 from gateway_extproc.stages.admit import Admit
 from gateway_extproc.stages.attempt import AttemptBuilder
@@ -48,7 +59,7 @@ from gateway_extproc.stages.record import Record
 from gateway_extproc.stages.refusal import RefusalWriter
 from gateway_extproc.stages.route import Route
 from gateway_extproc.stages.translate import Translate
-from gateway_extproc.stores.memory import MemoryCache, SharedLimits
+from gateway_extproc.stores.memory import FixedKeys, FixedTenants, MemoryCache, SharedLimits
 from gateway_extproc.stores.secrets import SecretFiles, SecretUnavailable, read_secret
 from gateway_extproc.supervisor.worker import run_worker as run_process
 from gateway_extproc.wire.grpc_server import GrpcServer
@@ -69,6 +80,8 @@ class Parts:
     cache: MemoryCache
     credentials: SecretFiles
     pepper: Secret
+    keys: KeyTable
+    directory: Directory
     recorder: Recorder
     load: Load
 
@@ -83,22 +96,30 @@ def pipeline(parts: Parts) -> list[Stage]:
     ids = Ids()
     attempts = AttemptBuilder(parts.dialects, translator_for, parts.credentials)
     messages = {rule.id: rule.message for rule in config.guards}
+    authorize = Authorize(snapshot.routes, time.time)
     return [
         Record(parts.recorder, snapshot.revision, time.monotonic_ns, time.time_ns, ids.decision,
                partial(trace_context, new_id=ids.hex,
                        sample_ratio=config.evidence.trace_sample_ratio)),
         Admit(parts.load, config.server.max_in_flight, config.caps.body_bytes),
-        Identify(snapshot.keys, parts.pepper, time.time),
+        Identify(authenticators(parts), parts.directory),
         Parse(parts.dialects, writer_for, max_depth=config.caps.depth),
-        Authorize(snapshot.routes),
+        authorize,
         Limit(parts.limits, snapshot.limits_for),
         GuardStage(parts.guards, messages),
         Cache(parts.cache, snapshot.routes, snapshot.revision),
-        Route(snapshot.routes, config.failover.max_attempts),
+        Route(snapshot.routes, config.failover.max_attempts, authorize.usable),
         Budget(snapshot.routes, config.caps.cost_nanos),
         Translate(parts.dialects, translator_for, attempts, snapshot.routes),
         Credential(attempts),
     ]  # fmt: skip
+
+
+def authenticators(parts: Parts) -> list[Authenticator]:
+    """Who verifies credentials, in the order in which they are asked; all of them are."""
+    return [
+        ApiKeys(parts.keys, parts.pepper, time.time),
+    ]
 
 
 def translator_for(client: str, provider: str, endpoint: str) -> Translator:
@@ -189,6 +210,8 @@ class Gateway:
                 {p.id: Path(p.credential_file) for p in config.providers}, time.monotonic_ns
             ),
             pepper=pepper,
+            keys=FixedKeys(snapshot.keys),
+            directory=Directory(snapshot.roles, FixedTenants(snapshot.tenants)),
             recorder=self.recorder,
             load=Load(),
         )

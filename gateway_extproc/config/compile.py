@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from urllib.parse import urlsplit
 
-from gateway_extproc.config.model import ApiKey, Config, Limit, Provider
-from gateway_extproc.core.identity import Principal, Tenant
+from gateway_extproc.config.model import ApiKey, Config, Limit, Provider, Role
+from gateway_extproc.core.access import Grant, name_matcher
+from gateway_extproc.core.identity import Tenant
+from gateway_extproc.core.keys import KeyRecord
 from gateway_extproc.core.money import Price
 from gateway_extproc.core.route import Target
 
 DAY_S = 86_400
-
-
-@dataclass(frozen=True, slots=True)
-class KeyEntry:
-    """A known API key: its HMAC, its owner, what its roles allow together."""
-
-    hmac: bytes
-    principal: Principal
-    endpoints: frozenset[str]
-    may_use_model: Callable[[str], bool] = field(repr=False)
-    expires_at: float
-    """Unix seconds; infinity for a key without end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +34,10 @@ class Snapshot:
 
     config: Config
     revision: str
-    keys: Mapping[str, KeyEntry]
+    keys: Mapping[str, KeyRecord]
+    """The keys of the configuration itself; others are in the key store."""
+    roles: Mapping[str, tuple[Grant, ...]]
+    tenants: Mapping[str, Tenant]
     routes: Mapping[str, Route]
     providers: Mapping[str, Provider]
     targets_by_cluster: Mapping[str, Provider]
@@ -73,7 +66,9 @@ def compile_config(config: Config) -> Snapshot:
     return Snapshot(
         config=config,
         revision=hashlib.sha256(text.encode()).hexdigest()[:12],
-        keys={key.id: _key_entry(key, config) for key in config.keys},
+        keys={key.id: _key_record(key) for key in config.keys},
+        roles={role.id: (_grant(role),) for role in config.roles},
+        tenants={tenant.id: Tenant(tenant.id, tenant.data_class) for tenant in config.tenants},
         routes={
             route.model: Route(
                 id=route.model,
@@ -99,30 +94,24 @@ def fallback_cluster(provider_id: str) -> str:
     return f"{provider_id}:fallback"
 
 
-def model_matcher(names: Iterable[str]) -> Callable[[str], bool]:
-    """Matches exact model names, and prefixes written with a final ``*``."""
-    names = tuple(names)
-    exact = frozenset(name for name in names if not name.endswith("*"))
-    prefixes = tuple(name[:-1] for name in names if name.endswith("*"))
-    return lambda model: model in exact or model.startswith(prefixes)
-
-
-def _key_entry(key: ApiKey, config: Config) -> KeyEntry:
-    roles = [role for role in config.roles if role.id in key.roles]
-    tenant = next(tenant for tenant in config.tenants if tenant.id == key.tenant)
-    return KeyEntry(
+def _key_record(key: ApiKey) -> KeyRecord:
+    return KeyRecord(
+        id=key.id,
         hmac=bytes.fromhex(key.hmac),
-        principal=Principal(
-            tenant=Tenant(tenant.id, tenant.data_class),
-            user=key.user,
-            application=key.application,
-            roles=key.roles,
-            method="api_key",
-            credential_id=key.id,
-        ),
-        endpoints=frozenset(endpoint for role in roles for endpoint in role.endpoints),
-        may_use_model=model_matcher({model for role in roles for model in role.models}),
-        expires_at=_end_of_day(key),
+        tenant=key.tenant,
+        user=key.user,
+        application=key.application,
+        roles=key.roles,
+        expires_at_s=_end_of_day(key),
+    )
+
+
+def _grant(role: Role) -> Grant:
+    return Grant(
+        role=role.id,
+        rule="base",
+        endpoints=frozenset(role.endpoints),
+        may_use_model=name_matcher(role.models),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from gateway_extproc.core.access import Grant
 from gateway_extproc.core.chat import LlmRequest
 from gateway_extproc.core.endpoint import Endpoint
 from gateway_extproc.core.errors import Refusal
@@ -108,8 +109,13 @@ class Exchange:
     # --- admit
     admitted: bool = False
 
-    # --- identify
+    # --- identify (``source`` is the client's address as Envoy saw it)
+    source: str = ""
     permit: Permit | None = None
+    body_sha256: bytes | None = None
+
+    # --- authorize: the grant that allowed it
+    grant: Grant | None = None
 
     # --- parse
     asked: LlmRequest | None = None

@@ -14,7 +14,8 @@ from gateway_extproc.core.verdict import Header
 
 if TYPE_CHECKING:
     from gateway_extproc.core.exchange import Exchange, Finding
-    from gateway_extproc.core.identity import Proven
+    from gateway_extproc.core.identity import Proven, Tenant
+    from gateway_extproc.core.keys import KeyRecord
 
 
 # ------------------------------------------------------------------ provider dialects
@@ -114,8 +115,24 @@ class Authenticator(Protocol):
     def authenticate(self, exchange: Exchange) -> Proven | Refusal | None:
         """Who the request's credential proves; a refusal for a bad one.
 
-        None when the request carries no credential of this kind.
+        None when the request carries no credential of this kind.  A request with
+        credentials of several kinds is refused by identify, whatever each says.
         """
+
+
+class KeyTable(Protocol):
+    """The API keys that this process knows now."""
+
+    def find(self, key_id: str) -> KeyRecord | None:
+        """The record of a key, revoked ones included."""
+
+
+class TenantTable(Protocol):
+    """The tenants that this process knows now; ``version`` changes when they do."""
+
+    version: int
+
+    def find(self, tenant: str) -> Tenant | None: ...
 
 
 # -------------------------------------------------------------------------- guards

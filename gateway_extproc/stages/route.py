@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import orjson
 
@@ -21,8 +21,14 @@ from gateway_extproc.stages.record import request_id_headers
 class Route(Stage):
     name = "route"
 
-    def __init__(self, routes: Mapping[str, ModelRoute], max_attempts: int) -> None:
+    def __init__(
+        self,
+        routes: Mapping[str, ModelRoute],
+        max_attempts: int,
+        usable: Callable[[Exchange, str], bool],
+    ) -> None:
         self._routes = routes
+        self._usable = usable
         self._max_attempts = max_attempts
 
     async def request_body(self, exchange: Exchange, body: bytes) -> Verdict:
@@ -34,7 +40,7 @@ class Route(Stage):
         exchange.route_id = route.id
         exchange.targets = plan_targets(exchange.permit, route, self._max_attempts)
         if not exchange.targets:
-            message = f"No provider of '{route.id}' is approved for this tenant's data class."
+            message = f"No provider of '{route.id}' is approved for this request's data class."
             return Respond(refuse("no_eligible_target", message, param="model"))
         return CONTINUE
 
@@ -59,7 +65,7 @@ class Route(Stage):
         listed = [
             {"id": name, "object": "model", "created": 0, "owned_by": "gateway"}
             for name, route in self._routes.items()
-            if permit.may_use_model(name) and plan_targets(permit, route, 1)
+            if plan_targets(permit, route, 1) and self._usable(exchange, name)
         ]
         headers = (("content-type", "application/json"), *request_id_headers(exchange))
         body = orjson.dumps({"object": "list", "data": listed})

@@ -47,7 +47,7 @@ def full() -> Exchange:
     exchange.started_ns, exchange.started_wall_ns = STARTED_NS, STARTED_WALL_NS
     exchange.first_byte_ns = STARTED_NS + 250_000_000
     exchange.admitted = True
-    exchange.permit = Permit(principal, frozenset({"chat"}), lambda model: True)
+    exchange.permit = Permit(principal, (), frozenset({"standard"}))
     exchange.asked = LlmRequest(
         "openai", "chat", "gpt-x", True, 100, False, {"messages": [PROMPT]},
         (TextAt(("messages", 0, "content"), "user", PROMPT),),
