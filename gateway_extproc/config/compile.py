@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from urllib.parse import urlsplit
 
-from gateway_extproc.config.model import ApiKey, Config, Limit, Provider, Role
-from gateway_extproc.core.access import Grant, name_matcher
+from gateway_extproc.config.condition import compile_condition
+from gateway_extproc.config.model import ApiKey, Config, Limit, Provider, Role, RoleRule
+from gateway_extproc.config.model import Tenant as TenantSection
+from gateway_extproc.config.roles import all_roles
+from gateway_extproc.core.access import ANY_CLASS, Grant, name_matcher
 from gateway_extproc.core.identity import Tenant
 from gateway_extproc.core.keys import KeyRecord
 from gateway_extproc.core.money import Price
@@ -63,17 +66,23 @@ def compile_config(config: Config) -> Snapshot:
         )
         for price in config.prices.models
     }
+    approved = {id_: _approved(provider, config) for id_, provider in providers.items()}
     return Snapshot(
         config=config,
         revision=hashlib.sha256(text.encode()).hexdigest()[:12],
         keys={key.id: _key_record(key) for key in config.keys},
-        roles={role.id: (_grant(role),) for role in config.roles},
-        tenants={tenant.id: Tenant(tenant.id, tenant.data_class) for tenant in config.tenants},
+        roles={role.id: tuple(_grants(role)) for role in all_roles(config.roles).values()},
+        tenants=tenant_table(config.tenants),
         routes={
             route.model: Route(
                 id=route.model,
                 targets=tuple(
-                    _target(providers[ref.provider], ref.model, prices.get(ref.model))
+                    _target(
+                        providers[ref.provider],
+                        ref.model,
+                        prices.get(ref.model),
+                        approved[ref.provider],
+                    )
                     for ref in route.targets
                 ),
                 max_tokens=route.max_tokens or config.caps.max_tokens,
@@ -102,17 +111,54 @@ def _key_record(key: ApiKey) -> KeyRecord:
         user=key.user,
         application=key.application,
         roles=key.roles,
+        endpoints=key.endpoints,
+        models=key.models,
+        networks=key.networks,
+        labels=tuple(sorted(key.labels.items())),
         expires_at_s=_end_of_day(key),
     )
 
 
-def _grant(role: Role) -> Grant:
+def tenant_table(tenants: Iterable[TenantSection]) -> dict[str, Tenant]:
+    """Tenants of a file, by id."""
+    return {
+        tenant.id: Tenant(
+            tenant.id,
+            tenant.data_class,
+            {application.id: application.data_class for application in tenant.applications},
+            tenant.suspended,
+        )
+        for tenant in tenants
+    }
+
+
+def _grants(role: Role) -> Iterator[Grant]:
+    yield _grant(role.id, "base", role)
+    for rule in role.rules:
+        yield _grant(role.id, rule.id, rule)
+
+
+def _grant(role: str, rule: str, allows: Role | RoleRule) -> Grant:
     return Grant(
-        role=role.id,
-        rule="base",
-        endpoints=frozenset(role.endpoints),
-        may_use_model=name_matcher(role.models),
+        role=role,
+        rule=rule,
+        endpoints=frozenset(allows.endpoints),
+        may_use_model=name_matcher(allows.models),
+        may_use_route=name_matcher(allows.routes),
+        data_classes=ANY_CLASS if "*" in allows.data_classes else frozenset(allows.data_classes),
+        admin=frozenset(allows.admin),
+        condition=compile_condition(allows.when) if allows.when else None,
     )
+
+
+def _approved(provider: Provider, config: Config) -> frozenset[str]:
+    """The classes that a provider may see: approved for, and allowed in its region."""
+    elsewhere = {
+        data_class.id
+        for data_class in config.data_classes
+        if not name_matcher(data_class.regions)(provider.region)
+    }
+    return frozenset(provider.data_classes) - elsewhere
 
 
 def _end_of_day(key: ApiKey) -> float:
@@ -122,7 +168,9 @@ def _end_of_day(key: ApiKey) -> float:
     return midnight.timestamp() + DAY_S
 
 
-def _target(provider: Provider, model: str, price: Price | None) -> Target:
+def _target(
+    provider: Provider, model: str, price: Price | None, approved: frozenset[str]
+) -> Target:
     return Target(
         provider=provider.id,
         dialect=provider.dialect,
@@ -131,6 +179,6 @@ def _target(provider: Provider, model: str, price: Price | None) -> Target:
         fallback_cluster=fallback_cluster(provider.id),
         base_path=urlsplit(provider.base_url).path.rstrip("/"),
         region=provider.region,
-        data_classes=frozenset(provider.data_classes),
+        data_classes=approved,
         price=price,
     )

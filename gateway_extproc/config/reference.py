@@ -79,6 +79,9 @@ def _places(schema: Schema, definitions: Mapping[str, Schema]) -> dict[str, list
 
 def _section_of(field: Schema) -> str | None:
     """The section that a field holds, alone or in a list; None for a plain value."""
+    for option in field.get("anyOf", ()):
+        if option.get("type") != "null":
+            return _section_of(option)
     target = field.get("$ref") or field.get("items", {}).get("$ref")
     return target.rpartition("/")[2] if target else None
 
@@ -111,6 +114,8 @@ def _type(field: Schema, places: Mapping[str, list[str]], path: str) -> str:
         return f"list of {link}" if field.get("type") == "array" else f"section {link}"
     if field.get("type") == "array":
         return f"list of {_type(field['items'], places, path)}"
+    if field.get("type") == "object":
+        return "mapping of texts"
     if "enum" in field:
         return ", ".join(f"`{value}`" for value in field["enum"])
     if "const" in field:

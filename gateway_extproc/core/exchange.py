@@ -55,6 +55,21 @@ class LimitState:
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """Something about this request that security or governance must hear of.
+
+    ``kind`` is what happened, ``action`` what followed, ``subject`` whom it is about:
+    a credential's id, an address, data classes.  Never a credential.
+    """
+
+    category: Literal["governance", "abuse"]
+    kind: str
+    action: Literal["alert", "refuse", "throttle", "suspend"]
+    subject: str
+    rule: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TraceContext:
     """W3C trace context of this request: 32 and 16 lower-case hex digits."""
 
@@ -116,6 +131,9 @@ class Exchange:
 
     # --- authorize: the grant that allowed it
     grant: Grant | None = None
+
+    # --- identify (abuse), authorize and route (governance)
+    events: list[Event] = field(default_factory=list)
 
     # --- parse
     asked: LlmRequest | None = None

@@ -10,7 +10,7 @@ from gateway_extproc.config.compile import Route
 from gateway_extproc.core.access import Denial, DenialReason, Facts, Grant, find_grant
 from gateway_extproc.core.endpoint import ENDPOINTS
 from gateway_extproc.core.errors import Refusal, refuse
-from gateway_extproc.core.exchange import Exchange
+from gateway_extproc.core.exchange import Event, Exchange
 from gateway_extproc.core.identity import Permit
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.core.verdict import CONTINUE, Respond, Verdict
@@ -45,6 +45,8 @@ class Authorize(Stage):
             return Respond(refuse("model_not_found", message, param="model"))
         grant = self._decide(exchange, endpoint, model)
         if isinstance(grant, Denial):
+            if grant.reason == "data_class_not_allowed":
+                exchange.events.append(data_class_event(exchange))
             return Respond(_refusal(grant, endpoint, model or ""))
         exchange.grant = grant
         return CONTINUE
@@ -92,6 +94,13 @@ def request_facts(
         "hour": now.hour,
         "weekday": now.isoweekday(),
     }
+
+
+def data_class_event(exchange: Exchange) -> Event:
+    """Data was kept from where its class must not go."""
+    assert exchange.permit is not None
+    classes = ",".join(sorted(exchange.permit.data_classes))
+    return Event("governance", "data_class", "refuse", classes, exchange.route_id)
 
 
 def _context(exchange: Exchange) -> tuple[Permit, str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
-from gateway_extproc.core.errors import Refusal, refuse
+from gateway_extproc.core.errors import Refusal, invalid, refuse
 from gateway_extproc.core.exchange import Exchange
-from gateway_extproc.core.identity import Proven
+from gateway_extproc.core.identity import Permit, Proven
 from gateway_extproc.core.ports import Authenticator
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.core.verdict import CONTINUE, Respond, Verdict
@@ -28,24 +30,38 @@ _BODY: Final = refuse(
     "body_digest_mismatch", "The request's body is not the one that its credential covers."
 )
 
+_APPLICATION: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
+_CLASS: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}", re.ASCII)
+
 
 class Identify(Stage):
     """``authenticators`` in the order in which they are asked; all are, always."""
 
     name = "identify"
 
-    def __init__(self, authenticators: Sequence[Authenticator], directory: Directory) -> None:
+    def __init__(
+        self,
+        authenticators: Sequence[Authenticator],
+        directory: Directory,
+        *,
+        application_header: str = "",
+        class_header: str = "",
+    ) -> None:
         self._authenticators = tuple(authenticators)
         self._directory = directory
+        self._application_header = application_header
+        self._class_header = class_header
 
     async def request_headers(self, exchange: Exchange) -> Verdict:
         exchange.source = client_address(exchange)
         proven = self._prove(exchange)
         if isinstance(proven, Refusal):
             return Respond(proven)
-        permit = self._directory.permit(proven)
+        permit = self._directory.permit(self._with_application(exchange, proven))
         if isinstance(permit, Refusal):
             return Respond(permit)
+        if self._class_header and self._class_header in exchange.headers:
+            permit = _with_classes(exchange, permit, self._class_header)
         exchange.body_sha256 = proven.body_sha256
         exchange.permit = permit
         return CONTINUE
@@ -57,6 +73,14 @@ class Identify(Stage):
         ):
             return Respond(_BODY)
         return CONTINUE
+
+    def _with_application(self, exchange: Exchange, proven: Proven) -> Proven:
+        """A credential that names no application may be used by several, which say so."""
+        header = self._application_header
+        if proven.application or not header or header in exchange.repeated_headers:
+            return proven
+        name = exchange.headers.get(header, "")
+        return replace(proven, application=name) if _APPLICATION.fullmatch(name) else proven
 
     def _prove(self, exchange: Exchange) -> Proven | Refusal:
         """What the request's only credential proves; several are refused, equal or not."""
@@ -73,6 +97,17 @@ class Identify(Stage):
         if claims:
             return claims[0]
         return _INVALID if sent else _MISSING
+
+
+def _with_classes(exchange: Exchange, permit: Permit, header: str) -> Permit:
+    """The permit with the classes that the request adds; raises ``RequestError``.
+
+    A union: whatever a request says, it never loses a class.
+    """
+    names = frozenset(name.strip() for name in exchange.headers[header].split(","))
+    if header in exchange.repeated_headers or not all(map(_CLASS.fullmatch, names)):
+        raise invalid(header, "names of data classes, separated by commas, in one header")
+    return replace(permit, data_classes=permit.data_classes | names)
 
 
 def _sent_credentials(exchange: Exchange) -> set[str] | Refusal:

@@ -15,6 +15,7 @@ from gateway_extproc.core.stage import Stage
 from gateway_extproc.core.verdict import CONTINUE, Answer, Respond, Verdict
 from gateway_extproc.routing.attempts import attempts_made
 from gateway_extproc.routing.candidates import plan_targets
+from gateway_extproc.stages.authorize import data_class_event
 from gateway_extproc.stages.record import request_id_headers
 
 
@@ -40,6 +41,7 @@ class Route(Stage):
         exchange.route_id = route.id
         exchange.targets = plan_targets(exchange.permit, route, self._max_attempts)
         if not exchange.targets:
+            exchange.events.append(data_class_event(exchange))
             message = f"No provider of '{route.id}' is approved for this request's data class."
             return Respond(refuse("no_eligible_target", message, param="model"))
         return CONTINUE
