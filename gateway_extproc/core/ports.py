@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,7 +15,7 @@ from gateway_extproc.core.verdict import Header
 if TYPE_CHECKING:
     from gateway_extproc.core.exchange import Exchange, Finding
     from gateway_extproc.core.identity import Proven, Tenant
-    from gateway_extproc.core.keys import KeyRecord
+    from gateway_extproc.core.keys import KeyRecord, Stored
 
 
 # ------------------------------------------------------------------ provider dialects
@@ -127,6 +127,33 @@ class KeyTable(Protocol):
         """The record of a key, revoked ones included."""
 
 
+class KeyStore(Protocol):
+    """Where API keys are kept.  For commands and the supervisor: it may wait.
+
+    Every method raises ``StoreUnavailable`` when the store does not answer.
+    """
+
+    def add(self, records: Sequence[KeyRecord]) -> None:
+        """New keys, all or none; raises ``KeyExists``."""
+
+    def change(self, key_id: str, edit: Callable[[KeyRecord], KeyRecord]) -> Stored:
+        """Writes what ``edit`` makes of the record, as one step.
+
+        Raises ``KeyUnknown``, and ``KeyRevoked`` for what may not follow a revocation.
+        """
+
+    def get(self, key_id: str) -> Stored:
+        """One key; raises ``KeyUnknown``."""
+
+    def changes(self, since: int) -> Sequence[Stored]:
+        """The keys written after change number ``since``, oldest first: some or all of them.
+
+        Empty only when there are none; 0 begins with the first key.
+        """
+
+    def close(self) -> None: ...
+
+
 class TenantTable(Protocol):
     """The tenants that this process knows now; ``version`` changes when they do."""
 
@@ -179,6 +206,10 @@ class Guard(Protocol):
 
 
 # -------------------------------------------------------------------------- stores
+
+
+class StoreUnavailable(Exception):
+    """A store did not answer in time, or could not be read; nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from gateway_extproc.core.identity import Tenant
 from gateway_extproc.core.keys import KeyRecord
-from gateway_extproc.core.ports import LimitAsk, LimitReply
+from gateway_extproc.core.ports import LimitAsk, LimitReply, StoreUnavailable
 
 SLOTS = 1 << 17
 PROBES = 32
@@ -37,10 +37,6 @@ SECOND_NS = 1_000_000_000
 
 _SLOT = struct.Struct("<16sq")
 _NOBODY = bytes(16)
-
-
-class StoreUnavailable(Exception):
-    """The store did not answer in time; nothing was taken."""
 
 
 class SharedLimits:
