@@ -6,6 +6,7 @@ what one worker process does.  Clocks, ids and files enter here and nowhere belo
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import os
@@ -18,19 +19,28 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from gateway_extproc import __version__
-from gateway_extproc.config.compile import Snapshot, compile_config
-from gateway_extproc.config.load import ConfigError, Mistake, load, load_with_mistakes
-from gateway_extproc.config.model import Config, GuardRule
+from gateway_extproc.config.compile import Snapshot, compile_config, tenant_table
+from gateway_extproc.config.load import (
+    ConfigError,
+    Mistake,
+    load,
+    load_tenants,
+    load_with_mistakes,
+)
+from gateway_extproc.config.model import Config, GuardRule, Redis
 from gateway_extproc.core.exchange import Exchange
+from gateway_extproc.core.identity import Tenant
 from gateway_extproc.core.pipeline import Pipeline
 from gateway_extproc.core.ports import (
     AnswerWriter,
     Authenticator,
     Dialect,
     Guard,
+    KeyStore,
     KeyTable,
     Load,
     Recorder,
+    StoreUnavailable,
     Translator,
 )
 from gateway_extproc.core.secret import Secret
@@ -43,6 +53,7 @@ from gateway_extproc.guards.errors import GuardCompileError
 from gateway_extproc.guards.guard import RuleGuard
 from gateway_extproc.identity.apikeys import ApiKeys
 from gateway_extproc.identity.directory import Directory
+from gateway_extproc.identity.keyring import Keyring
 from gateway_extproc.providers.translate import DIALECTS, translator
 from gateway_extproc.stages.admit import Admit
 from gateway_extproc.stages.attempt import AttemptBuilder
@@ -59,8 +70,12 @@ from gateway_extproc.stages.record import Record
 from gateway_extproc.stages.refusal import RefusalWriter
 from gateway_extproc.stages.route import Route
 from gateway_extproc.stages.translate import Translate
-from gateway_extproc.stores.memory import FixedKeys, FixedTenants, MemoryCache, SharedLimits
+from gateway_extproc.stores.following import catch_up, follow
+from gateway_extproc.stores.keyfile import FollowedKeys, KeyFile
+from gateway_extproc.stores.keyredis import RedisAddress, RedisKeys, ReplicatedKeys
+from gateway_extproc.stores.memory import MemoryCache, SharedLimits
 from gateway_extproc.stores.secrets import SecretFiles, SecretUnavailable, read_secret
+from gateway_extproc.stores.tenants import FollowedTenants, TenantPublisher
 from gateway_extproc.supervisor.worker import run_worker as run_process
 from gateway_extproc.wire.grpc_server import GrpcServer
 from gateway_extproc.wire.session import Processor
@@ -193,12 +208,59 @@ def limits_table(config: Config) -> Path:
     return Path(config.server.socket_dir) / "limits.table"
 
 
+def state_dir(config: Config) -> Path:
+    """Where keys and tenants of this host are kept."""
+    return Path(config.identity.state_dir or f"{config.server.socket_dir}/state")
+
+
+def open_key_store(config: Config) -> KeyFile | ReplicatedKeys:
+    """Where keys are written; raises ``StoreUnavailable`` and ``SecretUnavailable``."""
+    local = KeyFile(state_dir(config))
+    if config.redis is None:
+        return local
+    return ReplicatedKeys(local, RedisKeys(redis_address(config.redis), config.redis.prefix))
+
+
+def redis_address(section: Redis) -> RedisAddress:
+    """How Redis is spoken to; raises ``SecretUnavailable``."""
+    password = read_secret(Path(section.password_file)) if section.password_file else Secret("")
+    return RedisAddress(
+        host=section.address.address,
+        port=section.address.port,
+        timeout_s=section.timeout_ms / 1000,
+        username=section.username,
+        password=password,
+        ca_file=section.ca_file if section.tls else None,
+    )
+
+
+def open_keyring(config: Config, store: KeyStore) -> Keyring:
+    """Keys of the store and of the configuration; raises ``SecretUnavailable``."""
+    pepper = read_secret(Path(config.identity.pepper_file))
+    return Keyring(store, compile_config(config).keys, pepper, time.time, os.urandom)
+
+
+def tenant_publisher(config: Config) -> TenantPublisher | None:
+    """Who checks the tenants file; None when there is none."""
+    if not config.identity.tenants_file:
+        return None
+
+    def read(data: bytes) -> list[Tenant]:
+        return list(tenant_table(load_tenants(data, config)).values())
+
+    return TenantPublisher(Path(config.identity.tenants_file), state_dir(config), read)
+
+
 class Gateway:
     """One worker's service: its parts, its server, and how they stop."""
 
     def __init__(self, config: Config, worker: int) -> None:
         snapshot = compile_config(config)
         pepper = read_secret(Path(config.identity.pepper_file))
+        keys = FollowedKeys(state_dir(config), snapshot.keys)
+        tenants = FollowedTenants(state_dir(config), snapshot.tenants)
+        self._followed = (keys, tenants)
+        catch_up(self._followed)
         self._drain_s = config.server.drain_s
         self._socket = Path(socket_path(config, worker))
         self.recorder = _open_recorder(config, worker, pepper)
@@ -212,11 +274,12 @@ class Gateway:
                 {p.id: Path(p.credential_file) for p in config.providers}, time.monotonic_ns
             ),
             pepper=pepper,
-            keys=FixedKeys(snapshot.keys),
-            directory=Directory(snapshot.roles, FixedTenants(snapshot.tenants)),
+            keys=keys,
+            directory=Directory(snapshot.roles, tenants),
             recorder=self.recorder,
             load=Load(),
         )
+        self._following: asyncio.Task[None] | None = None
         self.processor = build_processor(self.parts)
         self._server = GrpcServer(self.processor, self.parts.load, f"unix:{self._socket}")
 
@@ -225,11 +288,16 @@ class Gateway:
         self._socket.parent.mkdir(parents=True, exist_ok=True)
         # A worker that was killed leaves its socket behind.
         self._socket.unlink(missing_ok=True)
+        self._following = asyncio.create_task(follow(self._followed))
         await self._server.start()
 
     async def drain(self) -> None:
         """Finishes what runs, then writes out all evidence."""
         await self._server.drain(self._drain_s)
+        if self._following is not None:
+            self._following.cancel()
+        for table in self._followed:
+            table.close()
         self.recorder.close()
         self.parts.limits.close()
 
@@ -251,7 +319,7 @@ def run_worker(number: int, parent: Connection, config_text: str, log_level: int
     )
     try:
         gateway = Gateway(load(config_text), number)
-    except SecretUnavailable as error:
+    except (SecretUnavailable, StoreUnavailable) as error:
         raise SystemExit(f"worker {number} cannot start: {error}") from None
     run_process(gateway, parent)
 

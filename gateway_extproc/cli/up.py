@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import shutil
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -15,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from gateway_extproc.app import limits_table, read_config, worker_count
+from gateway_extproc.app import limits_table, read_config, state_dir, worker_count
 from gateway_extproc.cli.failure import CommandFailure
 from gateway_extproc.cli.keys import issue_key
 from gateway_extproc.cli.processes import (
@@ -71,6 +72,7 @@ class Stack:
         if self.demo is not None:
             # Counts of an earlier demo belong to keys that are gone.
             limits_table(self.config).unlink(missing_ok=True)
+            shutil.rmtree(state_dir(self.config), ignore_errors=True)
             await self._start_simulators(self.demo)
         await self.supervisor.start()
         await self._start_envoy()

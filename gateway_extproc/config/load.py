@@ -129,6 +129,11 @@ def _unfit(node: Any, path: tuple[str | int, ...], above: frozenset[int]) -> Ite
         yield Mistake(_path(path), type(node).__name__, "text, a number, true, false or null")
 
 
+def validation_mistakes(error: ValidationError) -> list[Mistake]:
+    """What the model found wrong."""
+    return list(_mistakes(error.errors()))
+
+
 def _mistakes(errors: Sequence[ErrorDetails]) -> Iterator[Mistake]:
     """One mistake an error, without those that only follow from another one.
 

@@ -248,8 +248,9 @@ class Identity(Section):
 
     pepper_file: str
     """File with the secret under which API keys are stored."""
-    state_dir: str = "run/state"
-    """Folder, on a local disk, of the key store and of the last good tenants; survives restarts."""
+    state_dir: str = ""
+    """Folder of the key store and of the last good tenants, on a local disk that survives
+    restarts; by default ``state`` in ``server.socket_dir``."""
     tenants_file: str = ""
     """JSON file with further tenants (``version`` 1, and ``tenants`` as in this file); read again
     when it changes."""

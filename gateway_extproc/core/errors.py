@@ -25,6 +25,7 @@ REASONS: Final[dict[str, tuple[int, str]]] = {
     "incomplete_identity": (403, "permission_error"),
     "unknown_tenant": (403, "permission_error"),
     "tenant_suspended": (403, "permission_error"),
+    "permission_required": (403, "permission_error"),
     "credential_throttled": (429, "rate_limit_error"),
     "endpoint_not_allowed": (403, "permission_error"),
     "model_not_allowed": (403, "permission_error"),
