@@ -26,10 +26,12 @@ from gateway_extproc.core.pipeline import Pipeline
 from gateway_extproc.core.ports import (
     AnswerWriter,
     Authenticator,
+    Credentials,
     Dialect,
     Guard,
     KeyTable,
     Load,
+    NonceStore,
     Recorder,
     Translator,
 )
@@ -42,7 +44,12 @@ from gateway_extproc.evidence.traces import trace_context
 from gateway_extproc.guards.errors import GuardCompileError
 from gateway_extproc.guards.guard import RuleGuard
 from gateway_extproc.identity.apikeys import ApiKeys
+from gateway_extproc.identity.certificates import CertificateAuthenticator
 from gateway_extproc.identity.directory import Directory
+from gateway_extproc.identity.httpsig import MessageSignatureAuthenticator
+from gateway_extproc.identity.signed import HmacAuthenticator
+from gateway_extproc.identity.tokens import TokenAuthenticator
+from gateway_extproc.identity.trust import Trusts
 from gateway_extproc.providers.translate import DIALECTS, translator
 from gateway_extproc.stages.admit import Admit
 from gateway_extproc.stages.attempt import AttemptBuilder
@@ -59,7 +66,10 @@ from gateway_extproc.stages.record import Record
 from gateway_extproc.stages.refusal import RefusalWriter
 from gateway_extproc.stages.route import Route
 from gateway_extproc.stages.translate import Translate
+from gateway_extproc.stores.jwks import KeySetFetcher
+from gateway_extproc.stores.keysets import KeySetFiles
 from gateway_extproc.stores.memory import FixedKeys, FixedTenants, MemoryCache, SharedLimits
+from gateway_extproc.stores.nonces import SharedNonces
 from gateway_extproc.stores.secrets import SecretFiles, SecretUnavailable, read_secret
 from gateway_extproc.supervisor.worker import run_worker as run_process
 from gateway_extproc.wire.grpc_server import GrpcServer
@@ -82,6 +92,9 @@ class Parts:
     pepper: Secret
     keys: KeyTable
     directory: Directory
+    trusts: Trusts
+    signer_secrets: Credentials
+    nonces: NonceStore
     recorder: Recorder
     load: Load
 
@@ -102,7 +115,7 @@ def pipeline(parts: Parts) -> list[Stage]:
                partial(trace_context, new_id=ids.hex,
                        sample_ratio=config.evidence.trace_sample_ratio)),
         Admit(parts.load, config.server.max_in_flight, config.caps.body_bytes),
-        Identify(authenticators(parts), parts.directory,
+        Identify(authenticators(parts), parts.directory, parts.nonces, peers(parts),
                  application_header=config.identity.application_header,
                  class_header=config.identity.data_class_header),
         Parse(parts.dialects, writer_for, max_depth=config.caps.depth),
@@ -119,9 +132,22 @@ def pipeline(parts: Parts) -> list[Stage]:
 
 def authenticators(parts: Parts) -> list[Authenticator]:
     """Who verifies credentials, in the order in which they are asked; all of them are."""
-    return [
-        ApiKeys(parts.keys, parts.pepper, time.time),
-    ]
+    identity = parts.snapshot.config.identity
+    signed, found = identity.signed, list[Authenticator]()
+    if identity.issuers:
+        found.append(TokenAuthenticator(identity.issuers, parts.trusts, time.time))
+    if signed.signers:
+        found += [
+            HmacAuthenticator(signed.signers, parts.signer_secrets, signed.window_s, time.time),
+            MessageSignatureAuthenticator(signed.signers, signed.window_s, time.time),
+        ]
+    return [ApiKeys(parts.keys, parts.pepper, time.time), *found]
+
+
+def peers(parts: Parts) -> list[Authenticator]:
+    """Who knows a caller by its connection; asked where a request brings no credential."""
+    certificates = parts.snapshot.config.identity.certificates
+    return [CertificateAuthenticator(certificates)] if certificates.workloads else []
 
 
 def translator_for(client: str, provider: str, endpoint: str) -> Translator:
@@ -193,6 +219,21 @@ def limits_table(config: Config) -> Path:
     return Path(config.server.socket_dir) / "limits.table"
 
 
+def nonces_table(config: Config) -> Path:
+    """Where the workers of a host remember signed requests together."""
+    return Path(config.server.socket_dir) / "nonces.table"
+
+
+def key_sets_dir(config: Config) -> Path:
+    """Where the supervisor leaves the issuers' keys for the workers."""
+    return Path(config.server.socket_dir) / "jwks"
+
+
+def key_set_fetcher(config: Config) -> KeySetFetcher:
+    """What keeps the issuers' keys up to date; one for each host."""
+    return KeySetFetcher(config.identity.issuers, key_sets_dir(config))
+
+
 class Gateway:
     """One worker's service: its parts, its server, and how they stop."""
 
@@ -202,6 +243,7 @@ class Gateway:
         self._drain_s = config.server.drain_s
         self._socket = Path(socket_path(config, worker))
         self.recorder = _open_recorder(config, worker, pepper)
+        self._nonces = SharedNonces(nonces_table(config), time.time)
         self.parts = Parts(
             snapshot=snapshot,
             dialects=DIALECTS,
@@ -214,6 +256,16 @@ class Gateway:
             pepper=pepper,
             keys=FixedKeys(snapshot.keys),
             directory=Directory(snapshot.roles, FixedTenants(snapshot.tenants)),
+            trusts=KeySetFiles(config.identity.issuers, key_sets_dir(config), time.monotonic),
+            signer_secrets=SecretFiles(
+                {
+                    signer.id: Path(signer.secret_file)
+                    for signer in config.identity.signed.signers
+                    if signer.secret_file is not None
+                },
+                time.monotonic_ns,
+            ),
+            nonces=self._nonces,
             recorder=self.recorder,
             load=Load(),
         )
@@ -232,6 +284,7 @@ class Gateway:
         await self._server.drain(self._drain_s)
         self.recorder.close()
         self.parts.limits.close()
+        self._nonces.close()
 
 
 def build_processor(parts: Parts) -> Processor:

@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from gateway_extproc import __version__
-from gateway_extproc.app import metrics_dir, read_config, run_worker, worker_count
+from gateway_extproc.app import (
+    key_set_fetcher,
+    metrics_dir,
+    read_config,
+    run_worker,
+    worker_count,
+)
 from gateway_extproc.cli.failure import CommandFailure
 from gateway_extproc.config.compile import compile_config
 from gateway_extproc.config.load import ConfigError
@@ -35,6 +41,7 @@ class Supervisor:
         self._started_s = time.monotonic()
         self._reloads: set[asyncio.Task[None]] = set()
         self.metrics_dir = metrics_dir(config)
+        self._key_sets = key_set_fetcher(config)
         self.pool = WorkerPool(
             run_worker,
             self._worker_arguments(text),
@@ -61,15 +68,18 @@ class Supervisor:
             raise CommandFailure(
                 f"admin address {server.admin.address}:{server.admin.port}: {error.strerror}"
             ) from None
+        self._key_sets.start()
         try:
             await self.pool.start()
         except RuntimeError as error:
+            await self._key_sets.stop()
             await self.admin.stop()
             raise CommandFailure(str(error)) from None
 
     async def stop(self, grace_s: float) -> None:
         """Drains the workers, then stops the admin server."""
         await self.pool.stop(grace_s)
+        await self._key_sets.stop()
         await self.admin.stop()
 
     def reload_on_hangup(self) -> None:
@@ -97,10 +107,18 @@ class Supervisor:
             return
         revision = compile_config(config).revision
         log.info("rolling over to revision %s", revision)
+        # The new workers may know issuers that the old fetcher does not.
+        old = self._key_sets
+        await old.stop()
+        self._key_sets = key_set_fetcher(config)
+        self._key_sets.start()
         if await self.pool.replace_all(self._worker_arguments(text), config.server.drain_s):
             self.revision = revision
         else:
             log.error("reload refused, the old configuration stays: a worker did not start")
+            await self._key_sets.stop()
+            self._key_sets = old
+            old.start()
 
     def _worker_arguments(self, text: str) -> tuple[str, int]:
         """Workers are as talkative as the supervisor."""
@@ -113,6 +131,7 @@ class Supervisor:
             "ready": self.pool.ready,
             "up_s": round(time.monotonic() - self._started_s, 1),
             "workers": self.pool.status(),
+            "issuers": self._key_sets.status(),
         }
 
 

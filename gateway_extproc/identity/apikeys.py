@@ -21,7 +21,7 @@ from gateway_extproc.core.secret import Secret
 KEY_HEADERS: Final = ("x-api-key", "api-key")
 """Where Anthropic's and Azure OpenAI's SDKs put a key; OpenAI's use ``authorization``."""
 
-_JWT_FORM: Final = re.compile(r"eyJ[\w-]*\.[\w-]*\.[\w-]*", re.ASCII)
+JWT_FORM: Final = re.compile(r"eyJ[\w-]*\.[\w-]*\.[\w-]*", re.ASCII)
 """A bearer token of this form is another authenticator's: no API key holds a dot."""
 
 _NO_KEY: Final = bytes(32)
@@ -125,7 +125,7 @@ def _find_key_text(headers: dict[str, str]) -> str | None:
     value = headers.get("authorization", "")
     scheme, _, rest = value.partition(" ")
     text = rest.strip() if scheme.lower() == "bearer" else value.strip()
-    if not text or " " in text or _JWT_FORM.fullmatch(text):
+    if not text or " " in text or JWT_FORM.fullmatch(text):
         return None
     return text
 

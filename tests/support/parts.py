@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ from gateway_extproc.providers.translate import DIALECTS, translator
 from gateway_extproc.stages.attempt import AttemptBuilder
 from gateway_extproc.stages.fallback import Fallback
 from gateway_extproc.stages.refusal import RefusalWriter
+from gateway_extproc.stores.keysets import KeySetFiles
 from gateway_extproc.stores.memory import FixedKeys, FixedTenants, MemoryCache, SharedLimits
+from gateway_extproc.stores.nonces import SharedNonces
 from gateway_extproc.stores.secrets import SecretFiles
 from gateway_extproc.wire.session import Processor
 from support.clock import FakeClock
@@ -105,6 +108,11 @@ def make_bench(folder: Path, **sections: Any) -> Bench:
         pepper=Secret(PEPPER),
         keys=FixedKeys(snapshot.keys),
         directory=Directory(snapshot.roles, FixedTenants(snapshot.tenants)),
+        trusts=KeySetFiles(config.identity.issuers, folder / "jwks", clock.now_s),
+        signer_secrets=SecretFiles(
+            {s.id: folder / s.id for s in config.identity.signed.signers if s.secret_file}, clock
+        ),
+        nonces=SharedNonces(folder / "nonces.table", time.time, slots=1024),
         recorder=recorder,
         load=Load(),
     )
