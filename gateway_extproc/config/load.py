@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 
 from gateway_extproc.config.condition import ConditionError, compile_condition
 from gateway_extproc.config.model import Config, Tenant, TenantsFile
+from gateway_extproc.config.proofs import Issuer, Signer, Workload
 from gateway_extproc.config.roles import all_roles
 from gateway_extproc.core.names import NO_CLUSTER, PROCESSOR_CLUSTER
 
@@ -222,7 +223,7 @@ def _dangling_proofs(
 ) -> Iterator[Mistake]:
     """What tokens, signatures and certificates may prove, and nothing defines."""
     identity, tls = config.identity, config.server.tls
-    sections = {
+    sections: dict[str, Sequence[Issuer | Signer | Workload]] = {
         "identity.issuers": identity.issuers,
         "identity.signed.signers": identity.signed.signers,
         "identity.certificates.workloads": identity.certificates.workloads,

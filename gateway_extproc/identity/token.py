@@ -29,6 +29,14 @@ UNSUPPORTED: Final = frozenset({"crit", "b64", "zip", "enc", "epk", "p2c", "p2s"
 TYPES: Final = frozenset({"jwt", "at+jwt", "application/at+jwt", "application/jwt"})
 
 
+def looks_like_token(text: str) -> bool:
+    """Whether a bearer value is a JWT's to judge: a JSON object in base64url, and a dot.
+
+    No API key holds a dot; so every value is one authenticator's, never two's.
+    """
+    return text.startswith("eyJ") and "." in text
+
+
 def invalid(rule: str) -> RequestError:
     """The client learns that the token is bad; the record says by which rule."""
     return RequestError(refuse("invalid_token", "The token is not valid.", rule=f"token.{rule}"))

@@ -19,6 +19,7 @@ from gateway_extproc.identity.token import (
     Token,
     check_claims,
     invalid,
+    looks_like_token,
     read_token,
 )
 from gateway_extproc.identity.trust import Trust, Trusts
@@ -101,12 +102,12 @@ class TokenAuthenticator:
 
 
 def find_bearer_token(headers: Mapping[str, str]) -> str | None:
-    """The JWT in ``Authorization``: a bearer token (RFC 6750) with a dot, as no API key has."""
+    """The JWT in ``Authorization`` (RFC 6750, section 2.1)."""
     value = headers.get("authorization", "")
     if value[:7].lower() != "bearer ":
         return None
     text = value[7:].strip(" ")
-    return text if "." in text else None
+    return text if looks_like_token(text) else None
 
 
 def _source(issuer: Issuer) -> _Source:
