@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -82,8 +81,8 @@ def issuer() -> TokenIssuer:
 
 
 @pytest.fixture
-def bench(issuer: TokenIssuer) -> Iterator[Bench]:
-    yield Bench(issuer)
+def bench(issuer: TokenIssuer) -> Bench:
+    return Bench(issuer)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
