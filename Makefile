@@ -60,7 +60,7 @@ proto: $(STAMP) ## generated classes of proto/
 
 configs: $(STAMP) ## what is generated: Envoy configurations, docs/configuration.md
 	$(BIN)/python -m gateway_extproc.config.reference > docs/configuration.md
-	for name in standalone failover; do \
+	for name in standalone failover mtls; do \
 	  $(BIN)/gateway-extproc envoy render envoy/$$name.gateway.yaml > envoy/$$name.yaml; done
 	$(BIN)/gateway-extproc envoy render k8s/base/gateway.yaml > k8s/base/envoy.yaml
 

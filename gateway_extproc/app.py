@@ -19,25 +19,20 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from gateway_extproc import __version__
-from gateway_extproc.config.compile import Snapshot, compile_config, tenant_table
+from gateway_extproc.config.compile import Snapshot, compile_config
 from gateway_extproc.config.load import (
     ConfigError,
     Mistake,
     load,
-    load_tenants,
     load_with_mistakes,
 )
-from gateway_extproc.config.model import Config, GuardRule, Redis
+from gateway_extproc.config.model import Config, GuardRule
 from gateway_extproc.core.exchange import Exchange
-from gateway_extproc.core.identity import Tenant
 from gateway_extproc.core.pipeline import Pipeline
 from gateway_extproc.core.ports import (
     AnswerWriter,
-    Authenticator,
     Dialect,
     Guard,
-    KeyStore,
-    KeyTable,
     Load,
     Recorder,
     StoreUnavailable,
@@ -51,9 +46,7 @@ from gateway_extproc.evidence.recorder import EvidenceRecorder, open_evidence
 from gateway_extproc.evidence.traces import trace_context
 from gateway_extproc.guards.errors import GuardCompileError
 from gateway_extproc.guards.guard import RuleGuard
-from gateway_extproc.identity.apikeys import ApiKeys
-from gateway_extproc.identity.directory import Directory
-from gateway_extproc.identity.keyring import Keyring
+from gateway_extproc.identities import Identities, identify_stage, open_identities
 from gateway_extproc.providers.translate import DIALECTS, translator
 from gateway_extproc.stages.admit import Admit
 from gateway_extproc.stages.attempt import AttemptBuilder
@@ -63,19 +56,15 @@ from gateway_extproc.stages.cache import Cache
 from gateway_extproc.stages.credential import Credential
 from gateway_extproc.stages.fallback import Fallback
 from gateway_extproc.stages.guard import Guard as GuardStage
-from gateway_extproc.stages.identify import Identify
 from gateway_extproc.stages.limit import Limit
 from gateway_extproc.stages.parse import Parse
 from gateway_extproc.stages.record import Record
 from gateway_extproc.stages.refusal import RefusalWriter
 from gateway_extproc.stages.route import Route
 from gateway_extproc.stages.translate import Translate
-from gateway_extproc.stores.following import catch_up, follow
-from gateway_extproc.stores.keyfile import FollowedKeys, KeyFile
-from gateway_extproc.stores.keyredis import RedisAddress, RedisKeys, ReplicatedKeys
+from gateway_extproc.stores.following import follow
 from gateway_extproc.stores.memory import MemoryCache, SharedLimits
 from gateway_extproc.stores.secrets import SecretFiles, SecretUnavailable, read_secret
-from gateway_extproc.stores.tenants import FollowedTenants, TenantPublisher
 from gateway_extproc.supervisor.worker import run_worker as run_process
 from gateway_extproc.wire.grpc_server import GrpcServer
 from gateway_extproc.wire.session import Processor
@@ -94,9 +83,7 @@ class Parts:
     limits: SharedLimits
     cache: MemoryCache
     credentials: SecretFiles
-    pepper: Secret
-    keys: KeyTable
-    directory: Directory
+    identities: Identities
     recorder: Recorder
     load: Load
 
@@ -117,9 +104,7 @@ def pipeline(parts: Parts) -> list[Stage]:
                partial(trace_context, new_id=ids.hex,
                        sample_ratio=config.evidence.trace_sample_ratio)),
         Admit(parts.load, config.server.max_in_flight, config.caps.body_bytes),
-        Identify(authenticators(parts), parts.directory,
-                 application_header=config.identity.application_header,
-                 class_header=config.identity.data_class_header),
+        identify_stage(config, parts.identities),
         Parse(parts.dialects, writer_for, max_depth=config.caps.depth),
         authorize,
         Limit(parts.limits, snapshot.limits_for),
@@ -130,13 +115,6 @@ def pipeline(parts: Parts) -> list[Stage]:
         Translate(parts.dialects, translator_for, attempts, snapshot.routes),
         Credential(attempts),
     ]  # fmt: skip
-
-
-def authenticators(parts: Parts) -> list[Authenticator]:
-    """Who verifies credentials, in the order in which they are asked; all of them are."""
-    return [
-        ApiKeys(parts.keys, parts.pepper, time.time),
-    ]
 
 
 def translator_for(client: str, provider: str, endpoint: str) -> Translator:
@@ -208,59 +186,13 @@ def limits_table(config: Config) -> Path:
     return Path(config.server.socket_dir) / "limits.table"
 
 
-def state_dir(config: Config) -> Path:
-    """Where keys and tenants of this host are kept."""
-    return Path(config.identity.state_dir or f"{config.server.socket_dir}/state")
-
-
-def open_key_store(config: Config) -> KeyFile | ReplicatedKeys:
-    """Where keys are written; raises ``StoreUnavailable`` and ``SecretUnavailable``."""
-    local = KeyFile(state_dir(config))
-    if config.redis is None:
-        return local
-    return ReplicatedKeys(local, RedisKeys(redis_address(config.redis), config.redis.prefix))
-
-
-def redis_address(section: Redis) -> RedisAddress:
-    """How Redis is spoken to; raises ``SecretUnavailable``."""
-    password = read_secret(Path(section.password_file)) if section.password_file else Secret("")
-    return RedisAddress(
-        host=section.address.address,
-        port=section.address.port,
-        timeout_s=section.timeout_ms / 1000,
-        username=section.username,
-        password=password,
-        ca_file=section.ca_file if section.tls else None,
-    )
-
-
-def open_keyring(config: Config, store: KeyStore) -> Keyring:
-    """Keys of the store and of the configuration; raises ``SecretUnavailable``."""
-    pepper = read_secret(Path(config.identity.pepper_file))
-    return Keyring(store, compile_config(config).keys, pepper, time.time, os.urandom)
-
-
-def tenant_publisher(config: Config) -> TenantPublisher | None:
-    """Who checks the tenants file; None when there is none."""
-    if not config.identity.tenants_file:
-        return None
-
-    def read(data: bytes) -> list[Tenant]:
-        return list(tenant_table(load_tenants(data, config)).values())
-
-    return TenantPublisher(Path(config.identity.tenants_file), state_dir(config), read)
-
-
 class Gateway:
     """One worker's service: its parts, its server, and how they stop."""
 
     def __init__(self, config: Config, worker: int) -> None:
         snapshot = compile_config(config)
         pepper = read_secret(Path(config.identity.pepper_file))
-        keys = FollowedKeys(state_dir(config), snapshot.keys)
-        tenants = FollowedTenants(state_dir(config), snapshot.tenants)
-        self._followed = (keys, tenants)
-        catch_up(self._followed)
+        self._identities = open_identities(config, snapshot)
         self._drain_s = config.server.drain_s
         self._socket = Path(socket_path(config, worker))
         self.recorder = _open_recorder(config, worker, pepper)
@@ -273,9 +205,7 @@ class Gateway:
             credentials=SecretFiles(
                 {p.id: Path(p.credential_file) for p in config.providers}, time.monotonic_ns
             ),
-            pepper=pepper,
-            keys=keys,
-            directory=Directory(snapshot.roles, tenants),
+            identities=self._identities,
             recorder=self.recorder,
             load=Load(),
         )
@@ -288,7 +218,7 @@ class Gateway:
         self._socket.parent.mkdir(parents=True, exist_ok=True)
         # A worker that was killed leaves its socket behind.
         self._socket.unlink(missing_ok=True)
-        self._following = asyncio.create_task(follow(self._followed))
+        self._following = asyncio.create_task(follow(self._identities.followed))
         await self._server.start()
 
     async def drain(self) -> None:
@@ -296,10 +226,9 @@ class Gateway:
         await self._server.drain(self._drain_s)
         if self._following is not None:
             self._following.cancel()
-        for table in self._followed:
-            table.close()
         self.recorder.close()
         self.parts.limits.close()
+        self._identities.close()
 
 
 def build_processor(parts: Parts) -> Processor:

@@ -16,7 +16,6 @@ from typing import Any
 import orjson
 import yaml
 
-from gateway_extproc.app import open_key_store, open_keyring, state_dir
 from gateway_extproc.cli.failure import CommandFailure
 from gateway_extproc.cli.files import read_file
 from gateway_extproc.cli.keyargs import CONFIG_PLACES
@@ -35,9 +34,9 @@ from gateway_extproc.core.keys import (
 )
 from gateway_extproc.core.ports import StoreUnavailable
 from gateway_extproc.core.secret import Secret
+from gateway_extproc.identities import file_tenants, open_key_store, open_keyring
 from gateway_extproc.identity.keyring import Issued, Keyring
 from gateway_extproc.stores.secrets import SecretUnavailable, read_secret
-from gateway_extproc.stores.tenants import FollowedTenants
 
 
 def issue_key(
@@ -251,11 +250,10 @@ def _terms(options: argparse.Namespace, config: Config) -> KeyRecord:
 
 
 def _file_tenants(config: Config) -> frozenset[str]:
-    """The tenants of the last good file."""
-    tenants = FollowedTenants(state_dir(config), {})
-    with contextlib.suppress(StoreUnavailable):
-        tenants.refresh()
-    return tenants.names()
+    try:
+        return file_tenants(config)
+    except StoreUnavailable:
+        return frozenset()
 
 
 def _read_entries(file: Path) -> list[Any]:

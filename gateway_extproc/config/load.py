@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 
 from gateway_extproc.config.condition import ConditionError, compile_condition
 from gateway_extproc.config.model import Config, Tenant, TenantsFile
+from gateway_extproc.config.proofs import Issuer, Signer, Workload
 from gateway_extproc.config.roles import all_roles
 from gateway_extproc.core.names import NO_CLUSTER, PROCESSOR_CLUSTER
 
@@ -216,9 +217,42 @@ def _dangling(config: Config) -> Iterator[Mistake]:
             yield Mistake(
                 f"providers[{i}].id", repr(provider.id), "a name that is not reserved for Envoy"
             )
+    yield from _dangling_proofs(config, tenants, roles)
     yield from _bad_conditions(config)
     yield from _bad_abuse_rules(config)
     yield from tenant_mistakes(config.tenants, config)
+
+
+def _dangling_proofs(
+    config: Config, tenants: set[str] | None, roles: set[str]
+) -> Iterator[Mistake]:
+    """What tokens, signatures and certificates may prove, and nothing defines."""
+    identity, tls = config.identity, config.server.tls
+    sections: dict[str, Sequence[Issuer | Signer | Workload]] = {
+        "identity.issuers": identity.issuers,
+        "identity.signed.signers": identity.signed.signers,
+        "identity.certificates.workloads": identity.certificates.workloads,
+    }
+    for section, items in sections.items():
+        yield from _twice(section, [item.id for item in items])
+        for i, item in enumerate(items):
+            path = f"{section}[{i}]"
+            one = getattr(item, "tenant", None)
+            named = [one] if one else [t for t in getattr(item, "tenants", ()) if "*" not in t]
+            where = f"{path}.tenant" if one else f"{path}.tenants"
+            yield from _unknown(where, named, tenants, "tenants of this file")
+            yield from _unknown(
+                f"{path}.roles", item.roles, roles, "roles of this file, or shipped ones"
+            )
+    yield from _twice("identity.issuers", [i.issuer for i in identity.issuers], field="issuer")
+    for i, issuer in enumerate(identity.issuers):
+        path, claim = f"identity.issuers[{i}].claims.roles", issuer.claims.roles
+        given = [*claim.default, *claim.map.values()]
+        yield from _unknown(path, given, set(issuer.roles), "roles that the issuer may give")
+    if identity.certificates.workloads and (tls is None or not tls.client_ca_file):
+        yield Mistake(
+            "server.tls.client_ca_file", "nothing", "the authorities of the client certificates"
+        )
 
 
 def _bad_conditions(config: Config) -> Iterator[Mistake]:

@@ -11,18 +11,16 @@ from ipaddress import ip_network
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
+from gateway_extproc.config.base import Id, ModelName, Nanos, Positive, Section
+from gateway_extproc.config.proofs import Issuer, PeerCertificates, SignedRequests
 from gateway_extproc.core.access import AdminPermission
 
-Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
-ModelName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 ClassName = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z0-9][a-z0-9._-]{0,62})$")]
 RegionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]*\*?$", min_length=1)]
 HeaderName = Annotated[str, StringConstraints(pattern=r"^([a-z0-9-]{1,64})?$")]
-Positive = Annotated[int, Field(gt=0)]
-Nanos = Annotated[int, Field(ge=0)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Mode = Literal["enforce", "shadow"]
 EndpointName = Literal["chat", "messages", "models"]
 DialectName = Literal["openai", "anthropic"]
@@ -52,14 +50,6 @@ def _is_network(text: str) -> str:
 Network = Annotated[str, AfterValidator(_is_network)]
 
 
-class Section(BaseModel):
-    """Base of all sections."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
-    )
-
-
 class Listen(Section):
     """An address and a port to listen on."""
 
@@ -67,6 +57,19 @@ class Listen(Section):
     """IP address to listen on."""
     port: Annotated[int, Field(ge=1, le=65535)] = 10000
     """TCP port."""
+
+
+class Tls(Section):
+    """TLS towards clients, terminated by Envoy.  Files are read by Envoy, and again on change."""
+
+    certificate_file: str
+    """The gateway's certificate and its chain, PEM."""
+    key_file: str
+    """The certificate's private key, PEM."""
+    client_ca_file: str = ""
+    """Authorities that may vouch for client certificates, PEM; none are asked for without it."""
+    require_client_certificate: bool = False
+    """Whether a connection without a client certificate is refused at once."""
 
 
 class Server(Section):
@@ -78,6 +81,8 @@ class Server(Section):
     """Folder of the workers' Unix sockets, ``worker-0.sock`` and so on."""
     listen: Listen = Listen()
     """Where Envoy listens for clients."""
+    tls: Tls | None = None
+    """TLS for clients; plain HTTP without it."""
     admin: Listen = Listen(port=10080)
     """Health, metrics and status of all workers."""
     envoy_admin: Listen = Listen(port=9901)
@@ -214,7 +219,9 @@ class ApiKey(Section):
     """Only these models, or prefixes ending in ``*``; empty means all that its roles allow."""
     networks: tuple[Network, ...] = ()
     """Only from these networks (CIDR); empty means from everywhere."""
-    labels: dict[Id, Annotated[str, StringConstraints(max_length=128)]] = {}
+    labels: dict[Id, Annotated[str, StringConstraints(max_length=128)]] = Field(
+        default_factory=dict
+    )
     """Written into its decision and cost records."""
     expires: date | None = None
     """Last day (UTC) on which the key is accepted."""
@@ -260,6 +267,12 @@ class Identity(Section):
     """Header by which a request adds data classes to its tenant's; it never takes one away."""
     abuse: tuple[AbuseRule, ...] = ()
     """What counts as abuse of credentials."""
+    issuers: tuple[Issuer, ...] = ()
+    """Who may vouch for callers with JSON Web Tokens."""
+    signed: SignedRequests = SignedRequests()
+    """Callers that sign each request."""
+    certificates: PeerCertificates = PeerCertificates()
+    """Callers that are known by their client certificate."""
 
 
 class Redis(Section):

@@ -115,7 +115,8 @@ def _type(field: Schema, places: Mapping[str, list[str]], path: str) -> str:
     if field.get("type") == "array":
         return f"list of {_type(field['items'], places, path)}"
     if field.get("type") == "object":
-        return "mapping of texts"
+        values = field.get("patternProperties") or {"": field["additionalProperties"]}
+        return f"mapping of text to {_type(next(iter(values.values())), places, path)}"
     if "enum" in field:
         return ", ".join(f"`{value}`" for value in field["enum"])
     if "const" in field:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from gateway_extproc.core.access import Grant
 from gateway_extproc.core.chat import LlmRequest
@@ -110,6 +111,10 @@ class Exchange:
     response_body_bytes: int = 0
     delivered_bytes: int = 0
     answer_status: int = 0
+    peer_uri: str = ""
+    """URI of the client certificate that Envoy verified; from the connection, not a header."""
+    envoy_claims: Mapping[str, Any] | None = None
+    """Token claims that Envoy's jwt_authn verified, by issuer; only where it forwards them."""
 
     # --- record (``client_dialect`` is set when the exchange is opened)
     decision_id: str = ""

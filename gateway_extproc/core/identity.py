@@ -44,6 +44,17 @@ class Principal:
 
 
 @dataclass(frozen=True, slots=True)
+class Nonce:
+    """What a credential may be used with only once, until it is too old to be used at all.
+
+    ``key`` holds who signed and the number that was signed; ``until_s`` is Unix seconds.
+    """
+
+    key: bytes
+    until_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Proven:
     """What a verified credential says of its bearer: names only, not yet a ``Permit``.
 
@@ -52,6 +63,8 @@ class Proven:
     ``body_sha256`` is what the credential signed of the body; identify compares it
     when the body arrives, None where the credential does not cover the body.
     ``endpoints`` and ``models`` narrow what the roles allow; empty narrows nothing.
+    ``nonce`` must be new to the nonce store, or the request is a replay.  Both belong to
+    one request; what two credentials prove is the same without them.
     """
 
     tenant: str
@@ -61,10 +74,11 @@ class Proven:
     method: str
     credential_id: str
     expires_at_s: float = float("inf")
-    body_sha256: bytes | None = None
+    body_sha256: bytes | None = field(default=None, compare=False)
     endpoints: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
+    nonce: Nonce | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

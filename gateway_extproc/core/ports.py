@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from gateway_extproc.core.chat import Chunk, Document, LlmRequest, Path, TextAt
 from gateway_extproc.core.errors import Refusal
@@ -14,7 +14,7 @@ from gateway_extproc.core.verdict import Header
 
 if TYPE_CHECKING:
     from gateway_extproc.core.exchange import Exchange, Finding
-    from gateway_extproc.core.identity import Proven, Tenant
+    from gateway_extproc.core.identity import Nonce, Proven, Tenant
     from gateway_extproc.core.keys import KeyRecord, Stored
 
 
@@ -160,6 +160,20 @@ class TenantTable(Protocol):
     version: int
 
     def find(self, tenant: str) -> Tenant | None: ...
+
+
+NonceOutcome = Literal["fresh", "seen", "unavailable"]
+
+
+class NonceStore(Protocol):
+    """Remembers nonces until they expire, for all workers that serve one client."""
+
+    async def take(self, nonce: Nonce) -> NonceOutcome:
+        """``fresh`` once for a nonce, ``seen`` until it expires.
+
+        ``unavailable`` where the store does not answer, or is full: forgetting a live
+        nonce would let it pass twice.
+        """
 
 
 # -------------------------------------------------------------------------- guards

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,12 +16,10 @@ from gateway_extproc.core.identity import Proven
 from gateway_extproc.core.keys import KeyRecord
 from gateway_extproc.core.ports import KeyTable
 from gateway_extproc.core.secret import Secret
+from gateway_extproc.identity.token import looks_like_token
 
 KEY_HEADERS: Final = ("x-api-key", "api-key")
 """Where Anthropic's and Azure OpenAI's SDKs put a key; OpenAI's use ``authorization``."""
-
-_JWT_FORM: Final = re.compile(r"eyJ[\w-]*\.[\w-]*\.[\w-]*", re.ASCII)
-"""A bearer token of this form is another authenticator's: no API key holds a dot."""
 
 _NO_KEY: Final = bytes(32)
 _MAX_KEY_CHARS: Final = 256
@@ -125,7 +122,7 @@ def _find_key_text(headers: dict[str, str]) -> str | None:
     value = headers.get("authorization", "")
     scheme, _, rest = value.partition(" ")
     text = rest.strip() if scheme.lower() == "bearer" else value.strip()
-    if not text or " " in text or _JWT_FORM.fullmatch(text):
+    if not text or " " in text or looks_like_token(text):
         return None
     return text
 

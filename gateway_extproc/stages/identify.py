@@ -12,13 +12,16 @@ from typing import Final
 from gateway_extproc.core.errors import Refusal, invalid, refuse
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.identity import Permit, Proven
-from gateway_extproc.core.ports import Authenticator
+from gateway_extproc.core.ports import Authenticator, NonceOutcome, NonceStore
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.core.verdict import CONTINUE, Respond, Verdict
 from gateway_extproc.identity.directory import Directory
 
 CREDENTIAL_HEADERS: Final = ("authorization", "x-api-key", "api-key")
 """Where SDKs put a key or a token: OpenAI's, Anthropic's, Azure OpenAI's."""
+
+UNIQUE_HEADERS: Final = frozenset({*CREDENTIAL_HEADERS, "signature", "signature-input"})
+"""Headers of which a second one would leave open which of them counts."""
 
 _MISSING: Final = refuse(
     "missing_api_key",
@@ -29,13 +32,24 @@ _INVALID: Final = refuse("invalid_api_key", "The API key is not valid.")
 _BODY: Final = refuse(
     "body_digest_mismatch", "The request's body is not the one that its credential covers."
 )
+_REPLAYS: Final[dict[NonceOutcome, Refusal]] = {
+    "seen": refuse("replayed_request", "This signed request was sent before; sign each one anew."),
+    "unavailable": refuse(
+        "replay_check_unavailable", "The gateway cannot tell now whether this request is a replay."
+    ),
+}
 
 _APPLICATION: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
 _CLASS: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}", re.ASCII)
 
 
 class Identify(Stage):
-    """``authenticators`` in the order in which they are asked; all are, always."""
+    """``authenticators`` in the order in which they are asked; all are, always.
+
+    ``peers`` know a caller by its connection.  Every request on a connection carries
+    that proof, so it counts only where the request itself brings none.  Without
+    ``nonces`` a request that may be sent only once is refused.
+    """
 
     name = "identify"
 
@@ -43,12 +57,16 @@ class Identify(Stage):
         self,
         authenticators: Sequence[Authenticator],
         directory: Directory,
+        nonces: NonceStore | None = None,
+        peers: Sequence[Authenticator] = (),
         *,
         application_header: str = "",
         class_header: str = "",
     ) -> None:
         self._authenticators = tuple(authenticators)
         self._directory = directory
+        self._nonces = nonces
+        self._peers = tuple(peers)
         self._application_header = application_header
         self._class_header = class_header
 
@@ -57,6 +75,12 @@ class Identify(Stage):
         proven = self._prove(exchange)
         if isinstance(proven, Refusal):
             return Respond(proven)
+        if proven.nonce is not None:
+            # Only a verified signature comes here, so strangers cannot fill the store.
+            nonces = self._nonces
+            outcome = "unavailable" if nonces is None else await nonces.take(proven.nonce)
+            if outcome != "fresh":
+                return Respond(_REPLAYS[outcome])
         permit = self._directory.permit(self._with_application(exchange, proven))
         if isinstance(permit, Refusal):
             return Respond(permit)
@@ -87,11 +111,9 @@ class Identify(Stage):
         sent = _sent_credentials(exchange)
         if isinstance(sent, Refusal):
             return sent
-        claims = [
-            claim
-            for authenticator in self._authenticators
-            if (claim := authenticator.authenticate(exchange)) is not None
-        ]
+        claims = _answers(self._authenticators, exchange)
+        if not claims and not sent:
+            claims = _answers(self._peers, exchange)
         if len(claims) > 1:
             return refuse("ambiguous_credential", "Several different credentials were sent.")
         if claims:
@@ -110,10 +132,18 @@ def _with_classes(exchange: Exchange, permit: Permit, header: str) -> Permit:
     return replace(permit, data_classes=permit.data_classes | names)
 
 
+def _answers(authenticators: Sequence[Authenticator], exchange: Exchange) -> list[Proven | Refusal]:
+    return [
+        claim
+        for authenticator in authenticators
+        if (claim := authenticator.authenticate(exchange)) is not None
+    ]
+
+
 def _sent_credentials(exchange: Exchange) -> set[str] | Refusal:
     """The different values of the credential headers: none or one."""
     repeated, headers = exchange.repeated_headers, exchange.headers
-    if repeated and not repeated.isdisjoint(CREDENTIAL_HEADERS):
+    if repeated and not repeated.isdisjoint(UNIQUE_HEADERS):
         return refuse("ambiguous_credential", "A credential header was sent more than once.")
     found = {_bare(headers[name]) for name in CREDENTIAL_HEADERS if name in headers}
     if len(found) > 1:

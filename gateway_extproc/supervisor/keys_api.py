@@ -41,22 +41,24 @@ FAILURES: Final[dict[type[Exception], tuple[int, str]]] = {
 
 
 class KeysApi:
-    """Handlers over a keyring, one call of it at a time and none on the loop.
+    """Handlers over a keyring, one call of it at a time and none on the loop."""
 
-    ``read_terms`` checks the terms of a new key; ``roles`` tell what a role grants, because
-    nobody may hand out an admin permission that he does not have himself.
-    """
+    def __init__(self, now_s: Callable[[], float]) -> None:
+        self._now_s = now_s
+        self._lock = asyncio.Lock()
 
-    def __init__(
+    def use(
         self,
         keyring: Keyring,
         read_terms: Callable[[dict[str, Any]], KeyRecord],
         roles: Mapping[str, tuple[Grant, ...]],
-        now_s: Callable[[], float],
     ) -> None:
+        """What calls work with from now on.
+
+        ``read_terms`` checks the terms of a new key; ``roles`` tell what a role grants, because
+        nobody may hand out an admin permission that he does not have himself.
+        """
         self._keyring, self._read_terms, self._roles = keyring, read_terms, roles
-        self._now_s = now_s
-        self._lock = asyncio.Lock()
 
     def routes(self, gate: Gate) -> list[Route]:
         """What is served, and which permission each asks for."""

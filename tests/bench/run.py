@@ -175,7 +175,7 @@ def running(folder: Path) -> Iterator[Bench]:
             with (folder / f"{name}.log").open("wb") as output:
                 processes[name] = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         server = document["server"]
-        status = _wait(f"http://{HOST}:{server['admin']['port']}/status", "workers", folder)
+        status = _wait(f"http://{HOST}:{server['admin']['port']}/status", "workers", folder, key)
         _wait(f"http://{HOST}:{server['envoy_admin']['port']}/ready", None, folder)
         time.sleep(1.5)  # Envoy's first health checks
         yield Bench(
@@ -200,7 +200,12 @@ def _document(folder: Path) -> tuple[dict[str, Any], str]:
     for name, text in (("pepper", pepper), ("openai", "sk-x"), ("anthropic", "sk-y")):
         (folder / name).write_text(text)
     key, entry = issue_key(
-        Secret(pepper), "bench", tenant="acme", user="u", application="a", roles=["developer"]
+        Secret(pepper),
+        "bench",
+        tenant="acme",
+        user="u",
+        application="a",
+        roles=["developer", "finops"],
     )
     document["keys"] = [entry]
     document["server"] = {
@@ -269,10 +274,11 @@ def _manager(listener: dict[str, Any]) -> dict[str, Any]:
     return manager
 
 
-def _wait(url: str, field: str | None, folder: Path) -> Any:
+def _wait(url: str, field: str | None, folder: Path, key: str = "") -> Any:
+    request = urllib.request.Request(url, headers={"x-api-key": key} if key else {})
     for _ in range(300):
         with contextlib.suppress(OSError, ValueError):
-            with urllib.request.urlopen(url, timeout=1) as answer:
+            with urllib.request.urlopen(request, timeout=1) as answer:
                 body = answer.read()
             if field is None:
                 return None

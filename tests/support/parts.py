@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,16 @@ from gateway_extproc.core.ports import Load
 from gateway_extproc.core.secret import Secret
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.guards.guard import RuleGuard
+from gateway_extproc.identities import Identities
 from gateway_extproc.identity.apikeys import ApiKeys
 from gateway_extproc.identity.directory import Directory
 from gateway_extproc.providers.translate import DIALECTS, translator
 from gateway_extproc.stages.attempt import AttemptBuilder
 from gateway_extproc.stages.fallback import Fallback
 from gateway_extproc.stages.refusal import RefusalWriter
+from gateway_extproc.stores.keysets import KeySetFiles
 from gateway_extproc.stores.memory import FixedKeys, FixedTenants, MemoryCache, SharedLimits
+from gateway_extproc.stores.nonces import SharedNonces
 from gateway_extproc.stores.secrets import SecretFiles
 from gateway_extproc.wire.session import Processor
 from support.clock import FakeClock
@@ -74,9 +78,10 @@ class Bench:
     def permit(self, key: str) -> Permit:
         """What the identify stage makes for who has this key."""
         exchange = chat_exchange(headers={"x-api-key": key})
-        proven = ApiKeys(self.parts.keys, self.parts.pepper, lambda: 0.0).authenticate(exchange)
+        known = self.parts.identities
+        proven = ApiKeys(known.keys, known.pepper, lambda: 0.0).authenticate(exchange)
         assert isinstance(proven, Proven)
-        permit = self.parts.directory.permit(proven)
+        permit = known.directory.permit(proven)
         assert isinstance(permit, Permit)
         return permit
 
@@ -102,9 +107,17 @@ def make_bench(folder: Path, **sections: Any) -> Bench:
         limits=SharedLimits(folder / "limits.table", clock),
         cache=MemoryCache(1 << 20, clock),
         credentials=SecretFiles({p.id: folder / p.id for p in config.providers}, clock),
-        pepper=Secret(PEPPER),
-        keys=FixedKeys(snapshot.keys),
-        directory=Directory(snapshot.roles, FixedTenants(snapshot.tenants)),
+        identities=Identities(
+            keys=FixedKeys(snapshot.keys),
+            pepper=Secret(PEPPER),
+            directory=Directory(snapshot.roles, FixedTenants(snapshot.tenants)),
+            trusts=KeySetFiles(config.identity.issuers, folder / "jwks", clock.now_s),
+            signer_secrets=SecretFiles(
+                {s.id: folder / s.id for s in config.identity.signed.signers if s.secret_file},
+                clock,
+            ),
+            nonces=SharedNonces(folder / "nonces.table", time.time, slots=1024),
+        ),
         recorder=recorder,
         load=Load(),
     )
