@@ -40,7 +40,7 @@ from gateway_extproc.core.ports import (
 )
 from gateway_extproc.core.secret import Secret
 from gateway_extproc.core.stage import Stage
-from gateway_extproc.envoyconf.processor import socket_path
+from gateway_extproc.envoyconf.processor import socket_path, worker_address
 from gateway_extproc.evidence.metrics import KnownLabels
 from gateway_extproc.evidence.recorder import EvidenceRecorder, open_evidence
 from gateway_extproc.evidence.traces import trace_context
@@ -66,8 +66,9 @@ from gateway_extproc.stores.following import follow
 from gateway_extproc.stores.memory import MemoryCache, SharedLimits
 from gateway_extproc.stores.secrets import SecretFiles, SecretUnavailable, read_secret
 from gateway_extproc.supervisor.worker import run_worker as run_process
-from gateway_extproc.wire.grpc_server import GrpcServer
+from gateway_extproc.wire.server import make_server
 from gateway_extproc.wire.session import Processor
+from gateway_extproc.wire.tls import ServerTls
 
 CACHE_BYTES = 64 * 1024 * 1024
 """Answers that one worker keeps at most."""
@@ -211,7 +212,14 @@ class Gateway:
         )
         self._following: asyncio.Task[None] | None = None
         self.processor = build_processor(self.parts)
-        self._server = GrpcServer(self.processor, self.parts.load, f"unix:{self._socket}")
+        self._address = worker_address(config, worker)
+        self._server = make_server(
+            config.server.wire,
+            self.processor,
+            self.parts.load,
+            self._address,
+            _server_tls(config),
+        )
 
     async def start(self) -> None:
         """Listens on the worker's socket."""
@@ -219,7 +227,10 @@ class Gateway:
         # A worker that was killed leaves its socket behind.
         self._socket.unlink(missing_ok=True)
         self._following = asyncio.create_task(follow(self._identities.followed))
-        await self._server.start()
+        try:
+            await self._server.start()
+        except OSError as error:
+            raise SystemExit(f"cannot listen on {self._address}: {error}") from None
 
     async def drain(self) -> None:
         """Finishes what runs, then writes out all evidence."""
@@ -229,6 +240,16 @@ class Gateway:
         self.recorder.close()
         self.parts.limits.close()
         self._identities.close()
+
+
+def _server_tls(config: Config) -> ServerTls | None:
+    tls = config.server.tcp.tls if config.server.tcp else None
+    if tls is None:
+        return None
+    client_ca = tls.client_ca_file
+    return ServerTls(
+        Path(tls.cert_file), Path(tls.key_file), Path(client_ca) if client_ca else None
+    )
 
 
 def build_processor(parts: Parts) -> Processor:
