@@ -105,7 +105,7 @@ def pipeline(parts: Parts) -> list[Stage]:
                partial(trace_context, new_id=ids.hex,
                        sample_ratio=config.evidence.trace_sample_ratio)),
         Admit(parts.load, config.server.max_in_flight, config.caps.body_bytes),
-        identify_stage(config, parts.identities),
+        identify_stage(config, parts.identities, worker_count(config)),
         Parse(parts.dialects, writer_for, max_depth=config.caps.depth),
         authorize,
         Limit(parts.limits, snapshot.limits_for),

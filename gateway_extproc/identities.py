@@ -6,9 +6,12 @@ the same authenticators over the same tables.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +19,16 @@ from gateway_extproc.config.compile import Snapshot, compile_config, tenant_tabl
 from gateway_extproc.config.load import load_tenants
 from gateway_extproc.config.model import Config, Redis
 from gateway_extproc.core.identity import Tenant
+from gateway_extproc.core.keys import KeyRevoked, KeyUnknown
 from gateway_extproc.core.ports import (
     Authenticator,
     Credentials,
     KeyStore,
     KeyTable,
+    StoreUnavailable,
 )
 from gateway_extproc.core.secret import Secret
+from gateway_extproc.identity.abuse import AbuseWatch
 from gateway_extproc.identity.apikeys import ApiKeys
 from gateway_extproc.identity.certificates import CertificateAuthenticator
 from gateway_extproc.identity.directory import Directory
@@ -38,8 +44,10 @@ from gateway_extproc.stores.keyfile import FollowedKeys, KeyFile
 from gateway_extproc.stores.keyredis import RedisAddress, RedisKeys, ReplicatedKeys
 from gateway_extproc.stores.keysets import KeySetFiles
 from gateway_extproc.stores.nonces import SharedNonces
-from gateway_extproc.stores.secrets import SecretFiles, read_secret
+from gateway_extproc.stores.secrets import SecretFiles, SecretUnavailable, read_secret
 from gateway_extproc.stores.tenants import FollowedTenants, TenantPublisher
+
+log = logging.getLogger(__name__)
 
 # ---------------------------------------------------------------------------- places
 
@@ -102,13 +110,31 @@ def open_identities(config: Config, snapshot: Snapshot) -> Identities:
     )
 
 
-def identify_stage(config: Config, parts: Identities) -> Identify:
-    """The stage that makes permits."""
+def abuse_watch(config: Config, workers: int, errors: Callable[[str], None]) -> AbuseWatch:
+    """Counts in this process; suspensions are written by a thread of their own."""
+    writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="suspend")
+
+    def write(key_id: str, seconds: float, reason: str) -> None:
+        try:
+            with contextlib.closing(open_key_store(config)) as store:
+                open_keyring(config, store).suspend(key_id, seconds, reason)
+        except (StoreUnavailable, SecretUnavailable, KeyUnknown, KeyRevoked) as error:
+            errors(f"key {key_id} is not suspended ({reason}): {error}")
+
+    def suspend(key_id: str, seconds: float, reason: str) -> None:
+        writer.submit(write, key_id, seconds, reason)
+
+    return AbuseWatch(config.identity.abuse, workers, time.time, suspend)
+
+
+def identify_stage(config: Config, parts: Identities, workers: int) -> Identify:
+    """The stage that makes permits, in one process of so many."""
     return Identify(
         authenticators(config, parts),
         parts.directory,
         parts.nonces,
         peers(config),
+        abuse=abuse_watch(config, workers, log.error),
         application_header=config.identity.application_header,
         class_header=config.identity.data_class_header,
     )

@@ -61,7 +61,7 @@ class Control:
                 self._sync.sync()
             self._pollers.append(Poller("keys", self._wait_and_sync, SYNC_PAUSE_S))
         self._identities = open_identities(config, snapshot)
-        self.gate = IdentityGate(identify_stage(config, self._identities), time.time, write)
+        self.gate = IdentityGate(identify_stage(config, self._identities, 1), time.time, write)
         self._store = open_key_store(config)
         self.keyring = open_keyring(config, self._store)
         self.roles = snapshot.roles
