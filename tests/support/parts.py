@@ -72,6 +72,10 @@ class Bench:
         stages = [stage for stage in self.stages if stage.name not in without]
         return Pipeline(stages, RefusalWriter(DIALECTS))
 
+    def pipeline_of(self, stages: list[Stage]) -> Pipeline:
+        """A pipeline of just these stages."""
+        return Pipeline(stages, RefusalWriter(DIALECTS))
+
     def processor(self) -> Processor:
         return Processor(self.pipeline(), self.fallback)
 
