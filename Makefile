@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help install run demo test test-unit test-envoy check format format-check lint types imports proto \
-        configs lock bench clean
+        configs lock bench bench-full clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,8 +72,11 @@ lock: $(STAMP) ## newest allowed versions into the lock files
 	  --no-emit-trusted-host --no-annotate --no-header --allow-unsafe --extra dev \
 	  -c requirements.lock -o requirements-dev.lock pyproject.toml
 
-bench: $(STAMP) ## CPU of the gateway beside a no-op ext_proc server
-	@PYTHONPATH=tests $(BIN)/python -m bench.run
+bench: $(STAMP) ## CPU and added time of both wires and of the gateway, about 3 minutes
+	@PYTHONPATH=tests $(BIN)/python -m bench.run $(ARGS)
+
+bench-full: $(STAMP) ## the same with every workload and long rounds, about 20 minutes
+	@PYTHONPATH=tests $(BIN)/python -m bench.run --full $(ARGS)
 
 clean: ## everything that was made
 	rm -rf $(VENV) run build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -6,6 +6,7 @@ what one worker process does.  Clocks, ids and files enter here and nowhere belo
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import os
@@ -19,37 +20,33 @@ from pathlib import Path
 
 from gateway_extproc import __version__
 from gateway_extproc.config.compile import Snapshot, compile_config
-from gateway_extproc.config.load import ConfigError, Mistake, load, load_with_mistakes
+from gateway_extproc.config.load import (
+    ConfigError,
+    Mistake,
+    load,
+    load_with_mistakes,
+)
 from gateway_extproc.config.model import Config, GuardRule
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.pipeline import Pipeline
 from gateway_extproc.core.ports import (
     AnswerWriter,
-    Authenticator,
-    Credentials,
     Dialect,
     Guard,
-    KeyTable,
     Load,
-    NonceStore,
     Recorder,
+    StoreUnavailable,
     Translator,
 )
 from gateway_extproc.core.secret import Secret
 from gateway_extproc.core.stage import Stage
-from gateway_extproc.envoyconf.processor import socket_path
+from gateway_extproc.envoyconf.processor import socket_path, worker_address
 from gateway_extproc.evidence.metrics import KnownLabels
 from gateway_extproc.evidence.recorder import EvidenceRecorder, open_evidence
 from gateway_extproc.evidence.traces import trace_context
 from gateway_extproc.guards.errors import GuardCompileError
 from gateway_extproc.guards.guard import RuleGuard
-from gateway_extproc.identity.apikeys import ApiKeys
-from gateway_extproc.identity.certificates import CertificateAuthenticator
-from gateway_extproc.identity.directory import Directory
-from gateway_extproc.identity.httpsig import MessageSignatureAuthenticator
-from gateway_extproc.identity.signed import HmacAuthenticator
-from gateway_extproc.identity.tokens import TokenAuthenticator
-from gateway_extproc.identity.trust import Trusts
+from gateway_extproc.identities import Identities, identify_stage, open_identities
 from gateway_extproc.providers.translate import DIALECTS, translator
 from gateway_extproc.stages.admit import Admit
 from gateway_extproc.stages.attempt import AttemptBuilder
@@ -59,21 +56,19 @@ from gateway_extproc.stages.cache import Cache
 from gateway_extproc.stages.credential import Credential
 from gateway_extproc.stages.fallback import Fallback
 from gateway_extproc.stages.guard import Guard as GuardStage
-from gateway_extproc.stages.identify import Identify
 from gateway_extproc.stages.limit import Limit
 from gateway_extproc.stages.parse import Parse
 from gateway_extproc.stages.record import Record
 from gateway_extproc.stages.refusal import RefusalWriter
 from gateway_extproc.stages.route import Route
 from gateway_extproc.stages.translate import Translate
-from gateway_extproc.stores.jwks import KeySetFetcher
-from gateway_extproc.stores.keysets import KeySetFiles
-from gateway_extproc.stores.memory import FixedKeys, FixedTenants, MemoryCache, SharedLimits
-from gateway_extproc.stores.nonces import SharedNonces
+from gateway_extproc.stores.following import follow
+from gateway_extproc.stores.memory import MemoryCache, SharedLimits
 from gateway_extproc.stores.secrets import SecretFiles, SecretUnavailable, read_secret
 from gateway_extproc.supervisor.worker import run_worker as run_process
-from gateway_extproc.wire.grpc_server import GrpcServer
+from gateway_extproc.wire.server import make_server
 from gateway_extproc.wire.session import Processor
+from gateway_extproc.wire.tls import ServerTls
 
 CACHE_BYTES = 64 * 1024 * 1024
 """Answers that one worker keeps at most."""
@@ -89,12 +84,7 @@ class Parts:
     limits: SharedLimits
     cache: MemoryCache
     credentials: SecretFiles
-    pepper: Secret
-    keys: KeyTable
-    directory: Directory
-    trusts: Trusts
-    signer_secrets: Credentials
-    nonces: NonceStore
+    identities: Identities
     recorder: Recorder
     load: Load
 
@@ -115,9 +105,7 @@ def pipeline(parts: Parts) -> list[Stage]:
                partial(trace_context, new_id=ids.hex,
                        sample_ratio=config.evidence.trace_sample_ratio)),
         Admit(parts.load, config.server.max_in_flight, config.caps.body_bytes),
-        Identify(authenticators(parts), parts.directory, parts.nonces, peers(parts),
-                 application_header=config.identity.application_header,
-                 class_header=config.identity.data_class_header),
+        identify_stage(config, parts.identities, worker_count(config)),
         Parse(parts.dialects, writer_for, max_depth=config.caps.depth),
         authorize,
         Limit(parts.limits, snapshot.limits_for),
@@ -128,26 +116,6 @@ def pipeline(parts: Parts) -> list[Stage]:
         Translate(parts.dialects, translator_for, attempts, snapshot.routes),
         Credential(attempts),
     ]  # fmt: skip
-
-
-def authenticators(parts: Parts) -> list[Authenticator]:
-    """Who verifies credentials, in the order in which they are asked; all of them are."""
-    identity = parts.snapshot.config.identity
-    signed, found = identity.signed, list[Authenticator]()
-    if identity.issuers:
-        found.append(TokenAuthenticator(identity.issuers, parts.trusts, time.time))
-    if signed.signers:
-        found += [
-            HmacAuthenticator(signed.signers, parts.signer_secrets, signed.window_s, time.time),
-            MessageSignatureAuthenticator(signed.signers, signed.window_s, time.time),
-        ]
-    return [ApiKeys(parts.keys, parts.pepper, time.time), *found]
-
-
-def peers(parts: Parts) -> list[Authenticator]:
-    """Who knows a caller by its connection; asked where a request brings no credential."""
-    certificates = parts.snapshot.config.identity.certificates
-    return [CertificateAuthenticator(certificates)] if certificates.workloads else []
 
 
 def translator_for(client: str, provider: str, endpoint: str) -> Translator:
@@ -219,31 +187,16 @@ def limits_table(config: Config) -> Path:
     return Path(config.server.socket_dir) / "limits.table"
 
 
-def nonces_table(config: Config) -> Path:
-    """Where the workers of a host remember signed requests together."""
-    return Path(config.server.socket_dir) / "nonces.table"
-
-
-def key_sets_dir(config: Config) -> Path:
-    """Where the supervisor leaves the issuers' keys for the workers."""
-    return Path(config.server.socket_dir) / "jwks"
-
-
-def key_set_fetcher(config: Config) -> KeySetFetcher:
-    """What keeps the issuers' keys up to date; one for each host."""
-    return KeySetFetcher(config.identity.issuers, key_sets_dir(config))
-
-
 class Gateway:
     """One worker's service: its parts, its server, and how they stop."""
 
     def __init__(self, config: Config, worker: int) -> None:
         snapshot = compile_config(config)
         pepper = read_secret(Path(config.identity.pepper_file))
+        self._identities = open_identities(config, snapshot)
         self._drain_s = config.server.drain_s
         self._socket = Path(socket_path(config, worker))
         self.recorder = _open_recorder(config, worker, pepper)
-        self._nonces = SharedNonces(nonces_table(config), time.time)
         self.parts = Parts(
             snapshot=snapshot,
             dialects=DIALECTS,
@@ -253,38 +206,50 @@ class Gateway:
             credentials=SecretFiles(
                 {p.id: Path(p.credential_file) for p in config.providers}, time.monotonic_ns
             ),
-            pepper=pepper,
-            keys=FixedKeys(snapshot.keys),
-            directory=Directory(snapshot.roles, FixedTenants(snapshot.tenants)),
-            trusts=KeySetFiles(config.identity.issuers, key_sets_dir(config), time.monotonic),
-            signer_secrets=SecretFiles(
-                {
-                    signer.id: Path(signer.secret_file)
-                    for signer in config.identity.signed.signers
-                    if signer.secret_file is not None
-                },
-                time.monotonic_ns,
-            ),
-            nonces=self._nonces,
+            identities=self._identities,
             recorder=self.recorder,
             load=Load(),
         )
+        self._following: asyncio.Task[None] | None = None
         self.processor = build_processor(self.parts)
-        self._server = GrpcServer(self.processor, self.parts.load, f"unix:{self._socket}")
+        self._address = worker_address(config, worker)
+        self._server = make_server(
+            config.server.wire,
+            self.processor,
+            self.parts.load,
+            self._address,
+            _server_tls(config),
+        )
 
     async def start(self) -> None:
         """Listens on the worker's socket."""
         self._socket.parent.mkdir(parents=True, exist_ok=True)
         # A worker that was killed leaves its socket behind.
         self._socket.unlink(missing_ok=True)
-        await self._server.start()
+        self._following = asyncio.create_task(follow(self._identities.followed))
+        try:
+            await self._server.start()
+        except OSError as error:
+            raise SystemExit(f"cannot listen on {self._address}: {error}") from None
 
     async def drain(self) -> None:
         """Finishes what runs, then writes out all evidence."""
         await self._server.drain(self._drain_s)
+        if self._following is not None:
+            self._following.cancel()
         self.recorder.close()
         self.parts.limits.close()
-        self._nonces.close()
+        self._identities.close()
+
+
+def _server_tls(config: Config) -> ServerTls | None:
+    tls = config.server.tcp.tls if config.server.tcp else None
+    if tls is None:
+        return None
+    client_ca = tls.client_ca_file
+    return ServerTls(
+        Path(tls.cert_file), Path(tls.key_file), Path(client_ca) if client_ca else None
+    )
 
 
 def build_processor(parts: Parts) -> Processor:
@@ -304,7 +269,7 @@ def run_worker(number: int, parent: Connection, config_text: str, log_level: int
     )
     try:
         gateway = Gateway(load(config_text), number)
-    except SecretUnavailable as error:
+    except (SecretUnavailable, StoreUnavailable) as error:
         raise SystemExit(f"worker {number} cannot start: {error}") from None
     run_process(gateway, parent)
 

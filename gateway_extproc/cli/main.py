@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import logging
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import yaml
 
 from gateway_extproc import __version__
 from gateway_extproc.cli.failure import CommandFailure
+from gateway_extproc.cli.keyargs import add_commands as add_key_commands
 
 DESCRIPTION = """\
 An AI gateway for Envoy: authenticates callers, limits them, guards prompts and
@@ -42,7 +42,8 @@ examples
   gateway-extproc up --config gateway.yaml
   gateway-extproc check gateway.yaml
   gateway-extproc envoy render gateway.yaml > envoy.yaml
-  gateway-extproc keys issue --config gateway.yaml --tenant acme --user ann --role developer"""
+  gateway-extproc keys issue --tenant acme --user ann --json
+  gateway-extproc keys revoke 3f9a0c12d45e --reason leaked"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -109,15 +110,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     keys = _add(commands, "keys", "API keys")
     key_commands = keys.add_subparsers(dest="keys_command", required=True, metavar="COMMAND")
-    issue = _add(key_commands, "issue", "make a key; prints it once, with its configuration entry")
-    issue.add_argument("--config", type=Path, required=True, metavar="FILE")
-    issue.add_argument("--tenant", required=True)
-    issue.add_argument("--user", required=True)
-    issue.add_argument("--application", default="default")
-    issue.add_argument("--role", action="append", required=True, dest="roles")
-    issue.add_argument("--env", default="live", help="middle part of the key's prefix (live)")
-    issue.add_argument("--json", action="store_true", help="print JSON: id, key, entry")
-    issue.set_defaults(run=_issue)
+    add_key_commands(key_commands, _add)
     return parser
 
 
@@ -200,45 +193,6 @@ def _check_envoy(options: argparse.Namespace) -> int:
     newer = f" (newer than the type check: {', '.join(report.unchecked)})" * bool(report.unchecked)
     print(f"{options.file}: good{newer}")
     return 0
-
-
-def _issue(options: argparse.Namespace) -> int:
-    from gateway_extproc.cli.files import read_file
-    from gateway_extproc.cli.keys import issue_key
-    from gateway_extproc.stores.secrets import SecretUnavailable, read_secret
-
-    config, _ = read_file(options.config)
-    _known("tenant", [options.tenant], [tenant.id for tenant in config.tenants])
-    _known("role", options.roles, [role.id for role in config.roles])
-    try:
-        pepper = read_secret(Path(config.identity.pepper_file))
-    except SecretUnavailable as error:
-        raise CommandFailure(f"the pepper cannot be read: {error}") from None
-    try:
-        key, entry = issue_key(
-            pepper,
-            options.env,
-            tenant=options.tenant,
-            user=options.user,
-            application=options.application,
-            roles=options.roles,
-        )
-    except ValueError as error:
-        raise CommandFailure(f"--env {options.env}: {error}") from None
-    if options.json:
-        print(json.dumps({"id": entry["id"], "key": key, "entry": entry}))
-        return 0
-    print(f"# The key, shown only now:\n# {key}\n# Its entry for the section 'keys':")
-    print(yaml.safe_dump([entry], sort_keys=False), end="")
-    return 0
-
-
-def _known(noun: str, names: Sequence[str], known: Sequence[str]) -> None:
-    for name in names:
-        if name not in known:
-            raise CommandFailure(
-                f"{noun} '{name}' is not in the configuration ({', '.join(known)})"
-            )
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def compile_config(config: Config) -> Snapshot:
     return Snapshot(
         config=config,
         revision=hashlib.sha256(text.encode()).hexdigest()[:12],
-        keys={key.id: _key_record(key) for key in config.keys},
+        keys={key.id: key_record(key) for key in config.keys},
         roles={role.id: tuple(_grants(role)) for role in all_roles(config.roles).values()},
         tenants=tenant_table(config.tenants),
         routes={
@@ -103,7 +103,8 @@ def fallback_cluster(provider_id: str) -> str:
     return f"{provider_id}:fallback"
 
 
-def _key_record(key: ApiKey) -> KeyRecord:
+def key_record(key: ApiKey) -> KeyRecord:
+    """What a key of a file is to the gateway."""
     return KeyRecord(
         id=key.id,
         hmac=bytes.fromhex(key.hmac),

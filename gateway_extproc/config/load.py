@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from gateway_extproc.config.condition import ConditionError, compile_condition
-from gateway_extproc.config.model import Config, Tenant, TenantsFile
+from gateway_extproc.config.model import Config, Tenant, TenantsFile, WorkerTcp
 from gateway_extproc.config.proofs import Issuer, Signer, Workload
 from gateway_extproc.config.roles import all_roles
 from gateway_extproc.core.names import NO_CLUSTER, PROCESSOR_CLUSTER
@@ -130,6 +131,11 @@ def _unfit(node: Any, path: tuple[str | int, ...], above: frozenset[int]) -> Ite
         yield Mistake(_path(path), type(node).__name__, "text, a number, true, false or null")
 
 
+def validation_mistakes(error: ValidationError) -> list[Mistake]:
+    """What the model found wrong."""
+    return list(_mistakes(error.errors()))
+
+
 def _mistakes(errors: Sequence[ErrorDetails]) -> Iterator[Mistake]:
     """One mistake an error, without those that only follow from another one.
 
@@ -180,6 +186,8 @@ def _dangling(config: Config) -> Iterator[Mistake]:
             _shown(folder),
             f"a folder whose sockets have paths of at most {SOCKET_PATH_BYTES} bytes",
         )
+    if config.server.tcp is not None:
+        yield from _unsafe_tcp(config.server.tcp)
     elsewhere = bool(config.identity.tenants_file)
     named = {tenant.id for tenant in config.tenants}
     if not named and not elsewhere:
@@ -307,6 +315,25 @@ def tenant_mistakes(tenants: Sequence[Tenant], config: Config) -> Iterator[Mista
         for j, application in enumerate(tenant.applications):
             path = f"tenants[{i}].applications[{j}].data_class"
             yield from _unknown(path, [application.data_class], classes, expected)
+
+
+def _unsafe_tcp(tcp: WorkerTcp) -> Iterator[Mistake]:
+    """Whoever reaches a worker is given what Envoy is: prompts, and providers' credentials."""
+    try:
+        loopback = ipaddress.ip_address(tcp.address).is_loopback
+    except ValueError:
+        yield Mistake("server.tcp.address", repr(tcp.address), "an IP address")
+        return
+    if tcp.tls is None:
+        if not loopback:
+            yield Mistake("server.tcp.tls", "nothing", "TLS, or a loopback address")
+        return
+    client = ("client_ca_file", "client_cert_file", "client_key_file")
+    missing = [name for name in client if getattr(tcp.tls, name) is None]
+    if missing and (not loopback or len(missing) < len(client)):
+        expected = "all three client files" + (", or none of them" if loopback else "")
+        for name in missing:
+            yield Mistake(f"server.tcp.tls.{name}", "nothing", expected)
 
 
 def _twice(section: str, names: Sequence[str], field: str = "id") -> Iterator[Mistake]:

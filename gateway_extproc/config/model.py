@@ -72,13 +72,51 @@ class Tls(Section):
     """Whether a connection without a client certificate is refused at once."""
 
 
+class WorkerTls(Section):
+    """TLS between Envoy and workers that listen on TCP.  Files are read when a process starts."""
+
+    cert_file: str
+    """The workers' certificate, with its chain."""
+    key_file: str
+    """The certificate's private key."""
+    ca_file: str
+    """The authority that Envoy trusts for the workers' certificate."""
+    server_name: Annotated[str, StringConstraints(min_length=1, max_length=253)]
+    """The DNS name in the workers' certificate; Envoy accepts no other."""
+    client_ca_file: str | None = None
+    """The authority of Envoy's certificate; workers then take only peers that have one."""
+    client_cert_file: str | None = None
+    """Envoy's certificate."""
+    client_key_file: str | None = None
+    """The private key of Envoy's certificate."""
+
+
+class WorkerTcp(Section):
+    """Workers on TCP instead of Unix sockets, for an Envoy on another host.
+
+    Whoever may connect to a worker is given what Envoy is given, providers' credentials
+    included: in the clear only on loopback, and elsewhere only with certificates on both sides.
+    """
+
+    address: str = "127.0.0.1"
+    """IP address that workers listen on, and Envoy connects to."""
+    port: Annotated[int, Field(ge=1, le=65279)] = 10090
+    """Port of the first worker; worker n listens on the nth port behind it."""
+    tls: WorkerTls | None = None
+    """Certificates; needed, with the client files, wherever the address is not loopback."""
+
+
 class Server(Section):
     """The worker processes and the admin server."""
 
     workers: Annotated[int, Field(ge=0, le=256)] = 0
     """Worker processes; 0 means one per core."""
+    wire: Literal["fast", "grpcio"] = "fast"
+    """How workers speak gRPC: our own HTTP/2, or the grpcio library at several times the CPU."""
     socket_dir: str = "run"
     """Folder of the workers' Unix sockets, ``worker-0.sock`` and so on."""
+    tcp: WorkerTcp | None = None
+    """Where workers listen if not on Unix sockets."""
     listen: Listen = Listen()
     """Where Envoy listens for clients."""
     tls: Tls | None = None
@@ -255,8 +293,9 @@ class Identity(Section):
 
     pepper_file: str
     """File with the secret under which API keys are stored."""
-    state_dir: str = "run/state"
-    """Folder, on a local disk, of the key store and of the last good tenants; survives restarts."""
+    state_dir: str = ""
+    """Folder of the key store and of the last good tenants, on a local disk that survives
+    restarts; by default ``state`` in ``server.socket_dir``."""
     tenants_file: str = ""
     """JSON file with further tenants (``version`` 1, and ``tenants`` as in this file); read again
     when it changes."""

@@ -79,9 +79,8 @@ def _places(schema: Schema, definitions: Mapping[str, Schema]) -> dict[str, list
 
 def _section_of(field: Schema) -> str | None:
     """The section that a field holds, alone or in a list; None for a plain value."""
-    for option in field.get("anyOf", ()):
-        if option.get("type") != "null":
-            return _section_of(option)
+    for option in _options(field):
+        return _section_of(option)
     target = field.get("$ref") or field.get("items", {}).get("$ref")
     return target.rpartition("/")[2] if target else None
 
@@ -105,9 +104,8 @@ def _section(title: str, section: Schema, places: Mapping[str, list[str]], path:
 
 
 def _type(field: Schema, places: Mapping[str, list[str]], path: str) -> str:
-    options = [option for option in field.get("anyOf", ()) if option.get("type") != "null"]
-    if options:
-        return _type(options[0], places, path)
+    for option in _options(field):
+        return _type(option, places, path)
     name = _section_of(field)
     if name is not None:
         link = f"[{path}](#{_anchor(', '.join(places[name]))})"
@@ -124,9 +122,13 @@ def _type(field: Schema, places: Mapping[str, list[str]], path: str) -> str:
     return "date" if field.get("format") == "date" else TYPES[field["type"]]
 
 
+def _options(field: Schema) -> list[Schema]:
+    """What a field that may be absent can hold."""
+    return [option for option in field.get("anyOf", ()) if option.get("type") != "null"]
+
+
 def _constraints(field: Schema) -> Iterator[str]:
-    options = [option for option in field.get("anyOf", ()) if option.get("type") != "null"]
-    node = options[0] if options else field
+    node = next(iter(_options(field)), field)
     for key, text in BOUNDS.items():
         if key in node:
             yield text.format(node[key])

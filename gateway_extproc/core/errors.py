@@ -25,6 +25,7 @@ REASONS: Final[dict[str, tuple[int, str]]] = {
     "incomplete_identity": (403, "permission_error"),
     "unknown_tenant": (403, "permission_error"),
     "tenant_suspended": (403, "permission_error"),
+    "permission_required": (403, "permission_error"),
     "credential_throttled": (429, "rate_limit_error"),
     "invalid_token": (401, "authentication_error"),
     "expired_token": (401, "authentication_error"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from sys import intern
 from typing import Any, Final, Literal, NamedTuple
@@ -128,6 +129,25 @@ def from_document(document: Mapping[str, Any]) -> KeyRecord:
         created_at_s=get("created_at_s", 0.0),
         replaces=get("replaces", ""),
     )
+
+
+def shown(record: KeyRecord) -> dict[str, Any]:
+    """A record for people: all but the HMAC, times as texts."""
+    document = to_document(record)
+    del document["hmac"]
+    for name in ("created_at_s", "expires_at_s", "suspended_until_s"):
+        if name in document:
+            document[name.removesuffix("_s")] = when(document.pop(name))
+    return document
+
+
+def when(seconds: float) -> str:
+    """Unix seconds as RFC 3339 in UTC; ``never`` for infinity."""
+    if seconds == NEVER:
+        return "never"
+    # A date may lie behind the last year that a calendar knows.
+    bounded = min(seconds, 253_402_300_799)
+    return datetime.fromtimestamp(bounded, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @lru_cache(maxsize=4096)

@@ -9,7 +9,7 @@ from gateway_extproc.config.proofs import Issuer
 from gateway_extproc.core.names import CLAIMS_NAMESPACE
 from gateway_extproc.envoyconf.parts import HTTP_OPTIONS, TYPE, Json, named, seconds
 from gateway_extproc.envoyconf.processor import issuers_verified_by_envoy
-from gateway_extproc.envoyconf.upstream import upstream_tls
+from gateway_extproc.envoyconf.upstream import server_tls
 
 KEYS_TIMEOUT_S = 5
 
@@ -163,5 +163,5 @@ def _keys_cluster(issuer: Issuer) -> Json:
         },
     }
     if secure:
-        cluster["transport_socket"] = upstream_tls(host, issuer.ca_file)
+        cluster["transport_socket"] = server_tls(host, issuer.ca_file)
     return cluster

@@ -27,3 +27,23 @@ def seconds(value: float) -> str:
 def named(name: str, typed_config: Json) -> Json:
     """A filter or another extension: Envoy wants a name beside its configuration."""
     return {"name": name, "typed_config": typed_config}
+
+
+def upstream_tls(context: Json, sni: str, ca_file: str, san: Json) -> Json:
+    """A TLS transport socket; ``context`` is added to what both kinds of peers share."""
+    return named(
+        "envoy.transport_sockets.tls",
+        {
+            "@type": TYPE + "extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "sni": sni,
+            "common_tls_context": {
+                "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+                **context,
+                "validation_context": {
+                    "trusted_ca": {"filename": ca_file},
+                    # Without a name to match, any certificate of any authority would do.
+                    "match_typed_subject_alt_names": [san],
+                },
+            },
+        },
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway_extproc.config.model import Config
+from gateway_extproc.config.model import Config, Listen, WorkerTls
 from gateway_extproc.config.proofs import Issuer
 from gateway_extproc.core.names import (
     ATTEMPTS_NAMESPACE,
@@ -13,7 +13,7 @@ from gateway_extproc.core.names import (
     PROCESSOR_CLUSTER,
     ROUTE_NAMESPACE,
 )
-from gateway_extproc.envoyconf.parts import HTTP_OPTIONS, TYPE, Json, seconds
+from gateway_extproc.envoyconf.parts import HTTP_OPTIONS, TYPE, Json, address, seconds, upstream_tls
 
 MESSAGE_TIMEOUT_S = 5
 """Envoy's default of 200 ms turns a long garbage collection into a 504."""
@@ -119,6 +119,8 @@ def _grpc_service() -> Json:
 
 def processor_cluster(config: Config, workers: int) -> Json:
     """The workers: one endpoint each, checked, ejected and retried around when one dies."""
+    tcp = config.server.tcp
+    secure = {"transport_socket": _tls(tcp.tls)} if tcp is not None and tcp.tls else {}
     return {
         "name": PROCESSOR_CLUSTER,
         "type": "STATIC",
@@ -130,8 +132,7 @@ def processor_cluster(config: Config, workers: int) -> Json:
             "endpoints": [
                 {
                     "lb_endpoints": [
-                        {"endpoint": {"address": {"pipe": {"path": socket_path(config, i)}}}}
-                        for i in range(workers)
+                        {"endpoint": {"address": _endpoint(config, i)}} for i in range(workers)
                     ]
                 }
             ],
@@ -179,7 +180,37 @@ def processor_cluster(config: Config, workers: int) -> Json:
         ],
         # Better no worker than one that is known to be dead.
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        **secure,
     }
+
+
+def _endpoint(config: Config, worker: int) -> Json:
+    tcp = config.server.tcp
+    if tcp is None:
+        return {"pipe": {"path": socket_path(config, worker)}}
+    return address(Listen(address=tcp.address, port=tcp.port + worker))
+
+
+def _tls(tls: WorkerTls) -> Json:
+    context: Json = {"alpn_protocols": ["h2"]}
+    if tls.client_cert_file is not None:
+        context["tls_certificates"] = [
+            {
+                "certificate_chain": {"filename": tls.client_cert_file},
+                "private_key": {"filename": tls.client_key_file},
+            }
+        ]
+    san = {"san_type": "DNS", "matcher": {"exact": tls.server_name}}
+    return upstream_tls(context, tls.server_name, tls.ca_file, san)
+
+
+def worker_address(config: Config, worker: int) -> str:
+    """Where one worker listens, as ``unix:PATH`` or ``HOST:PORT``."""
+    tcp = config.server.tcp
+    if tcp is None:
+        return f"unix:{socket_path(config, worker)}"
+    host = f"[{tcp.address}]" if ":" in tcp.address else tcp.address
+    return f"{host}:{tcp.port + worker}"
 
 
 def socket_path(config: Config, worker: int) -> str:

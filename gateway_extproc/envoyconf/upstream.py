@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from gateway_extproc.config.compile import fallback_cluster
 from gateway_extproc.config.model import Config, Provider
 from gateway_extproc.core.names import ATTEMPTS_NAMESPACE, CLUSTER_NAMESPACE
-from gateway_extproc.envoyconf.parts import HTTP_OPTIONS, TYPE, Json, named
+from gateway_extproc.envoyconf.parts import HTTP_OPTIONS, TYPE, Json, named, upstream_tls
 from gateway_extproc.envoyconf.processor import upstream_level
 
 ENVOY_HEADERS = (
@@ -98,29 +98,14 @@ def provider_cluster(config: Config, provider: Provider, *, fallback: bool) -> J
     if fallback:
         cluster["metadata"] = {"filter_metadata": {CLUSTER_NAMESPACE: {"name": name}}}
     if secure:
-        cluster["transport_socket"] = upstream_tls(host, provider.ca_file)
+        cluster["transport_socket"] = server_tls(host, provider.ca_file)
     return cluster
 
 
-def upstream_tls(host: str, ca_file: str) -> Json:
+def server_tls(host: str, ca_file: str) -> Json:
     """TLS towards a server whose certificate must name ``host``."""
-    return {
-        "name": "envoy.transport_sockets.tls",
-        "typed_config": {
-            "@type": TYPE + "extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-            "sni": host,
-            "common_tls_context": {
-                "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
-                "validation_context": {
-                    "trusted_ca": {"filename": ca_file},
-                    # Without a name to match, any certificate of any authority would do.
-                    "match_typed_subject_alt_names": [
-                        {"san_type": _san_type(host), "matcher": {"exact": host}}
-                    ],
-                },
-            },
-        },
-    }
+    san = {"san_type": _san_type(host), "matcher": {"exact": host}}
+    return upstream_tls({}, host, ca_file, san)
 
 
 def _san_type(host: str) -> str:

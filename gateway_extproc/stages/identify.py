@@ -15,6 +15,7 @@ from gateway_extproc.core.identity import Permit, Proven
 from gateway_extproc.core.ports import Authenticator, NonceOutcome, NonceStore
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.core.verdict import CONTINUE, Respond, Verdict
+from gateway_extproc.identity.abuse import NOTHING, AbuseWatch
 from gateway_extproc.identity.directory import Directory
 
 CREDENTIAL_HEADERS: Final = ("authorization", "x-api-key", "api-key")
@@ -42,6 +43,9 @@ _REPLAYS: Final[dict[NonceOutcome, Refusal]] = {
 _APPLICATION: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
 _CLASS: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}", re.ASCII)
 
+NO_WATCH: Final = AbuseWatch((), 1, lambda: 0.0, lambda key_id, seconds, reason: None)
+"""Without rules there is nothing to count."""
+
 
 class Identify(Stage):
     """``authenticators`` in the order in which they are asked; all are, always.
@@ -60,6 +64,7 @@ class Identify(Stage):
         nonces: NonceStore | None = None,
         peers: Sequence[Authenticator] = (),
         *,
+        abuse: AbuseWatch = NO_WATCH,
         application_header: str = "",
         class_header: str = "",
     ) -> None:
@@ -67,13 +72,19 @@ class Identify(Stage):
         self._directory = directory
         self._nonces = nonces
         self._peers = tuple(peers)
+        self._abuse = abuse
         self._application_header = application_header
         self._class_header = class_header
 
     async def request_headers(self, exchange: Exchange) -> Verdict:
         exchange.source = client_address(exchange)
+        throttled = self._abuse.arrived(exchange.source)
+        if throttled is not None:
+            return Respond(throttled)
         proven = self._prove(exchange)
         if isinstance(proven, Refusal):
+            if proven is not _MISSING:
+                exchange.events += self._abuse.failed(exchange.source).events
             return Respond(proven)
         if proven.nonce is not None:
             # Only a verified signature comes here, so strangers cannot fill the store.
@@ -88,7 +99,15 @@ class Identify(Stage):
             permit = _with_classes(exchange, permit, self._class_header)
         exchange.body_sha256 = proven.body_sha256
         exchange.permit = permit
-        return CONTINUE
+        return self._watched(exchange, proven)
+
+    def _watched(self, exchange: Exchange, proven: Proven) -> Verdict:
+        """Counts a recognised caller; one that is throttled is refused, and recorded by name."""
+        seen = self._abuse.used(proven, exchange.source)
+        if seen is NOTHING:
+            return CONTINUE
+        exchange.events += seen.events
+        return CONTINUE if seen.refusal is None else Respond(seen.refusal)
 
     async def request_body(self, exchange: Exchange, body: bytes) -> Verdict:
         expected = exchange.body_sha256

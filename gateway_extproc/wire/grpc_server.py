@@ -15,13 +15,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 
 from gateway_extproc.core.ports import Load
-from gateway_extproc.wire.options import PROCESS_SERVICE, SERVER_OPTIONS
-from gateway_extproc.wire.session import Processor, StreamAborted
+from gateway_extproc.wire import options
+from gateway_extproc.wire.stream import Handler, StreamAborted
+from gateway_extproc.wire.tls import ServerTls
 
 log = logging.getLogger(__name__)
-
-LAME_DUCK_S = 1.2
-"""Time between NOT_SERVING and the stop of accepting: longer than Envoy's health interval."""
 
 
 class GrpcStream:
@@ -50,36 +48,52 @@ class GrpcStream:
 class GrpcServer:
     """Serves one address (``unix:PATH`` or ``HOST:PORT``) until drained."""
 
-    def __init__(self, processor: Processor, load: Load, address: str) -> None:
-        self._processor = processor
+    def __init__(
+        self, handler: Handler, load: Load, address: str, tls: ServerTls | None = None
+    ) -> None:
+        self._handler = handler
         self._load = load
         self._address = address
+        self._tls = tls
         self._health = HealthServicer()
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
-        """Listens, and tells Envoy's health checks that it serves."""
         # Made here, because a grpc.aio server belongs to the loop that runs now.
-        self._server = grpc.aio.server(options=SERVER_OPTIONS)
+        self._server = grpc.aio.server(options=options.SERVER_OPTIONS)
         handler = grpc.stream_stream_rpc_method_handler(self._process)
         self._server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler(PROCESS_SERVICE, {"Process": handler}),)
+            (
+                grpc.method_handlers_generic_handler(
+                    options.PROCESS_SERVICE, {options.PROCESS_METHOD: handler}
+                ),
+            )
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        if not self._server.add_insecure_port(self._address):
-            raise OSError(f"cannot listen on {self._address}")
+        try:
+            self._listen(self._server)
+        except RuntimeError as error:
+            # What grpcio raises for an address that is taken or cannot be.
+            raise OSError(str(error)) from None
         await self._server.start()
         await self._set_serving(serving=True)
 
-    async def drain(self, grace_s: float) -> None:
-        """Turns new streams away, lets running ones finish for ``grace_s`` seconds.
+    def _listen(self, server: grpc.aio.Server) -> None:
+        if self._tls is None:
+            server.add_insecure_port(self._address)
+            return
+        ca_file = self._tls.client_ca_file
+        credentials = grpc.ssl_server_credentials(
+            [(self._tls.key_file.read_bytes(), self._tls.cert_file.read_bytes())],
+            root_certificates=ca_file.read_bytes() if ca_file else None,
+            require_client_auth=ca_file is not None,
+        )
+        server.add_secure_port(self._address, credentials)
 
-        NOT_SERVING first, so that Envoy's health check moves new streams to
-        other workers while this one still accepts; then GOAWAY and the grace.
-        """
+    async def drain(self, grace_s: float) -> None:
         self._load.draining = True
         await self._set_serving(serving=False)
-        await asyncio.sleep(min(LAME_DUCK_S, grace_s))
+        await asyncio.sleep(min(options.LAME_DUCK_S, grace_s))
         if self._server is not None:
             await self._server.stop(grace_s)
 
@@ -89,11 +103,12 @@ class GrpcServer:
             if serving
             else health_pb2.HealthCheckResponse.NOT_SERVING
         )
-        await self._health.set("", status)
+        for service in ("", options.PROCESS_SERVICE):
+            await self._health.set(service, status)
 
     async def _process(self, _: Any, context: Any) -> None:
         try:
-            await self._processor.serve(GrpcStream(context))
+            await self._handler.serve(GrpcStream(context))
         except StreamAborted as aborted:
             # grpc.aio wants to see its own exception at the end of an aborted handler.
             raise aborted.__cause__ or aborted from None

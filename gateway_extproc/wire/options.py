@@ -1,4 +1,4 @@
-"""gRPC settings that the gateway and the benchmark's no-op server share."""
+"""Settings of both servers, and of the benchmark's no-op ones."""
 
 from __future__ import annotations
 
@@ -18,3 +18,7 @@ SERVER_OPTIONS: list[tuple[str, int]] = [
 ]
 
 PROCESS_SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
+PROCESS_METHOD = "Process"
+
+LAME_DUCK_S = 1.2
+"""Time between NOT_SERVING and the stop of accepting: longer than Envoy's health interval."""

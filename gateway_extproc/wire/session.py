@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import NoReturn, Protocol
 
 from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 
@@ -20,6 +19,7 @@ from gateway_extproc.core.phase import MAY_FOLLOW, Phase
 from gateway_extproc.core.pipeline import GATEWAY_ERROR, Pipeline
 from gateway_extproc.core.verdict import Decision
 from gateway_extproc.wire import codec
+from gateway_extproc.wire.stream import Stream, StreamAborted
 
 log = logging.getLogger(__name__)
 
@@ -29,26 +29,6 @@ ENVOY_REFUSALS: dict[int, Refusal] = {
     413: refuse("body_too_large", "The request's body is larger than this gateway accepts."),
 }
 """Answers that Envoy itself gave before the request was decided, by status."""
-
-
-class StreamAborted(Exception):
-    """The stream was ended with an error status; no message can follow."""
-
-
-class Stream(Protocol):
-    """One bidirectional stream of messages; the two servers each bring their own."""
-
-    async def read(self) -> bytes | None:
-        """The next message; None when the peer is done."""
-
-    async def write(self, message: bytes) -> None:
-        """Sends one message."""
-
-    async def abort(self, details: str) -> NoReturn:
-        """Ends the stream with an error status; Envoy then fails the request.
-
-        Raises ``StreamAborted``, so that nothing more is done for the stream.
-        """
 
 
 Fallback = Callable[[str, str, dict[str, str]], Decision]

@@ -1,9 +1,10 @@
-"""A no-op ext_proc server on grpc.aio: the yardstick for the gateway's own cost.
+"""A no-op ext_proc server on either wire: the yardstick for the gateway's own cost.
 
 It is what a careful Python team would write and no more: raw bytes in, parsed by
 protobuf's C backend to learn the kind of the message, a response serialised once
-at the start out.  Run: ``python -m bench.noop_server /tmp/noop.sock``; it prints
-``ready`` and serves until SIGTERM or SIGINT.
+at the start out.  Both wires run the same handler.  Run: ``python -m
+bench.noop_server /tmp/noop.sock --wire fast``; it prints ``ready`` and serves until
+SIGTERM or SIGINT.
 """
 
 from __future__ import annotations
@@ -12,16 +13,16 @@ import argparse
 import asyncio
 import signal
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final, get_args
 
-import grpc
 import uvloop
+from envoy.extensions.filters.http.ext_proc.v3.processing_mode_pb2 import ProcessingMode
 from envoy.service.ext_proc.v3 import external_processor_pb2 as messages
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from gateway_extproc.wire.options import PROCESS_SERVICE, SERVER_OPTIONS
+from gateway_extproc.core.ports import Load
+from gateway_extproc.wire.server import Kind, Server, make_server
+from gateway_extproc.wire.stream import Stream
 
-SERVICE: Final = PROCESS_SERVICE
 RESPONSES: Final[dict[str, bytes]] = {
     name: messages.ProcessingResponse(**{name: response()}).SerializeToString()
     for name, response in {
@@ -32,49 +33,60 @@ RESPONSES: Final[dict[str, bytes]] = {
     }.items()
 }
 
-
-async def process(_: Any, context: Any) -> None:
-    """One stream: every message is answered with "continue, unchanged".
-
-    A message of another kind raises KeyError, so the stream fails: silence would
-    leave Envoy waiting for its timeout.
-    """
-    parse = messages.ProcessingRequest.FromString
-    while (raw := await context.read()) is not grpc.aio.EOF:
-        await context.write(RESPONSES[parse(raw).WhichOneof("request")])
+EVENT_STREAM: Final = b"text/event-stream"
+STREAM_RESPONSE: Final[bytes] = messages.ProcessingResponse(
+    response_headers=messages.HeadersResponse(),
+    mode_override=ProcessingMode(
+        response_header_mode=ProcessingMode.SEND, response_body_mode=ProcessingMode.STREAMED
+    ),
+).SerializeToString()
+"""As the gateway does: the body of an event stream comes chunk by chunk."""
 
 
-async def start(socket: str, options: Sequence[tuple[str, int]] = SERVER_OPTIONS) -> Any:
-    """A started grpc.aio server on the Unix socket, its health SERVING."""
-    server = grpc.aio.server(options=list(options))
-    handler = grpc.stream_stream_rpc_method_handler(process)
-    server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler(SERVICE, {"Process": handler}),)
-    )
-    servicer = health.aio.HealthServicer()
-    for service in ("", SERVICE):
-        await servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
-    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    server.add_insecure_port(f"unix:{socket}")
+class NoOp:
+    """Answers every message with "continue, unchanged"."""
+
+    async def serve(self, stream: Stream) -> None:
+        """One stream.
+
+        A message of another kind raises KeyError, so the stream fails: silence would
+        leave Envoy waiting for its timeout.
+        """
+        parse = messages.ProcessingRequest.FromString
+        while (raw := await stream.read()) is not None:
+            kind = parse(raw).WhichOneof("request")
+            # Searching the raw bytes is cheaper than reading headers in Python, and only
+            # the bench's own provider is behind this.
+            if kind == "response_headers" and EVENT_STREAM in raw:
+                await stream.write(STREAM_RESPONSE)
+            else:
+                await stream.write(RESPONSES[kind])
+
+
+async def start(socket: str, wire: Kind) -> Server:
+    """A started server on the Unix socket, its health SERVING."""
+    server = make_server(wire, NoOp(), Load(), f"unix:{socket}")
     await server.start()
     return server
 
 
-async def serve(socket: str, options: Sequence[tuple[str, int]] = SERVER_OPTIONS) -> None:
+async def serve(socket: str, wire: Kind) -> None:
     """Serves until SIGTERM or SIGINT."""
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    server = await start(socket, options)
+    server = await start(socket, wire)
     print("ready", flush=True)
     await ended.wait()
-    await server.stop(grace=None)
+    await server.drain(0)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="bench.noop_server", description=__doc__)
     parser.add_argument("socket", help="path of the Unix socket")
-    uvloop.run(serve(parser.parse_args(arguments).socket))
+    parser.add_argument("--wire", choices=get_args(Kind), required=True)
+    options = parser.parse_args(arguments)
+    uvloop.run(serve(options.socket, options.wire))
 
 
 if __name__ == "__main__":

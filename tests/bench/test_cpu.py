@@ -37,8 +37,28 @@ def test_a_busy_process_uses_what_it_burns() -> None:
     with Meter([os.getpid()]) as meter:
         burn(0.1)
     used = meter.used_us[os.getpid()]
-    assert 100_000 - 2 * TICK_US <= used < 1_000_000
+    assert 100_000 <= used < 1_000_000
     assert meter.us_per(100) == {os.getpid(): used / 100}
+
+
+def test_another_process_is_measured_finer_than_a_tick() -> None:
+    script = (
+        "import time; input()\n"
+        "while time.process_time() < 0.105: pass\n"
+        "print(1, flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+        child.stdout.readline()
+        used = process_cpu_us(child.pid)
+        assert 105_000 <= used < 125_000
+        child.stdin.write(b"\n")
+        child.stdin.close()
 
 
 def test_threads_are_counted_apart() -> None:

@@ -1,25 +1,27 @@
-"""The yardstick answers every kind of message, or the comparison is void."""
+"""The yardstick answers every kind of message on both wires, or the comparison is void."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import grpc
 import pytest
+from envoy.extensions.filters.http.ext_proc.v3.processing_mode_pb2 import ProcessingMode
 from envoy.service.ext_proc.v3 import external_processor_pb2 as messages
 from envoy.service.ext_proc.v3 import external_processor_pb2_grpc as services
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from bench.noop_server import SERVICE, start
+from bench.noop_server import start
+from gateway_extproc.wire.server import Kind
 
 
-@pytest.fixture
-async def channel(tmp_path: Path) -> Any:
-    server = await start(str(tmp_path / "noop.sock"))
+@pytest.fixture(params=get_args(Kind))
+async def channel(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
+    server = await start(str(tmp_path / "noop.sock"), request.param)
     async with grpc.aio.insecure_channel(f"unix:{tmp_path / 'noop.sock'}") as channel:
         yield channel
-    await server.stop(grace=None)
+    await server.drain(0)
 
 
 async def test_each_kind_is_answered_with_an_empty_response(channel: Any) -> None:
@@ -38,6 +40,18 @@ async def test_each_kind_is_answered_with_an_empty_response(channel: Any) -> Non
     assert await stream.code() == grpc.StatusCode.OK
 
 
+async def test_an_event_stream_is_asked_for_chunk_by_chunk(channel: Any) -> None:
+    stream = services.ExternalProcessorStub(channel).Process()
+    headers = messages.HttpHeaders()
+    headers.headers.headers.add(key="content-type", raw_value=b"text/event-stream")
+    await stream.write(messages.ProcessingRequest(response_headers=headers))
+    answer = await stream.read()
+    assert answer.WhichOneof("response") == "response_headers"
+    assert answer.mode_override.response_body_mode == ProcessingMode.STREAMED
+    await stream.done_writing()
+    assert await stream.code() == grpc.StatusCode.OK
+
+
 async def test_another_kind_fails_the_stream(channel: Any) -> None:
     stream = services.ExternalProcessorStub(channel).Process()
     await stream.write(messages.ProcessingRequest(request_trailers=messages.HttpTrailers()))
@@ -46,7 +60,5 @@ async def test_another_kind_fails_the_stream(channel: Any) -> None:
 
 
 async def test_the_service_is_healthy(channel: Any) -> None:
-    check = health_pb2_grpc.HealthStub(channel).Check
-    for service in ("", SERVICE):
-        answer = await check(health_pb2.HealthCheckRequest(service=service))
-        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING

@@ -81,7 +81,7 @@ def issue(folder: Path, *more: str) -> int:
 def test_an_issued_key_is_known_once_its_entry_stands_in_the_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert issue(tmp_path) == 0
+    assert issue(tmp_path, "--static") == 0
     printed = capsys.readouterr().out
     key = printed.splitlines()[1].removeprefix("# ")
     entry = yaml.safe_load(printed)[0]

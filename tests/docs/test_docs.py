@@ -10,6 +10,9 @@ import pytest
 from gateway_extproc.config.reference import reference
 from gateway_extproc.core.errors import REASONS
 from gateway_extproc.stages.refusal import FINAL
+from gateway_extproc.wire import fast_server, options
+from gateway_extproc.wire.http2 import frames, limits
+from gateway_extproc.wire.http2.states import RECEIVED
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -112,3 +115,43 @@ def test_functions_that_are_named_exist(name: str) -> None:
     for file, function in pointers:
         source = (ROOT / "gateway_extproc" / file).read_text()
         assert re.search(rf"\b{function}\b", source), f"{file}: {function}"
+
+
+def test_the_limits_of_the_wire_are_those_of_the_code() -> None:
+    rows = re.findall(
+        r"^\| `([A-Z_]+)`(?: \(`(.+?)`\))? \| ([\d.]+) \|",
+        (ROOT / "docs/wire.md").read_text(),
+        re.M,
+    )
+    modules = {
+        "": limits,
+        "wire/options.py": options,
+        "wire/fast_server.py": fast_server,
+    }
+    for name, module, value in rows:
+        assert float(value) == getattr(modules[module], name), name
+    numbers = {name for name, value in vars(limits).items() if isinstance(value, int | float)}
+    # Taken from the protocol, and told in its own section.
+    assert numbers - {name for name, _, _ in rows} == {
+        "DEFAULT_WINDOW",
+        "MIN_FRAME_SIZE",
+        "HEADER_TABLE_BYTES",
+    }
+
+
+def test_the_states_of_the_wire_are_those_of_the_code() -> None:
+    page = (ROOT / "docs/wire.md").read_text()
+    kinds = {
+        "HEADERS": frames.HEADERS,
+        "DATA": frames.DATA,
+        "RST_STREAM": frames.RST_STREAM,
+        "WINDOW_UPDATE": frames.WINDOW_UPDATE,
+        "PRIORITY": frames.PRIORITY,
+    }
+    for state, row in RECEIVED.items():
+        [line] = re.findall(rf"^\| {re.escape(state.value)} \|(.+)\|$", page, re.M)
+        cells = [cell.strip().partition(":")[0] for cell in line.split("|")]
+        for cell, kind in zip(cells, kinds.values(), strict=True):
+            judged = row[kind]
+            words = judged.act.replace("end ", "")
+            assert cell == (f"{words} {judged.code.name}" if judged.code else words), state

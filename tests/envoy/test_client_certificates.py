@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from gateway_extproc.cli.processes import envoy_binary
-from support.certificates import Authority, client_context, make_server_files
 from support.gateway import RunningGateway, running_gateway
+from support.workloads import Authority, client_context, make_server_files
 
 ROOT = Path(__file__).parents[2]
 APP = "spiffe://apps.example/ns/acme/sa/chatbot"

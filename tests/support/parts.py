@@ -17,6 +17,7 @@ from gateway_extproc.core.ports import Load
 from gateway_extproc.core.secret import Secret
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.guards.guard import RuleGuard
+from gateway_extproc.identities import Identities
 from gateway_extproc.identity.apikeys import ApiKeys
 from gateway_extproc.identity.directory import Directory
 from gateway_extproc.providers.translate import DIALECTS, translator
@@ -71,15 +72,20 @@ class Bench:
         stages = [stage for stage in self.stages if stage.name not in without]
         return Pipeline(stages, RefusalWriter(DIALECTS))
 
+    def pipeline_of(self, stages: list[Stage]) -> Pipeline:
+        """A pipeline of just these stages."""
+        return Pipeline(stages, RefusalWriter(DIALECTS))
+
     def processor(self) -> Processor:
         return Processor(self.pipeline(), self.fallback)
 
     def permit(self, key: str) -> Permit:
         """What the identify stage makes for who has this key."""
         exchange = chat_exchange(headers={"x-api-key": key})
-        proven = ApiKeys(self.parts.keys, self.parts.pepper, lambda: 0.0).authenticate(exchange)
+        known = self.parts.identities
+        proven = ApiKeys(known.keys, known.pepper, lambda: 0.0).authenticate(exchange)
         assert isinstance(proven, Proven)
-        permit = self.parts.directory.permit(proven)
+        permit = known.directory.permit(proven)
         assert isinstance(permit, Permit)
         return permit
 
@@ -105,14 +111,17 @@ def make_bench(folder: Path, **sections: Any) -> Bench:
         limits=SharedLimits(folder / "limits.table", clock),
         cache=MemoryCache(1 << 20, clock),
         credentials=SecretFiles({p.id: folder / p.id for p in config.providers}, clock),
-        pepper=Secret(PEPPER),
-        keys=FixedKeys(snapshot.keys),
-        directory=Directory(snapshot.roles, FixedTenants(snapshot.tenants)),
-        trusts=KeySetFiles(config.identity.issuers, folder / "jwks", clock.now_s),
-        signer_secrets=SecretFiles(
-            {s.id: folder / s.id for s in config.identity.signed.signers if s.secret_file}, clock
+        identities=Identities(
+            keys=FixedKeys(snapshot.keys),
+            pepper=Secret(PEPPER),
+            directory=Directory(snapshot.roles, FixedTenants(snapshot.tenants)),
+            trusts=KeySetFiles(config.identity.issuers, folder / "jwks", clock.now_s),
+            signer_secrets=SecretFiles(
+                {s.id: folder / s.id for s in config.identity.signed.signers if s.secret_file},
+                clock,
+            ),
+            nonces=SharedNonces(folder / "nonces.table", time.time, slots=1024),
         ),
-        nonces=SharedNonces(folder / "nonces.table", time.time, slots=1024),
         recorder=recorder,
         load=Load(),
     )

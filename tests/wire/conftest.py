@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway_extproc.core.exchange import Exchange
-from gateway_extproc.wire.grpc_server import GrpcServer
+from gateway_extproc.wire.server import Kind, Server, make_server
 from support.envoy import ExtProcStream, open_channel
 from support.parts import Bench, make_bench
 
@@ -18,7 +18,7 @@ from support.parts import Bench, make_bench
 @dataclass
 class Served:
     bench: Bench
-    server: GrpcServer
+    server: Server
     channel: Any
 
     def stream(self) -> ExtProcStream:
@@ -29,8 +29,14 @@ class Served:
         return self.bench.recorder.exchanges
 
 
+@pytest.fixture(params=["fast", "grpcio"])
+def kind(request: pytest.FixtureRequest) -> Kind:
+    chosen: Kind = request.param
+    return chosen
+
+
 @pytest.fixture
-async def serve(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
+async def serve(tmp_path: Path, kind: Kind) -> AsyncIterator[Callable[..., Any]]:
     """Makes a server; keyword arguments replace sections of the configuration."""
     made: list[Served] = []
 
@@ -38,7 +44,7 @@ async def serve(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
         bench = make_bench(tmp_path, **sections)
         adapt(bench)
         address = f"unix:{tmp_path}/worker.sock"
-        server = GrpcServer(bench.processor(), bench.parts.load, address)
+        server = make_server(kind, bench.processor(), bench.parts.load, address)
         await server.start()
         made.append(Served(bench, server, open_channel(address)))
         return made[-1]

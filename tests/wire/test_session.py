@@ -15,7 +15,7 @@ from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.core.verdict import CONTINUE, Verdict
 from gateway_extproc.wire import codec
-from gateway_extproc.wire.session import StreamAborted
+from gateway_extproc.wire.stream import StreamAborted
 from support import bodies, envoy
 from support.config import ANN, CAT, SECRETS
 from support.parts import Bench

@@ -254,6 +254,38 @@ class Usage(_message.Message):
     source: str
     def __init__(self, prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ..., source: _Optional[str] = ...) -> None: ...
 
+class AdminRecord(_message.Message):
+    __slots__ = ("time", "method", "path", "source", "permission", "status", "reason", "tenant", "user", "application", "credential_id", "auth_method", "role", "rule")
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    PERMISSION_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    APPLICATION_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIAL_ID_FIELD_NUMBER: _ClassVar[int]
+    AUTH_METHOD_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    time: _timestamp_pb2.Timestamp
+    method: str
+    path: str
+    source: str
+    permission: str
+    status: int
+    reason: str
+    tenant: str
+    user: str
+    application: str
+    credential_id: str
+    auth_method: str
+    role: str
+    rule: str
+    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., method: _Optional[str] = ..., path: _Optional[str] = ..., source: _Optional[str] = ..., permission: _Optional[str] = ..., status: _Optional[int] = ..., reason: _Optional[str] = ..., tenant: _Optional[str] = ..., user: _Optional[str] = ..., application: _Optional[str] = ..., credential_id: _Optional[str] = ..., auth_method: _Optional[str] = ..., role: _Optional[str] = ..., rule: _Optional[str] = ...) -> None: ...
+
 class CostRecord(_message.Message):
     __slots__ = ("decision_id", "request_id", "time", "tenant", "user", "application", "route", "provider", "model", "usage", "cost_nanos", "price_version", "outcome", "labels")
     class LabelsEntry(_message.Message):

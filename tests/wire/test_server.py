@@ -11,8 +11,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from gateway_extproc.wire import grpc_server
-from gateway_extproc.wire.grpc_server import GrpcServer
+from gateway_extproc.wire import options
+from gateway_extproc.wire.server import Kind, make_server
 from support import bodies, envoy
 from support.config import ANN
 from support.parts import make_bench
@@ -34,7 +34,7 @@ async def health(channel: Any) -> str:
 
 @pytest.fixture(autouse=True)
 def short_lame_duck(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grpc_server, "LAME_DUCK_S", 0.15)
+    monkeypatch.setattr(options, "LAME_DUCK_S", 0.15)
 
 
 async def opened(served: Served) -> envoy.ExtProcStream:
@@ -122,8 +122,8 @@ async def test_an_overloaded_worker_refuses_and_recovers(serve: Callable[..., An
     assert reply.WhichOneof("response") == "request_headers"
 
 
-async def test_an_address_that_cannot_be_taken_is_an_error(tmp_path: Path) -> None:
+async def test_an_address_that_cannot_be_taken_is_an_error(tmp_path: Path, kind: Kind) -> None:
     bench = make_bench(tmp_path)
     address = f"unix:{tmp_path}/no/such/folder/worker.sock"
-    with pytest.raises((OSError, RuntimeError)):
-        await GrpcServer(bench.processor(), bench.parts.load, address).start()
+    with pytest.raises(OSError):
+        await make_server(kind, bench.processor(), bench.parts.load, address).start()

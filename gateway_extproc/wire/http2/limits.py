@@ -1,0 +1,89 @@
+"""The bounds of a connection, and why they are what they are; docs/wire.md has the table."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway_extproc.wire.http2.frames import (
+    DEFAULT_WINDOW,
+    MIN_FRAME_SIZE,
+    Setting,
+    settings,
+    window_update,
+)
+
+STREAM_WINDOW: Final = 1024 * 1024
+"""Bytes that a peer may send on a stream before we give window back.
+
+Large enough that an ordinary body comes without a pause, small enough that the messages of
+other streams wait behind at most this much."""
+
+CONNECTION_WINDOW: Final = 16 * 1024 * 1024
+"""Given back as bytes arrive: streams are bounded one by one, and a window that one stream
+could use up while another needs it would be a deadlock."""
+
+FRAME_BYTES: Final = MIN_FRAME_SIZE
+"""Largest frame that we take: the protocol's default, which Envoy's codecs never exceed."""
+
+CONCURRENT_STREAMS: Final = 32_768
+"""Streams whose handler runs.  One that the peer has reset counts until its handler is done,
+so a peer that opens and resets cannot pile up work (CVE-2023-44487)."""
+
+HEADER_BLOCK_BYTES: Final = 16 * 1024
+CONTINUATIONS: Final = 16
+"""A header block's size, encoded and decoded, and the number of its CONTINUATION frames
+(CVE-2024-27316).  Metadata of 16 KiB is gRPC's own upper bound."""
+
+HELD_BYTES: Final = 512 * 1024 * 1024
+"""Bytes of unfinished or unread large messages of one connection; a stream that would go
+beyond ends with RESOURCE_EXHAUSTED."""
+
+WORKLESS_BURST: Final = 1000
+WORKLESS_PER_S: Final = 500
+BYTES_A_WORKLESS: Final = 512
+"""Frames that carry no work: so many at once, so many a second; each message, and each so many
+bytes of payload in either direction, pay for one."""
+
+STREAMS_A_WORKLESS: Final = 100
+"""A change of all streams' windows counts as one such frame for each so many streams."""
+
+CONTROL_BACKLOG: Final = 1000
+"""Answers to the peer's frames (PING, SETTINGS, resets) while it reads nothing
+(CVE-2019-9512, -9514, -9515)."""
+
+REMEMBERED: Final = 4096
+"""Streams that we ended first, whose late frames are dropped without an answer."""
+
+PREFACE_S: Final = 10.0
+"""Time from connecting to the first SETTINGS."""
+
+STALL_S: Final = 60.0
+"""A peer that takes nothing for so long, while something waits for it, is cut."""
+
+LINGER_S: Final = 2.0
+"""After an error, time for the GOAWAY to reach the peer before the connection is cut."""
+
+WRITE_HIGH_WATER: Final = 256 * 1024
+"""Bytes in the transport above which writers wait."""
+
+TURN_BYTES: Final = 256 * 1024
+"""Payload sent in one turn of the loop; then the loop's other work comes, and the transport
+says whether it is full."""
+
+READ_BYTES_MIN: Final = 32 * 1024
+READ_BYTES_MAX: Final = 256 * 1024
+"""The read buffer begins small, for peers that say little, and grows when reads fill it."""
+
+HEADER_TABLE_BYTES: Final = 0
+"""No table: every header block stands alone, and is decoded only where it must be."""
+
+
+def greeting() -> bytes:
+    """What we send first."""
+    announced = {
+        Setting.HEADER_TABLE_SIZE: HEADER_TABLE_BYTES,
+        Setting.MAX_CONCURRENT_STREAMS: CONCURRENT_STREAMS,
+        Setting.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
+        Setting.MAX_HEADER_LIST_SIZE: HEADER_BLOCK_BYTES,
+    }
+    return settings(announced) + window_update(0, CONNECTION_WINDOW - DEFAULT_WINDOW)
