@@ -43,7 +43,8 @@ examples
   gateway-extproc check gateway.yaml
   gateway-extproc envoy render gateway.yaml > envoy.yaml
   gateway-extproc keys issue --tenant acme --user ann --json
-  gateway-extproc keys revoke 3f9a0c12d45e --reason leaked"""
+  gateway-extproc keys revoke 3f9a0c12d45e --reason leaked
+  gateway-extproc sign --key batch --secret-file batch --path /v1/models --method GET"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -111,6 +112,16 @@ def build_parser() -> argparse.ArgumentParser:
     keys = _add(commands, "keys", "API keys")
     key_commands = keys.add_subparsers(dest="keys_command", required=True, metavar="COMMAND")
     add_key_commands(key_commands, _add)
+
+    sign = _add(commands, "sign", "print the headers that sign a request, for curl -H @FILE")
+    sign.add_argument("--key", required=True, metavar="ID", help="the signer's id")
+    by = sign.add_mutually_exclusive_group(required=True)
+    by.add_argument("--secret-file", type=Path, metavar="FILE", help="shared secret: HMAC-SHA256")
+    by.add_argument("--private-key", type=Path, metavar="FILE", help="Ed25519, PEM: RFC 9421")
+    sign.add_argument("--method", default="POST", help="POST if not given")
+    sign.add_argument("--path", required=True, help="path and query, such as /v1/messages")
+    sign.add_argument("--body", type=Path, metavar="FILE", help="the body; none without it")
+    sign.set_defaults(run=_sign)
     return parser
 
 
@@ -192,6 +203,23 @@ def _check_envoy(options: argparse.Namespace) -> int:
         raise CommandFailure(f"{options.file}: not a good Envoy configuration", 2)
     newer = f" (newer than the type check: {', '.join(report.unchecked)})" * bool(report.unchecked)
     print(f"{options.file}: good{newer}")
+    return 0
+
+
+def _sign(options: argparse.Namespace) -> int:
+    from gateway_extproc.cli.sign import sign
+
+    by_secret = options.secret_file is not None
+    headers = sign(
+        options.key,
+        options.secret_file if by_secret else options.private_key,
+        by_secret=by_secret,
+        method=options.method,
+        path=options.path,
+        body_file=options.body,
+    )
+    for name, value in headers.items():
+        print(f"{name}: {value}")
     return 0
 
 
