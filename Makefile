@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help install run demo test test-unit test-envoy check format format-check lint types imports proto \
-        configs lock bench bench-full clean
+        configs lock bench bench-identity bench-full clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ bench: $(STAMP) ## CPU and added time of both wires and of the gateway, about 3 
 
 bench-full: $(STAMP) ## the same with every workload and long rounds, about 20 minutes
 	@PYTHONPATH=tests $(BIN)/python -m bench.run --full $(ARGS)
+
+bench-identity: $(STAMP) ## CPU of identify and authorize, look-ups among 100,000 keys
+	@PYTHONPATH=tests $(BIN)/python -m bench.identity
 
 clean: ## everything that was made
 	rm -rf $(VENV) run build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -44,11 +44,11 @@ def request_headers(
 
 
 def vouched_headers(
-    attributes: Mapping[str, object], claims: Mapping[str, object] | None = None, **headers: str
+    attributes: Mapping[str, object], claims: Mapping[str, object] | None = None
 ) -> Any:
     """Request headers with what Envoy knows of the client beside them."""
     message = pb.ProcessingRequest()
-    _fill(message.request_headers, {":method": "POST", ":path": "/v1/chat/completions", **headers})
+    _fill(message.request_headers, {":method": "POST", ":path": "/v1/chat/completions"})
     if attributes:
         message.attributes[ATTRIBUTES].update(attributes)
     if claims is not None:

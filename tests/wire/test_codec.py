@@ -155,7 +155,7 @@ def test_the_certificate_of_a_connection_is_read() -> None:
     ],
 )
 def test_without_a_verified_certificate_there_is_none(attributes: dict[str, object]) -> None:
-    message = envoy.vouched_headers(attributes, **{"connection.uri_san_peer_certificate": URI})
+    message = envoy.vouched_headers(attributes)
     assert codec.read_peer_uri(message) == ""
 
 
