@@ -47,7 +47,7 @@ from gateway_extproc.stores.keyfile import FollowedKeys, KeyFile
 from gateway_extproc.stores.memory import FixedTenants
 from support import bodies
 from support.config import make_config
-from support.forgeries import checksum
+from support.forgedkeys import checksum
 from support.parts import chat_exchange
 from support.signatures import BATCH, ROBOT, SECRET, hmac_header, rfc9421_headers
 from support.tokens import ALGORITHMS, TokenIssuer, issuer_section

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from support.forgeries import Forgery, forgeries
+from support.forgedkeys import Forgery, forgeries
 from support.gateway import RunningGateway, wait_for
 
 COUNT: Final = 2600

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from support.forged_proofs import Forger, Forgery
+from support.forgeries import Forger, Forgery
 from support.gateway import RunningGateway, running_gateway, wait_for
 from support.issuer_server import KeyServer, key_server
 from support.signatures import BATCH, ROBOT, SECRET, hmac_header, rfc9421_headers

@@ -9,7 +9,7 @@ from gateway_extproc.core.apikey import key_hmac
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.verdict import Respond
 from support.config import ANN, BOB, PEPPER, make_snapshot
-from support.forgeries import Forgery, forgeries
+from support.forgedkeys import Forgery, forgeries
 from support.gate import make_identify
 from support.parts import chat_exchange
 

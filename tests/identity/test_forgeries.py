@@ -12,7 +12,7 @@ from gateway_extproc.core.errors import RequestError
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.verdict import Continue
 from support import bodies
-from support.forged_proofs import Forger, Forgery
+from support.forgeries import Forger, Forgery
 from support.parts import Bench, chat_exchange, make_bench
 from support.signatures import BATCH, ROBOT, SECRET, hmac_header, rfc9421_headers
 from support.tokens import ALGORITHMS, TokenIssuer, issuer_section
