@@ -107,6 +107,12 @@ def build_parser() -> argparse.ArgumentParser:
     render.set_defaults(run=_render)
     lint = _add(envoy_commands, "check", "check field names, then ask Envoy itself")
     lint.add_argument("file", type=Path, metavar="FILE")
+    lint.add_argument(
+        "--gateway",
+        type=Path,
+        metavar="FILE",
+        help="also check that identities can be believed, for this gateway configuration",
+    )
     lint.set_defaults(run=_check_envoy)
 
     keys = _add(commands, "keys", "API keys")
@@ -185,7 +191,9 @@ def _render(options: argparse.Namespace) -> int:
 
 
 def _check_envoy(options: argparse.Namespace) -> int:
+    from gateway_extproc.cli.files import read_file
     from gateway_extproc.cli.processes import envoy_binary
+    from gateway_extproc.envoyconf.lint import identity_mistakes
     from gateway_extproc.envoyconf.types import check_types
 
     try:
@@ -193,13 +201,16 @@ def _check_envoy(options: argparse.Namespace) -> int:
     except (OSError, yaml.YAMLError) as error:
         raise CommandFailure(f"{options.file}: {error}", 2) from None
     report = check_types(document)
-    for mistake in report.mistakes:
+    mistakes = list(report.mistakes)
+    if options.gateway is not None:
+        mistakes += identity_mistakes(document, read_file(options.gateway)[0])
+    for mistake in mistakes:
         print(f"{options.file}: {mistake}", file=sys.stderr)
     command = [str(envoy_binary()), "--mode", "validate", "-c", str(options.file)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         print(f"{options.file}: Envoy: {result.stdout}{result.stderr}".strip(), file=sys.stderr)
-    if report.mistakes or result.returncode != 0:
+    if mistakes or result.returncode != 0:
         raise CommandFailure(f"{options.file}: not a good Envoy configuration", 2)
     newer = f" (newer than the type check: {', '.join(report.unchecked)})" * bool(report.unchecked)
     print(f"{options.file}: good{newer}")
