@@ -43,6 +43,7 @@ from gateway_extproc.stores.jwks import KeySetFetcher
 from gateway_extproc.stores.keyfile import FollowedKeys, KeyFile
 from gateway_extproc.stores.keyredis import RedisAddress, RedisKeys, ReplicatedKeys
 from gateway_extproc.stores.keysets import KeySetFiles
+from gateway_extproc.stores.nonceredis import RedisNonces
 from gateway_extproc.stores.nonces import SharedNonces
 from gateway_extproc.stores.secrets import SecretFiles, SecretUnavailable, read_secret
 from gateway_extproc.stores.tenants import FollowedTenants, TenantPublisher
@@ -79,7 +80,7 @@ class Identities:
     directory: Directory
     trusts: Trusts
     signer_secrets: Credentials
-    nonces: SharedNonces
+    nonces: SharedNonces | RedisNonces
     followed: Sequence[Followed] = ()
     """Tables that must be kept fresh."""
 
@@ -105,9 +106,17 @@ def open_identities(config: Config, snapshot: Snapshot) -> Identities:
             {s.id: Path(s.secret_file) for s in signers if s.secret_file is not None},
             time.monotonic_ns,
         ),
-        nonces=SharedNonces(nonces_table(config), time.time),
+        nonces=open_nonces(config),
         followed=(keys, tenants),
     )
+
+
+def open_nonces(config: Config) -> SharedNonces | RedisNonces:
+    """Who remembers signed requests; raises ``SecretUnavailable``."""
+    local = SharedNonces(nonces_table(config), time.time)
+    if config.identity.signed.shared_by == "host" or config.redis is None:
+        return local
+    return RedisNonces(local, redis_address(config.redis), config.redis.prefix, time.time)
 
 
 def abuse_watch(config: Config, workers: int, errors: Callable[[str], None]) -> AbuseWatch:

@@ -43,7 +43,8 @@ examples
   gateway-extproc check gateway.yaml
   gateway-extproc envoy render gateway.yaml > envoy.yaml
   gateway-extproc keys issue --tenant acme --user ann --json
-  gateway-extproc keys revoke 3f9a0c12d45e --reason leaked"""
+  gateway-extproc keys revoke 3f9a0c12d45e --reason leaked
+  gateway-extproc sign --key batch --secret-file batch --path /v1/models --method GET"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -106,11 +107,27 @@ def build_parser() -> argparse.ArgumentParser:
     render.set_defaults(run=_render)
     lint = _add(envoy_commands, "check", "check field names, then ask Envoy itself")
     lint.add_argument("file", type=Path, metavar="FILE")
+    lint.add_argument(
+        "--gateway",
+        type=Path,
+        metavar="FILE",
+        help="also check that identities can be believed, for this gateway configuration",
+    )
     lint.set_defaults(run=_check_envoy)
 
     keys = _add(commands, "keys", "API keys")
     key_commands = keys.add_subparsers(dest="keys_command", required=True, metavar="COMMAND")
     add_key_commands(key_commands, _add)
+
+    sign = _add(commands, "sign", "print the headers that sign a request, for curl -H @FILE")
+    sign.add_argument("--key", required=True, metavar="ID", help="the signer's id")
+    by = sign.add_mutually_exclusive_group(required=True)
+    by.add_argument("--secret-file", type=Path, metavar="FILE", help="shared secret: HMAC-SHA256")
+    by.add_argument("--private-key", type=Path, metavar="FILE", help="Ed25519, PEM: RFC 9421")
+    sign.add_argument("--method", default="POST", help="POST if not given")
+    sign.add_argument("--path", required=True, help="path and query, such as /v1/messages")
+    sign.add_argument("--body", type=Path, metavar="FILE", help="the body; none without it")
+    sign.set_defaults(run=_sign)
     return parser
 
 
@@ -175,7 +192,9 @@ def _render(options: argparse.Namespace) -> int:
 
 
 def _check_envoy(options: argparse.Namespace) -> int:
+    from gateway_extproc.cli.files import read_file
     from gateway_extproc.cli.processes import envoy_binary
+    from gateway_extproc.envoyconf.lint import identity_mistakes
     from gateway_extproc.envoyconf.types import check_types
 
     try:
@@ -183,16 +202,36 @@ def _check_envoy(options: argparse.Namespace) -> int:
     except (OSError, yaml.YAMLError) as error:
         raise CommandFailure(f"{options.file}: {error}", 2) from None
     report = check_types(document)
-    for mistake in report.mistakes:
+    mistakes = list(report.mistakes)
+    if options.gateway is not None:
+        mistakes += identity_mistakes(document, read_file(options.gateway)[0])
+    for mistake in mistakes:
         print(f"{options.file}: {mistake}", file=sys.stderr)
     command = [str(envoy_binary()), "--mode", "validate", "-c", str(options.file)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         print(f"{options.file}: Envoy: {result.stdout}{result.stderr}".strip(), file=sys.stderr)
-    if report.mistakes or result.returncode != 0:
+    if mistakes or result.returncode != 0:
         raise CommandFailure(f"{options.file}: not a good Envoy configuration", 2)
     newer = f" (newer than the type check: {', '.join(report.unchecked)})" * bool(report.unchecked)
     print(f"{options.file}: good{newer}")
+    return 0
+
+
+def _sign(options: argparse.Namespace) -> int:
+    from gateway_extproc.cli.sign import sign
+
+    by_secret = options.secret_file is not None
+    headers = sign(
+        options.key,
+        options.secret_file if by_secret else options.private_key,
+        by_secret=by_secret,
+        method=options.method,
+        path=options.path,
+        body_file=options.body,
+    )
+    for name, value in headers.items():
+        print(f"{name}: {value}")
     return 0
 
 

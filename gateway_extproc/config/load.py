@@ -252,6 +252,8 @@ def _dangling_proofs(
         path, claim = f"identity.issuers[{i}].claims.roles", issuer.claims.roles
         given = [*claim.default, *claim.map.values()]
         yield from _unknown(path, given, set(issuer.roles), "roles that the issuer may give")
+    if identity.signed.shared_by == "redis" and config.redis is None:
+        yield Mistake("identity.signed.shared_by", "'redis'", "'host', or a section redis")
     if identity.certificates.workloads and (tls is None or not tls.client_ca_file):
         yield Mistake(
             "server.tls.client_ca_file", "nothing", "the authorities of the client certificates"

@@ -184,6 +184,9 @@ class SignedRequests(Section):
 
     window_s: Annotated[float, Field(gt=0, le=900)] = 60.0
     """How far a signature's time may be from ours; as long is its nonce remembered."""
+    shared_by: Literal["host", "redis"] = "host"
+    """Who remembers which signatures were used: all workers of a host, or all hosts of the
+    section ``redis``; then nothing signed passes while that does not answer."""
     signers: tuple[Signer, ...] = ()
     """Who may sign."""
 

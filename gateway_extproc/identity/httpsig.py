@@ -7,6 +7,7 @@ component parameters, other algorithms) is refused: a signature means one thing.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,10 @@ from hashlib import sha256
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+    Ed25519PrivateKey,
+    Ed25519PublicKey,
+)
 
 from gateway_extproc.config.proofs import Signer
 from gateway_extproc.core.errors import Refusal
@@ -93,6 +97,30 @@ class MessageSignatureAuthenticator:
             return too_old()
         until_s = created_s + self._window_s
         return signed_by(signer, METHOD, until_s, read.parameters["nonce"], digest)
+
+
+def signature_headers(
+    key: Ed25519PrivateKey,
+    keyid: str,
+    method: str,
+    path: str,
+    body: bytes,
+    created_s: int,
+    nonce: str,
+) -> dict[str, str]:
+    """The headers that sign a request; for clients."""
+    digest = base64.b64encode(sha256(body).digest()).decode()
+    headers = {"content-digest": f"sha-256=:{digest}:"}
+    text = (
+        '("@method" "@request-target" "content-digest")'
+        f';created={created_s};nonce="{nonce}";keyid="{keyid}";alg="ed25519"'
+    )
+    read = read_input(f"sig={text}")
+    base = None if read is None else signature_base(Exchange(method, path, headers), read)
+    if base is None:
+        raise ValueError("a key id or a nonce that no signature may carry")
+    signature = base64.b64encode(key.sign(base)).decode()
+    return {**headers, "signature-input": f"sig={text}", "signature": f"sig=:{signature}:"}
 
 
 def read_input(value: str) -> SignatureInput | None:

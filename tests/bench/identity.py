@@ -23,15 +23,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway_extproc.config.compile import compile_config
-from gateway_extproc.config.proofs import Issuer
+from gateway_extproc.config.proofs import Issuer, Signer
 from gateway_extproc.core.apikey import BASE62, key_hmac, make_key
 from gateway_extproc.core.exchange import Exchange
+from gateway_extproc.core.identity import Proven
 from gateway_extproc.core.keys import KeyRecord
+from gateway_extproc.core.ports import Authenticator
 from gateway_extproc.core.secret import Secret
 from gateway_extproc.core.verdict import Continue
 from gateway_extproc.identity.apikeys import ApiKeys
 from gateway_extproc.identity.directory import Directory
+from gateway_extproc.identity.httpsig import MessageSignatureAuthenticator
 from gateway_extproc.identity.keyset import read_key_set
+from gateway_extproc.identity.signed import HmacAuthenticator
 from gateway_extproc.identity.tokens import TokenAuthenticator
 from gateway_extproc.identity.trust import Trust
 from gateway_extproc.providers.translate import DIALECTS
@@ -45,7 +49,8 @@ from support import bodies
 from support.config import make_config
 from support.forgedkeys import checksum
 from support.parts import chat_exchange
-from support.tokens import TokenIssuer, issuer_section
+from support.signatures import BATCH, ROBOT, SECRET, hmac_header, rfc9421_headers
+from support.tokens import ALGORITHMS, TokenIssuer, issuer_section
 
 KEYS: Final = 100_000
 PEPPER: Final = "pepper-of-the-bench"
@@ -53,6 +58,8 @@ PEPPER: Final = "pepper-of-the-bench"
 LOOKUP_P99_US: Final = 50.0
 KNOWN_KEY_US: Final = 25.0
 REMEMBERED_JWT_US: Final = 30.0
+HIT: Final = "a remembered token, the hit itself"
+HIT_US: Final = 5.0
 TIMING_RATIO: Final = 1.05
 """Medians of two kinds of wrong keys may differ by so much; noise of a shared machine."""
 
@@ -68,6 +75,7 @@ class Figures:
     known_key_cpu_us: float
     remembered_jwt_cpu_us: float
     wrong_key_us: dict[str, float]
+    proofs_us: dict[str, float]
 
     @property
     def timing_ratio(self) -> float:
@@ -103,7 +111,14 @@ def measure(keys: int, requests: int, samples: int) -> Figures:
         known, token = request_cpu(table, texts, requests)
         wrong = wrong_keys(ApiKeys(table, Secret(PEPPER), time.time), texts[0], samples)
         return Figures(
-            load_s, percentile(lookups, 50), percentile(lookups, 99), change_ms, known, token, wrong
+            load_s,
+            percentile(lookups, 50),
+            percentile(lookups, 99),
+            change_ms,
+            known,
+            token,
+            wrong,
+            proofs(samples // 10),
         )
 
 
@@ -236,6 +251,50 @@ def wrong_keys(keys: ApiKeys, good: str, samples: int) -> dict[str, float]:
     return {kind: statistics.median(took) / 1000 for kind, took in times.items()}
 
 
+def proofs(count: int) -> dict[str, float]:
+    """Time of each kind of proof by its authenticator alone, the best of five rounds."""
+    issuer, body = TokenIssuer(), bodies.chat()
+    section = Issuer.model_validate_json(json.dumps(issuer_section()))
+    signers = [Signer.model_validate_json(json.dumps(entry)) for entry in (BATCH, ROBOT)]
+    trust = HeldTrust(issuer)
+    remembering = TokenAuthenticator([section], trust, time.time)
+    # Room for one token, and two that take turns: each is verified anew.
+    forgetting = TokenAuthenticator([section], trust, time.time, max_remembered=1)
+    by_secret = HmacAuthenticator(signers, _Shared(), 60.0, time.time)
+    by_key = MessageSignatureAuthenticator(signers, 60.0, time.time)
+
+    def token(algorithm: str, number: int = 0) -> Exchange:
+        bearer = f"Bearer {issuer.token(algorithm, jti=f't-{number}')}"
+        return chat_exchange(headers={"authorization": bearer})
+
+    found = {HIT: _best(remembering, [token("RS256")], count)}
+    for algorithm in ALGORITHMS:
+        turns = [token(algorithm, number) for number in range(2)]
+        found[f"{algorithm}, verified anew"] = _best(forgetting, turns, count // 4)
+    signed = chat_exchange(headers={"authorization": hmac_header(body)})
+    found["signed request, HMAC-SHA256"] = _best(by_secret, [signed], count)
+    message = chat_exchange(headers=rfc9421_headers(body))
+    found["signed request, RFC 9421 Ed25519"] = _best(by_key, [message], count // 4)
+    return found
+
+
+class _Shared:
+    def get(self, provider: str) -> Secret:
+        return Secret(SECRET)
+
+
+def _best(authenticator: Authenticator, exchanges: Sequence[Exchange], count: int) -> float:
+    for exchange in exchanges:
+        assert isinstance(authenticator.authenticate(exchange), Proven)
+    rounds = []
+    for _ in range(5):
+        began = time.perf_counter()
+        for number in range(count):
+            authenticator.authenticate(exchanges[number % len(exchanges)])
+        rounds.append((time.perf_counter() - began) / count * 1e6)
+    return min(rounds)
+
+
 def percentile(values: Sequence[float], percent: int) -> float:
     """The value below which so many percent lie."""
     return sorted(values)[min(len(values) - 1, len(values) * percent // 100)]
@@ -252,6 +311,9 @@ def table_of(figures: Figures, keys: int) -> str:
         f"(under {KNOWN_KEY_US:g})",
         f"identify + authorize, remembered JWT   {figures.remembered_jwt_cpu_us:6.2f} us CPU "
         f"(under {REMEMBERED_JWT_US:g})",
+        "one proof, by its authenticator alone:",
+        *(f"  {kind:36} {took:7.2f} us" for kind, took in figures.proofs_us.items()),
+        f"    the hit under {HIT_US:g}",
         "refusal of a wrong key, median by what is right of it:",
         *(f"  {kind:26} {took:6.2f} us" for kind, took in figures.wrong_key_us.items()),
         f"  slowest / fastest          {figures.timing_ratio:6.3f}      (under {TIMING_RATIO:g})",
@@ -265,6 +327,7 @@ def missed(figures: Figures) -> list[str]:
         "look-up p99": (figures.lookup_p99_us, LOOKUP_P99_US),
         "known key": (figures.known_key_cpu_us, KNOWN_KEY_US),
         "remembered JWT": (figures.remembered_jwt_cpu_us, REMEMBERED_JWT_US),
+        "hit of a remembered token": (figures.proofs_us[HIT], HIT_US),
         "timing of a wrong key": (figures.timing_ratio, TIMING_RATIO),
     }
     return [f"{name}: {value:.3f}, not under {limit:g}" for name, (value, limit) in limits.items()

@@ -152,9 +152,8 @@ async def test_the_last_good_keys_stay(host: Host, server: KeyServer) -> None:
     host.fetcher.start()
     await host.until(lambda: host.knows("rs256-1"))
     before = host.trust()
-    bad = [(200, {}, b"garbage"), (500, {}, b""), (200, {}, b'{"keys":[]}'), (200, {}, b"")]
-    for answer in bad:
-        server.answer = lambda answer=answer: answer  # type: ignore[misc]
+    for status, body in ((200, b"garbage"), (500, b""), (200, b'{"keys":[]}'), (200, b"")):
+        server.answer = lambda status=status, body=body: (status, {}, body)  # type: ignore[misc]
         count = len(server.asked_s)
         host.want()
         await host.until(lambda count=count: len(server.asked_s) > count)

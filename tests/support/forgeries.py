@@ -152,29 +152,26 @@ class Forger:
     def _claims(self) -> Iterator[str]:
         """Truly signed by the issuer, and not for us, not now, or for whom it may not speak."""
         now = int(time.time())
-        changes: list[dict[str, Any]] = [
-            *({"exp": now - age} for age in (31, 60, 3600, 10**6, 10**9)),
-            *({"exp": value} for value in (None, "never", True, [], 0, -1, f"{now + 600}")),
-            *({"nbf": now + ahead} for ahead in (60, 3600, 10**9)),
-            *({"iat": now + ahead} for ahead in (60, 3600, 10**9)),
-            *(
-                {"aud": value}
-                for value in (None, "", "Gateway", "gateway ", "gateway2", [], ["x"], {}, 1, True)
+        values: dict[str, tuple[Any, ...]] = {
+            "exp": (
+                *(now - age for age in (31, 60, 3600, 10**6, 10**9)),
+                *(None, "never", True, [], 0, -1, f"{now + 600}"),
             ),
-            *(
-                {"iss": value}
-                for value in (
-                    None, "", "https://login.example/", "https://login.example.evil",
-                    "HTTPS://login.example", "https://login.examp1e", ["https://login.example"],
-                )
+            "nbf": (now + 60, now + 3600, now + 10**9),
+            "iat": (now + 60, now + 3600, now + 10**9),
+            "aud": (None, "", "Gateway", "gateway ", "gateway2", [], ["x"], {}, 1, True),
+            "iss": (
+                None, "", "https://login.example/", "https://login.example.evil",
+                "HTTPS://login.example", "https://login.examp1e", ["https://login.example"],
             ),
-            *({"org": {"id": value}} for value in ("beta", "ACME", "acme ", "*", "", None, [])),
-            *({"groups": value} for value in ([], None, ["developer"], ["gw:auditor"], "gw:")),
-            *({"sub": value} for value in ("", " ", "a\nb", "x" * 500, {"a": 1}, None)),
-        ]  # fmt: skip
-        for changed in changes:
-            for algorithm in ALGORITHMS:
-                yield self.issuer.token(algorithm, **changed)
+            "org": ({"id": "beta"}, {"id": "ACME"}, {"id": "*"}, {"id": ""}, {"id": []}, {}),
+            "groups": ([], None, ["developer"], ["gw:auditor"], "gw:"),
+            "sub": ("", " ", "a\nb", "x" * 500, {"a": 1}, None),
+        }  # fmt: skip
+        for name, wrong in values.items():
+            for value in wrong:
+                for algorithm in ALGORITHMS:
+                    yield self.issuer.token(algorithm, **{name: value})
 
     def _another_key(self) -> Iterator[str]:
         for i in range(100):
