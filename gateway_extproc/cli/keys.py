@@ -6,12 +6,14 @@ import argparse
 import contextlib
 import json
 import os
+import pwd
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import yaml
@@ -37,6 +39,17 @@ from gateway_extproc.core.secret import Secret
 from gateway_extproc.identities import file_tenants, open_key_store, open_keyring
 from gateway_extproc.identity.keyring import Issued, Keyring
 from gateway_extproc.stores.secrets import SecretUnavailable, read_secret
+from gateway_extproc.supervisor.gate import ADMIN_LOG
+
+PERMISSIONS: Final = {
+    "issue": "manage_keys",
+    "rotate": "manage_keys",
+    "resume": "manage_keys",
+    "import": "manage_keys",
+    "revoke": "revoke_keys",
+    "suspend": "revoke_keys",
+}
+"""What the same would need at the admin server."""
 
 
 def issue_key(
@@ -75,6 +88,7 @@ def issue_command(options: argparse.Namespace) -> int:
             issued = keyring.issue(terms, options.env)
         except ValueError as error:
             raise CommandFailure(f"--env {options.env}: {error}") from None
+    _record(config, "issue", issued.record)
     return _show_issued(issued, as_json=options.json)
 
 
@@ -106,21 +120,24 @@ def rotate_command(options: argparse.Namespace) -> int:
     config, _ = read_file(_config_file(options))
     with _keyring(config) as keyring:
         issued = keyring.rotate(options.id, options.overlap, options.env)
+    _record(config, "rotate", issued.record)
     return _show_issued(issued, as_json=options.json)
 
 
 def revoke_command(options: argparse.Namespace) -> int:
-    return _on_one(options, lambda keyring: keyring.revoke(options.id, options.reason))
+    return _on_one(options, lambda keyring: keyring.revoke(options.id, options.reason), "revoke")
 
 
 def suspend_command(options: argparse.Namespace) -> int:
     return _on_one(
-        options, lambda keyring: keyring.suspend(options.id, options.seconds, options.reason)
+        options,
+        lambda keyring: keyring.suspend(options.id, options.seconds, options.reason),
+        "suspend",
     )
 
 
 def resume_command(options: argparse.Namespace) -> int:
-    return _on_one(options, lambda keyring: keyring.resume(options.id))
+    return _on_one(options, lambda keyring: keyring.resume(options.id), "resume")
 
 
 def import_command(options: argparse.Namespace) -> int:
@@ -141,6 +158,8 @@ def import_command(options: argparse.Namespace) -> int:
         raise CommandFailure(f"{options.file}: nothing was imported", 2)
     with _keyring(config) as keyring:
         keyring.import_records(records)
+    for record in records:
+        _record(config, "import", record)
     ids = [record.id for record in records]
     print(json.dumps({"imported": ids}) if options.json else f"{len(ids)} keys imported")
     return 0
@@ -178,15 +197,51 @@ def _pepper(config: Config) -> Secret:
         raise CommandFailure(f"the pepper cannot be read: {error}") from None
 
 
-def _on_one(options: argparse.Namespace, act: Callable[[Keyring], KeyRecord]) -> int:
+def _on_one(
+    options: argparse.Namespace, act: Callable[[Keyring], KeyRecord], verb: str = ""
+) -> int:
+    """Does something with one key and shows it; ``verb`` names what changes it."""
     config, _ = read_file(_config_file(options))
     with _keyring(config) as keyring:
         record = act(keyring)
+    if verb:
+        _record(config, verb, record)
     if options.json:
         print(json.dumps(shown(record)))
     else:
         print(yaml.safe_dump(shown(record), sort_keys=False), end="")
     return 0
+
+
+def _record(config: Config, verb: str, key: KeyRecord) -> None:
+    """One line of the admin log: whoever may run commands here answers for it by his login."""
+    folder = Path(config.evidence.dir)
+    line = {
+        "time": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+        "method": "CLI",
+        "path": f"keys {verb} {key.id}",
+        "source": "command line",
+        "permission": PERMISSIONS[verb],
+        "status": 200,
+        "user": _login(),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = os.open(folder / ADMIN_LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(file, orjson.dumps(line) + b"\n")
+        finally:
+            os.close(file)
+    except OSError as error:
+        print(f"gateway-extproc: not in the admin log: {error}", file=sys.stderr)
+
+
+def _login() -> str:
+    """Who runs this command, as the system knows it."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def _show_issued(issued: Issued, *, as_json: bool) -> int:

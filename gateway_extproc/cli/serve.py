@@ -32,6 +32,7 @@ from gateway_extproc.evidence import metrics
 from gateway_extproc.evidence.log import JsonLinesLog
 from gateway_extproc.stores.secrets import SecretUnavailable
 from gateway_extproc.supervisor.admin import AdminServer, Caller, requires
+from gateway_extproc.supervisor.gate import ADMIN_LOG
 from gateway_extproc.supervisor.pool import WorkerPool
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class Supervisor:
             on_death=partial(metrics.worker_died, self.metrics_dir),
         )
         folder = Path(config.evidence.dir)
-        self._admin_log = JsonLinesLog(folder / "admin.jsonl")
+        self._admin_log = JsonLinesLog(folder / ADMIN_LOG)
         self._control = CurrentControl(self._admin_log.write)
         self.admin = AdminServer(
             config.server.admin.address,

@@ -19,6 +19,9 @@ from gateway_extproc.supervisor.admin import AdminCall, Caller
 ENDPOINT: Final = "admin"
 """What conditions read as ``endpoint``."""
 
+ADMIN_LOG: Final = "admin.jsonl"
+"""The file in ``evidence.dir`` that holds one ``AdminRecord`` a line."""
+
 ENVOYS_WORD: Final = frozenset({"x-forwarded-for", "x-forwarded-client-cert"})
 """Headers that count as Envoy's word; no Envoy stands before this server."""
 

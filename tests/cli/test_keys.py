@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 import yaml
+from google.protobuf import json_format
 
 from gateway_extproc.cli.main import main
 from gateway_extproc.config.load import load
 from gateway_extproc.core.apikey import key_hmac, parse_key
 from gateway_extproc.identities import open_key_store
+from gateway_extproc.pb.gateway.v1 import decision_pb2
 from support.config import ANN, PEPPER, api_key, document
 
 
@@ -23,7 +25,8 @@ class World:
         self.folder, self.capsys = folder, capsys
         (folder / "pepper").write_text(PEPPER)
         self.document = document(
-            identity={"pepper_file": str(folder / "pepper"), "state_dir": str(folder / "state")}
+            evidence={"dir": str(folder / "evidence")},
+            identity={"pepper_file": str(folder / "pepper"), "state_dir": str(folder / "state")},
         )
         self.file = folder / "gateway.yaml"
         self.file.write_text(yaml.safe_dump(self.document))
@@ -188,3 +191,21 @@ def test_tenants_of_the_last_good_file_may_have_keys(world: World) -> None:
     (world.folder / "state").mkdir()
     (world.folder / "state" / "tenants.json").write_text('[["filed", "standard", {}, false]]')
     assert world.json("issue", "--tenant", "filed", "--user", "u")["id"]
+
+
+def test_what_a_command_changes_is_in_the_admin_log(world: World) -> None:
+    key_id = world.issue()["id"]
+    world.run("list")
+    world.run("show", key_id)
+    world.run("suspend", key_id)
+    world.run("resume", key_id)
+    world.run("revoke", key_id)
+    lines = (world.folder / "evidence" / "admin.jsonl").read_text().splitlines()
+    records = [json_format.Parse(line, decision_pb2.AdminRecord()) for line in lines]
+    assert [(r.path, r.permission) for r in records] == [
+        (f"keys issue {key_id}", "manage_keys"),
+        (f"keys suspend {key_id}", "revoke_keys"),
+        (f"keys resume {key_id}", "manage_keys"),
+        (f"keys revoke {key_id}", "revoke_keys"),
+    ]
+    assert all(record.user and record.method == "CLI" for record in records)
