@@ -6,10 +6,10 @@ STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help install run demo test test-unit test-envoy check format format-check lint types imports proto \
-        configs lock bench bench-identity bench-full clean
+        configs lock bench bench-full bench-identity h2spec test-wire-long clean
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed") if sys.version_info < (3, 11) else 0'
@@ -35,6 +35,16 @@ test-unit: $(STAMP) ## tests without Envoy
 
 test-envoy: $(STAMP) ## tests through the real Envoy
 	$(BIN)/python -m pytest -q -m envoy
+
+build/h2spec: tests/h2spec/go.mod tests/h2spec/go.sum
+	@command -v go > /dev/null || { echo "h2spec is built with Go, which is not here"; exit 1; }
+	cd tests/h2spec && go build -o ../../build/h2spec github.com/summerwind/h2spec/cmd/h2spec
+
+test-wire-long: $(STAMP) ## 10,000 conversations of another HTTP/2 implementation with the fast server
+	WIRE_EXAMPLES=10000 $(BIN)/python -m pytest -q tests/wire/test_state_machine.py
+
+h2spec: $(STAMP) build/h2spec ## HTTP/2 conformance of the fast server
+	$(BIN)/python -m pytest -q -s tests/wire/test_h2spec.py
 
 check: format-check lint types imports ## everything but tests
 

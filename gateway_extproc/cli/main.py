@@ -167,14 +167,15 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from gateway_extproc.cli.files import read_file
+    from gateway_extproc.cli.files import read_file, read_tenants
     from gateway_extproc.config.compile import compile_config
 
     config, _ = read_file(options.file)
+    tenants = len(config.tenants) + len(read_tenants(config))
     print(
         f"{options.file}: good (revision {compile_config(config).revision}: "
         f"{len(config.models)} models, {len(config.providers)} providers, "
-        f"{len(config.tenants)} tenants, {len(config.keys)} keys, "
+        f"{tenants} tenants, {len(config.keys)} keys, "
         f"{len(config.limits)} limits, {len(config.guards)} guard rules)"
     )
     return 0

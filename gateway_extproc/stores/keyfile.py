@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -35,7 +34,8 @@ FILE_NAME: Final = "keys.db"
 PAGE: Final = 1_000
 """Records of one answer of ``changes``: some milliseconds of a worker's loop."""
 
-_WAIT_S: Final = 2.0
+_WAIT_S: Final = 5.0
+"""For another writer, which may be importing very many keys."""
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS keys (
@@ -61,19 +61,12 @@ class Seen(NamedTuple):
 
 
 class KeyFile:
-    """``KeyStore`` over a file in the state folder; for one thread of one process.
-
-    ``epoch`` names this file's life: another one means that the file was made anew.
-    """
+    """``KeyStore`` over a file in the state folder; for one thread of one process."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE_NAME
         self._db = _open(self._path)
         self._inode = os.stat(self._path).st_ino
-        with self._transaction():
-            for name, value in (("epoch", secrets.token_hex(8)), ("version", 0)):
-                self._db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (name, value))
-            self.epoch = str(self._meta("epoch"))
 
     def add(self, records: Sequence[KeyRecord], *, pending: bool = False) -> None:
         with self._transaction():
@@ -186,7 +179,10 @@ class KeyFile:
             self._db.execute("COMMIT")
 
     def _next_version(self) -> int:
-        self._db.execute("UPDATE meta SET value = value + 1 WHERE name = 'version'")
+        self._db.execute(
+            "INSERT INTO meta VALUES ('version', 1)"
+            " ON CONFLICT (name) DO UPDATE SET value = value + 1"
+        )
         return int(str(self._meta("version")))
 
     def _meta(self, name: str) -> object:

@@ -17,9 +17,6 @@ from gateway_extproc.wire.tls import ServerTls
 CONNECTIONS: Final = 1024
 """Peers at a time; Envoy opens one connection a worker thread."""
 
-CANCEL_S: Final = 5.0
-"""How long a cancelled handler may take to settle and record."""
-
 
 class FastServer:
     """Serves one address (``unix:PATH`` or ``HOST:PORT``) until drained."""
@@ -77,10 +74,10 @@ class FastServer:
         for connection in tuple(self._connections):
             connection.streams.cancel_all()
         if tasks:
-            await asyncio.wait(tasks, timeout=CANCEL_S)
+            await asyncio.wait(tasks, timeout=options.CANCEL_S)
         for connection in tuple(self._connections):
             connection.close()
-        await self._all_gone(CANCEL_S)
+        await self._all_gone(options.CANCEL_S)
 
     async def _all_gone(self, timeout_s: float) -> None:
         with contextlib.suppress(TimeoutError):

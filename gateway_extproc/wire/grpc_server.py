@@ -57,6 +57,7 @@ class GrpcServer:
         self._tls = tls
         self._health = HealthServicer()
         self._server: grpc.aio.Server | None = None
+        self._running: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
         # Made here, because a grpc.aio server belongs to the loop that runs now.
@@ -96,6 +97,9 @@ class GrpcServer:
         await asyncio.sleep(min(options.LAME_DUCK_S, grace_s))
         if self._server is not None:
             await self._server.stop(grace_s)
+        if self._running:
+            # Cancelled by the stop; they still settle and record.
+            await asyncio.wait(self._running, timeout=options.CANCEL_S)
 
     async def _set_serving(self, *, serving: bool) -> None:
         status = (
@@ -107,8 +111,17 @@ class GrpcServer:
             await self._health.set(service, status)
 
     async def _process(self, _: Any, context: Any) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._running.add(task)
         try:
             await self._handler.serve(GrpcStream(context))
         except StreamAborted as aborted:
             # grpc.aio wants to see its own exception at the end of an aborted handler.
             raise aborted.__cause__ or aborted from None
+        except Exception:
+            # grpc.aio would tell the peer what the exception says.
+            log.exception("the handler of a stream failed")
+            await context.abort(grpc.StatusCode.INTERNAL, "internal error")
+        finally:
+            self._running.discard(task)

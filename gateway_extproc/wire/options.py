@@ -22,3 +22,6 @@ PROCESS_METHOD = "Process"
 
 LAME_DUCK_S = 1.2
 """Time between NOT_SERVING and the stop of accepting: longer than Envoy's health interval."""
+
+CANCEL_S = 5.0
+"""How long a cancelled handler may take to settle and record."""

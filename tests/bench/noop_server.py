@@ -2,9 +2,9 @@
 
 It is what a careful Python team would write and no more: raw bytes in, parsed by
 protobuf's C backend to learn the kind of the message, a response serialised once
-at the start out.  Both wires run the same handler.  Run: ``python -m
-bench.noop_server /tmp/noop.sock --wire fast``; it prints ``ready`` and serves until
-SIGTERM or SIGINT.
+at the start out.  Both wires run the same handler, in a process tuned like a worker's.
+Run: ``python -m bench.noop_server /tmp/noop.sock --wire fast``; it prints ``ready`` and
+serves until SIGTERM or SIGINT.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from envoy.extensions.filters.http.ext_proc.v3.processing_mode_pb2 import Proces
 from envoy.service.ext_proc.v3 import external_processor_pb2 as messages
 
 from gateway_extproc.core.ports import Load
+from gateway_extproc.supervisor.worker import tune_process
 from gateway_extproc.wire.server import Kind, Server, make_server
 from gateway_extproc.wire.stream import Stream
 
@@ -86,6 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("socket", help="path of the Unix socket")
     parser.add_argument("--wire", choices=get_args(Kind), required=True)
     options = parser.parse_args(arguments)
+    tune_process()
     uvloop.run(serve(options.socket, options.wire))
 
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from gateway_extproc.core.errors import Refusal
+from gateway_extproc.config.model import AbuseRule
+from gateway_extproc.core.errors import Refusal, RequestError
 from gateway_extproc.core.exchange import Exchange
-from gateway_extproc.core.identity import Proven
+from gateway_extproc.core.identity import Permit, Proven, Tenant
 from gateway_extproc.core.secret import Secret
 from gateway_extproc.core.verdict import Continue, Respond
+from gateway_extproc.identity.abuse import AbuseWatch
 from gateway_extproc.identity.apikeys import INVALID, ApiKeys
 from gateway_extproc.identity.directory import Directory
 from gateway_extproc.stages.identify import Identify
@@ -256,3 +258,142 @@ async def test_two_headers_of_addresses_say_nothing() -> None:
     exchange.repeated_headers = frozenset({"x-forwarded-for"})
     await stage_of(proven()).request_headers(exchange)
     assert exchange.source == ""
+
+
+# ---------------------------------------------------------- what the request says itself
+
+
+def narrowed(*claims: Proven, **options: Any) -> Identify:
+    directory = Directory(SNAPSHOT.roles, FixedTenants(SNAPSHOT.tenants))
+    return Identify([Claims(claim) for claim in claims], directory, **options)
+
+
+async def permitted(stage: Identify, exchange: Exchange) -> Permit:
+    assert isinstance(await stage.request_headers(exchange), Continue)
+    assert exchange.permit is not None
+    return exchange.permit
+
+
+@pytest.mark.parametrize(
+    ("sent", "classes"),
+    [
+        (None, {"standard"}),
+        ("regulated", {"standard", "regulated"}),
+        ("standard", {"standard"}),
+        ("health, regulated", {"standard", "health", "regulated"}),
+    ],
+)
+async def test_a_request_adds_data_classes_and_takes_none_away(
+    sent: str | None, classes: set[str]
+) -> None:
+    headers = {} if sent is None else {"x-class": sent}
+    permit = await permitted(narrowed(proven(), class_header="x-class"), exchange_with(headers))
+    assert permit.data_classes == classes
+
+
+def exchange_with(headers: dict[str, str]) -> Exchange:
+    return chat_exchange(headers=headers)
+
+
+@pytest.mark.parametrize("sent", ["", "Regulated", "*", "a b", "a,,b", "é", "a" * 64])
+async def test_a_data_class_that_is_no_name_is_refused(sent: str) -> None:
+    stage = narrowed(proven(), class_header="x-class")
+    with pytest.raises(RequestError, match="x-class"):
+        await stage.request_headers(exchange_with({"x-class": sent}))
+
+
+async def test_two_headers_of_data_classes_are_refused() -> None:
+    exchange = exchange_with({"x-class": "standard"})
+    exchange.repeated_headers = frozenset({"x-class"})
+    with pytest.raises(RequestError):
+        await narrowed(proven(), class_header="x-class").request_headers(exchange)
+    assert exchange.permit is None
+
+
+async def test_without_configuration_no_header_counts() -> None:
+    headers = {"x-class": "regulated", "x-app": "other"}
+    permit = await permitted(narrowed(proven()), exchange_with(headers))
+    assert permit.data_classes == {"standard"}
+    assert permit.principal.application == "app"
+
+
+async def test_the_header_names_the_application_only_where_the_credential_does_not() -> None:
+    headers = {"x-app": "billing"}
+    open_ = narrowed(proven(application=""), application_header="x-app")
+    fixed = narrowed(proven(), application_header="x-app")
+    assert (await permitted(open_, exchange_with(headers))).principal.application == "billing"
+    assert (await permitted(fixed, exchange_with(headers))).principal.application == "app"
+
+
+@pytest.mark.parametrize("sent", [None, "", "a b", "é", "a" * 129])
+async def test_an_application_that_is_no_name_is_none(sent: str | None) -> None:
+    headers = {} if sent is None else {"x-app": sent}
+    exchange = exchange_with(headers)
+    stage = narrowed(proven(application=""), application_header="x-app")
+    verdict = await stage.request_headers(exchange)
+    assert isinstance(verdict, Respond)
+    assert verdict.refusal is not None
+    assert verdict.refusal.reason == "incomplete_identity"
+
+
+async def test_the_class_of_an_application_is_added_to_its_tenants() -> None:
+    tenants = {"acme": Tenant("acme", "standard", {"ward": "health"})}
+    stage = Identify(
+        [Claims(proven(application="ward"))], Directory(SNAPSHOT.roles, FixedTenants(tenants))
+    )
+    assert (await permitted(stage, chat_exchange())).data_classes == {"standard", "health"}
+
+
+async def test_a_suspended_tenant_is_refused_and_one_that_comes_back_is_not() -> None:
+    tenants = FixedTenants({"acme": Tenant("acme", suspended=True)})
+    stage = Identify([Claims(proven())], Directory(SNAPSHOT.roles, tenants))
+    verdict = await stage.request_headers(chat_exchange())
+    assert isinstance(verdict, Respond)
+    assert verdict.refusal is not None
+    assert verdict.refusal.reason == "tenant_suspended"
+    tenants._tenants = {"acme": Tenant("acme")}
+    assert isinstance(await stage.request_headers(chat_exchange()), Respond), "still remembered"
+    tenants.version += 1
+    assert isinstance(await stage.request_headers(chat_exchange()), Continue)
+
+
+# ------------------------------------------------------------------------------- abuse
+
+
+async def test_an_abused_credential_is_refused_and_recorded_by_name() -> None:
+    rule = AbuseRule.model_validate(
+        {"id": "burst", "signal": "volume", "threshold": 1, "action": "throttle"}
+    )
+    watch = AbuseWatch([rule], 1, FakeClock().now_s, lambda key_id, seconds, reason: None)
+    stage = narrowed(proven(), abuse=watch)
+    assert isinstance(await stage.request_headers(chat_exchange()), Continue)
+    exchange = chat_exchange()
+    verdict = await stage.request_headers(exchange)
+    assert isinstance(verdict, Respond)
+    assert verdict.refusal is not None
+    assert (verdict.refusal.reason, verdict.refusal.rule) == ("credential_throttled", "burst")
+    assert exchange.permit is not None
+    assert [(e.category, e.subject, e.rule) for e in exchange.events] == [("abuse", "c-1", "burst")]
+
+
+async def test_refused_credentials_count_for_their_address_and_missing_ones_do_not() -> None:
+    rule = AbuseRule.model_validate(
+        {"id": "guess", "signal": "failures", "threshold": 2, "action": "throttle"}
+    )
+    watch = AbuseWatch([rule], 1, FakeClock().now_s, lambda key_id, seconds, reason: None)
+    keys = ApiKeys(FixedKeys(SNAPSHOT.keys), Secret(PEPPER), FakeClock(0).now_s)
+    directory = Directory(SNAPSHOT.roles, FixedTenants(SNAPSHOT.tenants))
+    stage = Identify([keys], directory, abuse=watch)
+
+    async def reason(key: str | None) -> str:
+        headers = {"x-forwarded-for": "192.0.2.7"} | ({} if key is None else {"x-api-key": key})
+        verdict = await stage.request_headers(chat_exchange(headers=headers))
+        if isinstance(verdict, Continue):
+            return ""
+        assert isinstance(verdict, Respond)
+        assert verdict.refusal is not None
+        return verdict.refusal.reason
+
+    assert [await reason(None) for _ in range(5)] == ["missing_api_key"] * 5
+    assert [await reason("nonsense") for _ in range(3)] == ["invalid_api_key"] * 3
+    assert await reason(ANN) == "credential_throttled"

@@ -26,7 +26,7 @@ from gateway_extproc.wire.http2.messages import PREFIX_BYTES
 from gateway_extproc.wire.http2.patience import Patience
 from gateway_extproc.wire.http2.reader import FrameReader
 from gateway_extproc.wire.http2.sender import Sender
-from gateway_extproc.wire.http2.states import Expect, StreamState
+from gateway_extproc.wire.http2.states import OPEN, Expect
 from gateway_extproc.wire.http2.stream import Http2Stream
 from gateway_extproc.wire.http2.streams import Methods, Streams
 
@@ -143,14 +143,15 @@ class Connection(asyncio.BufferedProtocol):
     # --------------------------------------------------------------------------- DATA
 
     def _on_data(self, flags: int, stream_id: int, start: int, stop: int) -> None:
-        size = stop - start
-        self._intake.arrived(size)
         stream = self.streams.by_id.get(stream_id)
-        if stream is None or stream.state is not StreamState.OPEN:
+        if stream is None or stream.state is not OPEN:
+            self._intake.arrived(stop - start)
             self.streams.judge(frames.DATA, stream_id)
+            # Large frames were on their way when the stream ended; small ones may be a flood.
+            self._patience.restore(stop - start)
             self._bear()
             return
-        self._intake.arrived_on(stream, size)
+        self._intake.arrived_on(stream, stop - start)
         if flags & frames.PADDED:
             start, stop = self._reader.unpadded(start, stop)
         if stop > start:
@@ -164,8 +165,6 @@ class Connection(asyncio.BufferedProtocol):
 
     def _payload(self, stream: Http2Stream, start: int, stop: int) -> None:
         size = stop - start
-        if self._patience.level:
-            self._patience.restore(size)
         if stream.content_left is not None:
             stream.content_left -= size
         if stream.cutter is None and size >= PREFIX_BYTES:
@@ -173,10 +172,14 @@ class Connection(asyncio.BufferedProtocol):
             compressed, length = PREFIX.unpack_from(buffer, start)
             if not compressed and length == size - PREFIX_BYTES:
                 # Most messages come alone and whole in one frame.
-                stream.deliver(bytes(buffer[start + PREFIX_BYTES : stop]))
+                self._intake.take(stream, bytes(buffer[start + PREFIX_BYTES : stop]))
+                if self._patience.level:
+                    self._patience.restore(size, 1)
                 return
         with self._reader.view[start:stop] as payload:
-            self._intake.cut(stream, payload)
+            messages = self._intake.cut(stream, payload)
+        if self._patience.level:
+            self._patience.restore(size, messages)
 
     # ------------------------------------------------------------------------ HEADERS
 
@@ -203,7 +206,7 @@ class Connection(asyncio.BufferedProtocol):
         """A whole header block: a new request, trailers, or one that may not come."""
         streams = self.streams
         stream = streams.by_id.get(stream_id)
-        if stream is not None and stream.state is StreamState.OPEN:
+        if stream is not None and stream.state is OPEN:
             self._on_trailers(stream, flags, block)
         elif not stream_id % 2:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "clients open odd streams")
@@ -285,7 +288,8 @@ class Connection(asyncio.BufferedProtocol):
         elif key == Setting.MAX_FRAME_SIZE:
             if not frames.MIN_FRAME_SIZE <= value <= frames.MAX_FRAME_SIZE:
                 raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "MAX_FRAME_SIZE")
-            self._sender.frame_bytes = value
+            # Larger frames would let one stream have a whole turn.
+            self._sender.frame_bytes = min(value, limits.PIECE_BYTES)
 
     def _resize_windows(self, initial: int) -> None:
         """The windows of open streams move with the initial one (section 6.9.2)."""

@@ -135,6 +135,11 @@ _CONNECTION_FIELDS: Final = frozenset(
 )
 
 
+_NAME: Final = bytes(set(range(0x21, 0x7F)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ:"))
+"""What may stand in a field's name (section 8.2.1)."""
+_NOT_IN_VALUE: Final = b"\x00\r\n"
+
+
 def check_request(fields: Iterable[Field]) -> Head:
     """The head of a request (RFC 9113, sections 8.2 and 8.3)."""
     pseudo: dict[bytes, bytes] = {}
@@ -169,8 +174,10 @@ def check_trailers(fields: Iterable[Field]) -> None:
 
 def check_field(name: bytes, value: bytes) -> None:
     """What no HTTP/2 field may be (RFC 9113, sections 8.2.1 and 8.2.2)."""
-    if name != name.lower() or not name or name in _CONNECTION_FIELDS:
+    if not name or name.translate(None, _NAME) or name in _CONNECTION_FIELDS:
         raise MalformedHeaders(f"field {name!r}")
+    if value.translate(None, _NOT_IN_VALUE) != value:
+        raise MalformedHeaders(f"value of {name!r}")
     if name == b"te" and value != b"trailers":
         raise MalformedHeaders("te other than trailers")
 
@@ -272,3 +279,7 @@ def trailers(status: Status, details: str) -> bytes:
         return block
     message = quote(details[:DETAILS_BYTES], safe=" !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~")
     return block + literal(b"grpc-message", message.encode())
+
+
+OK: Final = trailers(Status.OK, "")
+"""How almost every stream ends."""

@@ -32,10 +32,13 @@ class Intake:
         self._control = control
         self._owed = 0
         self.held = 0
-        """Bytes of messages that did not come in one frame, and are unfinished or unread."""
+        """Bytes of messages that are unfinished or unread."""
 
     def arrived(self, size: int) -> None:
-        """Dropped frames count, too (section 5.2.2): both sides must agree on the window."""
+        """Bytes of the connection's window.
+
+        Dropped frames count, too (section 5.2.2): both sides must agree on the window.
+        """
         self._owed += size
         if self._owed > limits.CONNECTION_WINDOW:
             raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "connection window overrun")
@@ -44,28 +47,44 @@ class Intake:
             self._owed = 0
 
     def arrived_on(self, stream: Http2Stream, size: int) -> None:
-        """Bytes of a stream's window."""
+        """Bytes of both windows."""
+        self.arrived(size)
         stream.owed += size
         if stream.owed > limits.STREAM_WINDOW:
             raise StreamFault(stream.id, ErrorCode.FLOW_CONTROL_ERROR, "stream window overrun")
 
-    def cut(self, stream: Http2Stream, payload: memoryview) -> None:
-        """Delivers the messages that ``payload`` completes; a bad one fails the stream."""
+    def take(self, stream: Http2Stream, message: bytes) -> None:
+        """Delivers a message that came alone and whole."""
+        if not stream.reading:
+            try:
+                self._hold(stream, len(message) + limits.MESSAGE_OVERHEAD)
+            except StreamAborted as fault:
+                stream.fail(fault)
+                return
+        stream.deliver(message)
+
+    def cut(self, stream: Http2Stream, payload: memoryview) -> int:
+        """Delivers the messages that ``payload`` completes, and says how many those are.
+
+        A bad one fails the stream.
+        """
         cutter = stream.cutter
         if cutter is None:
             cutter = stream.cutter = MessageCutter()
         try:
             self._hold(stream, len(payload))
             messages = cutter.feed(payload)
+            self._hold(stream, limits.MESSAGE_OVERHEAD * len(messages))
         except StreamAborted as fault:
             stream.fail(fault)
-            return
+            return 0
         for message in messages:
             stream.deliver(message)
         if cutter.empty:
             stream.cutter = None
             if stream.waits:
                 self.release(stream)
+        return len(messages)
 
     def _hold(self, stream: Http2Stream, size: int) -> None:
         stream.held += size

@@ -34,9 +34,10 @@ CONTINUATIONS: Final = 16
 """A header block's size, encoded and decoded, and the number of its CONTINUATION frames
 (CVE-2024-27316).  Metadata of 16 KiB is gRPC's own upper bound."""
 
-HELD_BYTES: Final = 512 * 1024 * 1024
-"""Bytes of unfinished or unread large messages of one connection; a stream that would go
-beyond ends with RESOURCE_EXHAUSTED."""
+HELD_BYTES: Final = 256 * 1024 * 1024
+MESSAGE_OVERHEAD: Final = 64
+"""Bytes of unfinished or unread messages of one connection, and what each costs beside its
+bytes; a stream that would go beyond ends with RESOURCE_EXHAUSTED."""
 
 WORKLESS_BURST: Final = 1000
 WORKLESS_PER_S: Final = 500
@@ -47,8 +48,8 @@ bytes of payload in either direction, pay for one."""
 STREAMS_A_WORKLESS: Final = 100
 """A change of all streams' windows counts as one such frame for each so many streams."""
 
-CONTROL_BACKLOG: Final = 1000
-"""Answers to the peer's frames (PING, SETTINGS, resets) while it reads nothing
+BACKLOG_BYTES: Final = 4 * 1024 * 1024
+"""What no window bounds (acknowledgements, resets, statuses), while the peer reads nothing
 (CVE-2019-9512, -9514, -9515)."""
 
 REMEMBERED: Final = 4096
@@ -69,6 +70,9 @@ WRITE_HIGH_WATER: Final = 256 * 1024
 TURN_BYTES: Final = 256 * 1024
 """Payload sent in one turn of the loop; then the loop's other work comes, and the transport
 says whether it is full."""
+
+PIECE_BYTES: Final = 64 * 1024
+"""Largest frame that we send, where the peer takes so much."""
 
 READ_BYTES_MIN: Final = 32 * 1024
 READ_BYTES_MAX: Final = 256 * 1024

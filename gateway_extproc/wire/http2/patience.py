@@ -30,6 +30,9 @@ class Patience:
         self.level = max(leaked, 0.0) + cost
         return self.level <= WORKLESS_BURST
 
-    def restore(self, payload_bytes: int) -> None:
-        """A message of so many bytes came or went."""
-        self.level = max(self.level - 1.0 - payload_bytes / BYTES_A_WORKLESS, 0.0)
+    def restore(self, payload_bytes: int, messages: int = 0) -> None:
+        """So many bytes came or went, and completed so many messages.
+
+        Not a frame of them: a message dribbled byte by byte would pay for each byte.
+        """
+        self.level = max(self.level - messages - payload_bytes / BYTES_A_WORKLESS, 0.0)

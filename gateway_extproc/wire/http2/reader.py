@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from gateway_extproc.wire.http2 import frames, limits
 from gateway_extproc.wire.http2.frames import ConnectionFault, ErrorCode, StreamFault
-from gateway_extproc.wire.http2.states import EXPECTED, ON_CONNECTION, ON_STREAM, Expect
+from gateway_extproc.wire.http2.states import ANYTHING, EXPECTED, ON_CONNECTION, ON_STREAM, Expect
 
 TakeFrame = Callable[[int, int, int, int], None]
 """Takes a frame by its flags, its stream, and where its payload begins and ends."""
@@ -89,7 +89,7 @@ class FrameReader:
             if stop > end:
                 break
             at = stop
-            if self.expect is not Expect.ANYTHING or kind > frames.HEADERS:
+            if self.expect is not ANYTHING or kind > frames.HEADERS:
                 self._check(kind, stream_id)
             handle = take.get(kind)
             if handle is None:

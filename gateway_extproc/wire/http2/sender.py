@@ -28,7 +28,7 @@ from gateway_extproc.wire.http2.frames import (
 )
 from gateway_extproc.wire.http2.headers import RESPONSE
 from gateway_extproc.wire.http2.limits import (
-    CONTROL_BACKLOG,
+    BACKLOG_BYTES,
     STALL_S,
     TURN_BYTES,
     WRITE_HIGH_WATER,
@@ -92,7 +92,7 @@ class Sender:
             if not self._scheduled:
                 self._schedule()
             if self._patience.level:
-                self._patience.restore(size)
+                self._patience.restore(size, 1)
             return True
         prefix = b"\x00" + len(message).to_bytes(4, "big")
         stream.unsent = Unsent(prefix, message)
@@ -104,12 +104,7 @@ class Sender:
         self._send(frame(HEADERS, END_HEADERS | END_STREAM, stream.id, block))
 
     def control(self, data: bytes) -> None:
-        """A frame that answers the peer; bounded while the peer reads nothing."""
-        if self._paused:
-            self._backlog += 1
-            if self._backlog > CONTROL_BACKLOG:
-                self._give_up("answers pile up")
-                return
+        """A frame that answers the peer."""
         self._send(data)
 
     def reset(self, stream_id: int, code: ErrorCode) -> None:
@@ -122,8 +117,14 @@ class Sender:
         self._out.append(head + RESPONSE)
 
     def _send(self, data: bytes) -> None:
+        """Sends what no window bounds; while the peer reads nothing, only so much of it."""
         if self._closed:
             return
+        if self._paused:
+            self._backlog += len(data)
+            if self._backlog > BACKLOG_BYTES:
+                self._give_up("answers pile up")
+                return
         self._out.append(data)
         if not self._scheduled:
             self._schedule()

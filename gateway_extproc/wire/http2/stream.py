@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NoReturn
 
 from gateway_extproc.wire.http2.limits import STALL_S
-from gateway_extproc.wire.http2.states import StreamState
+from gateway_extproc.wire.http2.states import ENDED, OPEN, StreamState
 from gateway_extproc.wire.stream import StreamAborted
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Http2Stream:
         self._fault: StreamAborted | None = None
         # --- the receiving half: connection, streams, intake
         self.id = stream_id
-        self.state = StreamState.OPEN
+        self.state: StreamState = OPEN
         self.task: asyncio.Task[None] | None = None
         self.begun = False
         """The handler's task took its first step."""
@@ -88,7 +88,7 @@ class Http2Stream:
             raise self._fault
         if self.gone:
             raise StreamAborted("the peer has left")
-        if self.state is not StreamState.OPEN:
+        if self.state is not OPEN:
             return None
         self._reader = self._streams.loop.create_future()
         return await self._reader
@@ -118,6 +118,11 @@ class Http2Stream:
         """The handler has read everything that came."""
         return not self._queue
 
+    @property
+    def reading(self) -> bool:
+        """The handler waits for a message."""
+        return self._reader is not None and not self._reader.done()
+
     def deliver(self, message: bytes) -> None:
         """A message came."""
         self.heard = True
@@ -132,7 +137,7 @@ class Http2Stream:
 
     def end(self) -> None:
         """The peer ended its half."""
-        self.state = StreamState.ENDED
+        self.state = ENDED
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from gateway_extproc.wire.http2 import headers, limits
 from gateway_extproc.wire.http2.frames import ConnectionFault, ErrorCode, StreamFault
 from gateway_extproc.wire.http2.intake import Intake
 from gateway_extproc.wire.http2.sender import Sender
-from gateway_extproc.wire.http2.states import RECEIVED, StreamState
+from gateway_extproc.wire.http2.states import ENDED, RECEIVED, StreamState
 from gateway_extproc.wire.http2.stream import Http2Stream
 from gateway_extproc.wire.stream import Status, StreamAborted
 
 log = logging.getLogger(__name__)
 
 ServeStream = Callable[[Http2Stream], Awaitable[None]]
+OK: Final = Status.OK
+
 Methods = Mapping[str, ServeStream]
 """Handlers by path, ``/package.Service/Method``."""
 
@@ -96,7 +98,7 @@ class Streams:
     async def _run(self, stream: Http2Stream, serve: ServeStream) -> None:
         """The task of one stream; whatever ends the handler becomes a status."""
         stream.begun = True
-        status, details = Status.OK, ""
+        status, details = OK, ""
         try:
             await serve(stream)
         except StreamAborted as fault:
@@ -109,7 +111,7 @@ class Streams:
         assert stream.task is not None
         self.tasks.discard(stream.task)
         if not stream.gone:
-            block = headers.trailers(status, details)
+            block = headers.OK if status is OK else headers.trailers(status, details)
             self._finish(stream, block if stream.answered else headers.RESPONSE + block)
 
     # ------------------------------------------------------------------------------ end
@@ -121,7 +123,7 @@ class Streams:
             self.reset(stream.id, ErrorCode.CANCEL)
             return
         self.sender.end(stream, block)
-        if stream.state is not StreamState.ENDED:
+        if stream.state is not ENDED:
             self.sender.reset(stream.id, ErrorCode.NO_ERROR)
             self._remember_left(stream.id)
         stream.gone = True
