@@ -26,6 +26,7 @@ class Mesh:
     clients: Authority
     folder: Path
     ca_file: Path
+    source: str
     issued: int = 0
 
     def client(self, *uris: str, by: Authority | None = None, days: int = 1) -> httpx.Client:
@@ -74,7 +75,7 @@ def running_mesh(folder: Path, source: str) -> Iterator[Mesh]:
         document["identity"]["certificates"] = certificates(source)
 
     with running_gateway(folder / "run", change) as gateway:
-        yield Mesh(gateway, clients, folder, ca_file)
+        yield Mesh(gateway, clients, folder, ca_file, source)
 
 
 @pytest.fixture(scope="module", params=["connection", "header"])
@@ -156,6 +157,22 @@ def test_a_certificate_cannot_be_claimed_by_a_header(mesh: Mesh, headers: dict[s
     # Nor can one who has a certificate of no worth borrow another's name.
     other = mesh.ask("spiffe://apps.example/ns/beta/sa/x", headers=headers)
     assert (other.status_code, other.json()["error"]["code"]) == (403, "identity_not_mapped")
+
+
+def test_of_several_names_in_a_certificate_none_is_borrowed(mesh: Mesh) -> None:
+    """SPIFFE forbids them; the connection tells the first, the header all, which is refused."""
+    stranger = "spiffe://other.example/x"
+    found = [mesh.ask(stranger, APP).status_code, mesh.ask(APP, stranger).status_code]
+    assert found == ([403, 200] if mesh.source == "connection" else [401, 401])
+
+
+def test_http2_is_served_too(mesh: Mesh) -> None:
+    files = mesh.clients.issue(mesh.folder, "http2", APP)
+    url = mesh.gateway.base_url.replace("http://", "https://")
+    context = client_context(mesh.ca_file, files)
+    with httpx.Client(base_url=url, verify=context, http2=True, timeout=30) as client:
+        answer = client.post("/v1/chat/completions", json=CHAT)
+    assert (answer.http_version, answer.status_code) == ("HTTP/2", 200)
 
 
 def test_no_provider_sees_the_certificate(mesh: Mesh) -> None:

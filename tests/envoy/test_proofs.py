@@ -18,6 +18,7 @@ import pytest
 from support.forgeries import Forger, Forgery
 from support.gateway import RunningGateway, running_gateway, wait_for
 from support.issuer_server import KeyServer, key_server
+from support.redisserver import RedisServer
 from support.signatures import BATCH, ROBOT, SECRET, hmac_header, rfc9421_headers
 from support.tokens import ALGORITHMS, TokenIssuer, issuer_section
 
@@ -240,57 +241,98 @@ def test_whatever_becomes_of_the_issuer_valid_tokens_keep_working(
         wait_for(lambda: world.bearer(token).status_code == 401, 5, "an old key still counts")
 
 
+def test_over_redis_a_signature_is_good_once_and_never_without_it(tmp_path: Path) -> None:
+    for name in ("run", "redis"):
+        (tmp_path / name).mkdir()
+    secret_file = tmp_path / "batch-secret"
+    secret_file.write_text(SECRET)
+    server = RedisServer(tmp_path / "redis")
+    server.start()
+
+    def change(document: dict[str, Any]) -> None:
+        document["redis"] = {"address": {"port": server.port}, "timeout_ms": 250}
+        document["identity"]["signed"] = {
+            "shared_by": "redis",
+            "signers": [{**BATCH, "secret_file": str(secret_file)}],
+        }
+
+    def fresh() -> str:
+        return hmac_header(BODY, nonce=secrets.token_urlsafe(16))
+
+    def send(value: str) -> tuple[int, str]:
+        headers = {"authorization": value, "content-type": "application/json"}
+        answer = httpx.post(f"{gateway.base_url}{PATH}", content=BODY, headers=headers, timeout=30)
+        return answer.status_code, answer.json().get("error", {}).get("code", "")
+
+    try:
+        with running_gateway(tmp_path / "run", change) as gateway:
+            value = fresh()
+            assert send(value) == (200, "")
+            assert {send(value) for _ in range(10)} == {(401, "replayed_request")}
+            server.kill()
+            value = fresh()
+            assert send(value) == (503, "replay_check_unavailable")
+            assert gateway.chat("keys need no Redis").status_code == 200
+            server.start()
+            # A worker's connection from before is found broken by the first request on it.
+            for _ in range(2):
+                wait_for(lambda: send(fresh())[0] == 200, 5, "Redis is back, and nothing passes")
+    finally:
+        server.kill()
+
+
+@pytest.fixture(scope="module", params=["jwks_file", "jwks_url"])
+def vouched(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("vouched")
+    (folder / "run").mkdir()
+    changes: dict[str, Any] = {"verified_by": "envoy"}
+    if request.param == "jwks_file":
+        changes |= {"jwks_file": str(folder / "jwks.json"), "jwks_url": None}
+    with running_world(folder, **changes) as running:
+        yield running
+
+
 class TestVerifiedByEnvoy:
     """The jwt_authn filter verifies; the gateway takes its word for it, and only its word."""
 
-    @pytest.fixture(scope="class", params=["jwks_file", "jwks_url"])
-    def world(
-        self, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-    ) -> Iterator[World]:
-        folder = tmp_path_factory.mktemp("vouched")
-        (folder / "run").mkdir()
-        changes: dict[str, Any] = {"verified_by": "envoy"}
-        if request.param == "jwks_file":
-            changes |= {"jwks_file": str(folder / "jwks.json"), "jwks_url": None}
-        with running_world(folder, **changes) as running:
-            yield running
-
     @pytest.mark.parametrize("algorithm", ALGORITHMS)
-    def test_a_good_token_is_served(self, world: World, algorithm: str) -> None:
-        answer = world.bearer(world.issuer.token(algorithm))
+    def test_a_good_token_is_served(self, vouched: World, algorithm: str) -> None:
+        answer = vouched.bearer(vouched.issuer.token(algorithm))
         assert answer.status_code == 200, answer.text
-        record = world.gateway.record_of(answer.headers["x-request-id"])
+        record = vouched.gateway.record_of(answer.headers["x-request-id"])
         assert (record["tenant"], record["user"]) == ("acme", "ann")
 
-    def test_a_forged_token_is_refused_in_the_clients_dialect(self, world: World) -> None:
-        answer = world.bearer(TokenIssuer(world.issuer.name).token())
-        assert (answer.status_code, world.reason(answer)) == (401, "invalid_token")
-        record = world.gateway.record_of(answer.headers["x-request-id"])
+    def test_a_forged_token_is_refused_in_the_clients_dialect(self, vouched: World) -> None:
+        answer = vouched.bearer(TokenIssuer(vouched.issuer.name).token())
+        assert (answer.status_code, vouched.reason(answer)) == (401, "invalid_token")
+        record = vouched.gateway.record_of(answer.headers["x-request-id"])
         rules = [entry.get("rule") for entry in record["trail"]]
         assert "token.not_verified_by_envoy" in rules
 
-    def test_other_callers_pass_the_filter(self, world: World) -> None:
-        assert world.gateway.chat("hello").status_code == 200
-        assert world.gateway.chat("hello", key=None).status_code == 401
+    def test_other_callers_pass_the_filter(self, vouched: World) -> None:
+        assert vouched.gateway.chat("hello").status_code == 200
+        assert vouched.gateway.chat("hello", key=None).status_code == 401
 
-    def test_a_token_in_the_query_is_none(self, world: World) -> None:
-        token = world.issuer.token()
-        answer = world.send({}, path=f"{PATH}?access_token={token}")
-        assert (answer.status_code, world.reason(answer)) == (401, "missing_api_key")
+    def test_a_token_in_the_query_is_none(self, vouched: World) -> None:
+        token = vouched.issuer.token()
+        answer = vouched.send({}, path=f"{PATH}?access_token={token}")
+        assert (answer.status_code, vouched.reason(answer)) == (401, "missing_api_key")
 
-    def test_no_forgery_is_accepted(self, world: World) -> None:
-        world.gateway.openai.clear()
+    def test_no_forgery_is_accepted(self, vouched: World) -> None:
+        vouched.gateway.openai.clear()
         forgeries = [
             forgery
-            for forgery in Forger(world.issuer, BODY, SECRET).all()
+            for forgery in Forger(vouched.issuer, BODY, SECRET).all()
             if _sendable(forgery) and "9421" not in forgery.kind and "hmac" not in forgery.kind
         ]
         sample = forgeries[::10]
-        with httpx.Client(base_url=world.gateway.base_url, timeout=30) as client:
+        with httpx.Client(base_url=vouched.gateway.base_url, timeout=30) as client:
             for forgery in sample:
                 with contextlib.suppress(httpx.TransportError):
                     headers = [*forgery.headers, *JSON]
                     answer = client.post(PATH, content=forgery.body, headers=headers)
                     assert answer.status_code in REFUSALS, forgery
-        assert not world.gateway.openai.requests
+        assert not vouched.gateway.openai.requests
         print(f"{len(sample)} forged credentials past jwt_authn, 0 accepted")
