@@ -150,6 +150,11 @@ def when(seconds: float) -> str:
     return datetime.fromtimestamp(bounded, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def unreadable(key_id: str) -> KeyRecord:
+    """Stands for a record that cannot be read: its key is refused, and all others go on."""
+    return KeyRecord(key_id, bytes(32), "", "", "", (), state="revoked", reason="unreadable")
+
+
 @lru_cache(maxsize=4096)
 def _shared(values: tuple[str, ...]) -> tuple[str, ...]:
     return values

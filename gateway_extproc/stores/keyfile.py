@@ -11,6 +11,7 @@ decided while Redis could not be told.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,8 +28,11 @@ from gateway_extproc.core.keys import (
     from_document,
     successor,
     to_document,
+    unreadable,
 )
 from gateway_extproc.core.ports import StoreUnavailable
+
+log = logging.getLogger(__name__)
 
 FILE_NAME: Final = "keys.db"
 PAGE: Final = 1_000
@@ -100,10 +104,15 @@ class KeyFile:
     def changes(self, since: int) -> Sequence[Stored]:
         with _mapped():
             rows = self._db.execute(
-                "SELECT record, version FROM keys WHERE version > ? ORDER BY version LIMIT ?",
+                "SELECT id, record, version FROM keys WHERE version > ? ORDER BY version LIMIT ?",
                 (since, PAGE),
             ).fetchall()
-        return [Stored(_decode(record), version) for record, version in rows]
+        return [Stored(decode(key_id, data), version) for key_id, data, version in rows]
+
+    def last_change(self) -> int:
+        """The number of the last change; 0 before the first."""
+        with _mapped():
+            return int(str(self._meta("version") or 0))
 
     def close(self) -> None:
         self._db.close()
@@ -143,8 +152,8 @@ class KeyFile:
     def pending(self) -> list[Stored]:
         """What the store behind must still be told."""
         with _mapped():
-            rows = self._db.execute("SELECT record, version FROM keys WHERE pending").fetchall()
-        return [Stored(_decode(record), version) for record, version in rows]
+            rows = self._db.execute("SELECT id, record, version FROM keys WHERE pending").fetchall()
+        return [Stored(decode(key_id, data), version) for key_id, data, version in rows]
 
     def settle(self, key_id: str, version: int) -> None:
         """The store behind was told of this change; a later one stays pending."""
@@ -195,7 +204,7 @@ class KeyFile:
         ).fetchone()
         if row is None:
             raise KeyUnknown(f"no key {key_id}")
-        return Stored(_decode(row[0]), row[1])
+        return Stored(decode(key_id, row[0]), row[1])
 
 
 class FollowedKeys:
@@ -224,6 +233,8 @@ class FollowedKeys:
         stamp = self._file.stamp()
         if stamp == self._stamp:
             return False
+        if self._file.last_change() < self._version:
+            self._reopen()  # an older file was copied over this one
         page = self._file.changes(self._version)
         for record, version in page:
             self._keys[record.id] = record
@@ -280,8 +291,11 @@ def _encode(record: KeyRecord) -> bytes:
     return orjson.dumps(to_document(record))
 
 
-def _decode(data: bytes) -> KeyRecord:
+def decode(key_id: str, data: bytes) -> KeyRecord:
+    """A record as it is stored; one that cannot be read must not keep others from being seen."""
     try:
-        return from_document(orjson.loads(data))
+        record = from_document(orjson.loads(data))
     except (KeyError, TypeError, ValueError) as error:
-        raise StoreUnavailable(f"key store: an unreadable record ({error})") from None
+        log.error("key %s is refused: its record is unreadable (%s)", key_id, error)
+        return unreadable(key_id)
+    return record if record.id == key_id else unreadable(key_id)

@@ -29,14 +29,13 @@ from gateway_extproc.core.keys import (
     KeyRevoked,
     KeyUnknown,
     Stored,
-    from_document,
     successor,
     tightens,
     to_document,
 )
 from gateway_extproc.core.ports import StoreUnavailable
 from gateway_extproc.core.secret import Secret
-from gateway_extproc.stores.keyfile import KeyFile, Seen
+from gateway_extproc.stores.keyfile import KeyFile, Seen, decode
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +123,7 @@ class RedisKeys:
             data, number = pipe.execute()
         if data is None or number is None:
             raise KeyUnknown(f"no key {key_id}")
-        return Stored(_decode(data), int(number))
+        return Stored(decode(key_id, data), int(number))
 
     def changes(self, since: int) -> Sequence[Stored]:
         return self.read(since).changes
@@ -133,8 +132,11 @@ class RedisKeys:
         """A page of changes, and where the store stands."""
         with _mapped():
             epoch, version, *page = self._read(keys=self._names, args=[since, PAGE])
-        pairs = zip(page[::2], page[1::2], strict=True)
-        changes = [Stored(_decode(data), int(float(number))) for number, data in pairs]
+        rows = zip(page[::3], page[1::3], page[2::3], strict=True)
+        changes = [
+            Stored(decode(key_id.decode(), data), int(float(number)))
+            for number, key_id, data in rows
+        ]
         return Page(changes, epoch.decode(), int(version))
 
     def wait(self, seconds: float) -> None:
@@ -287,10 +289,3 @@ def _mapped() -> Iterator[None]:
         yield
     except (redis.RedisError, OSError) as error:
         raise StoreUnavailable(f"Redis: {type(error).__name__}: {error}") from None
-
-
-def _decode(data: bytes) -> KeyRecord:
-    try:
-        return from_document(orjson.loads(data))
-    except (KeyError, TypeError, ValueError) as error:
-        raise StoreUnavailable(f"Redis: an unreadable record ({error})") from None

@@ -105,14 +105,45 @@ def test_a_file_that_is_none_is_told_and_keeps_nobody_out_of_what_was_known(
     assert keys.find("bob00001") == BOB
 
 
-def test_an_unreadable_record_is_told_and_the_table_stays(tmp_path: Path) -> None:
-    KeyFile(tmp_path).add([BOB])
+def test_an_unreadable_record_is_refused_and_hides_no_later_change(tmp_path: Path) -> None:
+    store = KeyFile(tmp_path)
+    store.add([BOB, replace(BOB, id="cat00001")])
     keys = follow(tmp_path)
+    for damage in ("{}", "garbage", '{"id": "other"}'):
+        with sqlite3.connect(tmp_path / FILE_NAME) as db:
+            db.execute(
+                "UPDATE keys SET record = ?, version = (SELECT max(version) + 1 FROM keys)"
+                " WHERE id = 'bob00001'",
+                (damage,),
+            )
+            db.execute("UPDATE meta SET value = value + 1 WHERE name = 'version'")
+        store.change("cat00001", lambda old: replace(old, user=old.user + "x"))
+        catch_up(keys)
+        bob, cat = keys.find("bob00001"), keys.find("cat00001")
+        assert bob is not None
+        assert (bob.state, bob.reason) == ("revoked", "unreadable")
+        assert cat is not None
+        seen = cat.user
+    assert seen == "bobxxx"
+
+
+def test_an_older_file_in_its_place_is_read_whole(tmp_path: Path) -> None:
+    store = KeyFile(tmp_path)
+    store.add([BOB])
+    backup = sqlite3.connect(tmp_path / "backup")
     with sqlite3.connect(tmp_path / FILE_NAME) as db:
-        db.execute("UPDATE keys SET record = '{}', version = version + 1")
-    with pytest.raises(StoreUnavailable, match="unreadable"):
-        keys.refresh()
-    assert keys.find("bob00001") == BOB
+        db.backup(backup)
+    store.add([replace(BOB, id=f"later{i:04d}") for i in range(5)])
+    keys = follow(tmp_path)
+    assert keys.find("later0001") is not None
+    with sqlite3.connect(tmp_path / FILE_NAME) as db:
+        backup.backup(db)
+    store.change("bob00001", lambda old: replace(old, state="revoked"))
+    catch_up(keys)
+    bob = keys.find("bob00001")
+    assert bob is not None
+    assert bob.state == "revoked"
+    assert keys.find("later0001") is None
 
 
 def test_only_its_owner_may_read_it(tmp_path: Path) -> None:

@@ -175,3 +175,15 @@ def test_a_call_waits_no_longer_than_its_deadline(tmp_path: Path, server: RedisS
             assert time.perf_counter() - began < 0.5
     finally:
         server.thaw()
+
+
+def test_an_unreadable_record_in_redis_is_refused_and_hides_no_later_change(
+    tmp_path: Path, server: RedisServer
+) -> None:
+    a, b = host(tmp_path / "a", server), host(tmp_path / "b", server)
+    a.keys.add([ANN, BOB])
+    with server.client() as client:
+        client.hset("test:{keys}:table", "ann00001", "garbage")
+    a.keys.change("bob00001", revoke)
+    b.keys.sync()
+    assert (b.state("ann00001"), b.state("bob00001")) == ("revoked", "revoked")
