@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test test-unit test-envoy check format format-check lint types imports proto \
+.PHONY: help install tools run demo test test-unit test-envoy check format format-check lint types imports proto \
         configs lock bench bench-full bench-identity h2spec test-wire-long clean
 
 help: ## this list
@@ -20,6 +20,9 @@ $(STAMP): requirements-dev.lock pyproject.toml
 	@touch $(STAMP)
 
 install: $(STAMP) ## virtual environment with pinned dependencies
+
+tools: ## what tests need beside Python packages: redis-server, from Debian's packages
+	@command -v redis-server >/dev/null || { apt-get -qq update && apt-get -qq install -y redis-server; }
 
 run: $(STAMP) ## Envoy, workers and simulated providers on this machine
 	@exec $(BIN)/gateway-extproc up
