@@ -123,15 +123,22 @@ class KeyFile:
         """Takes over changes of the store behind, and notes what was seen of it.
 
         What is pending here stays: it only takes away, and the store behind is told next.
-        An older change never replaces a newer one.
+        An older change never replaces a newer one; but a revocation always counts, because
+        nothing follows it and a store that was made anew counts from the beginning.
         """
         with self._transaction():
             for record, origin in changes:
                 self._db.execute(
                     "INSERT INTO keys (id, version, origin, record) VALUES (?1, ?2, ?3, ?4)"
                     " ON CONFLICT (id) DO UPDATE SET version = ?2, origin = ?3, record = ?4"
-                    " WHERE NOT pending AND origin < ?3",
-                    (record.id, self._next_version(), origin, _encode(record)),
+                    " WHERE ?5 OR (NOT pending AND origin < ?3)",
+                    (
+                        record.id,
+                        self._next_version(),
+                        origin,
+                        _encode(record),
+                        record.state == "revoked",
+                    ),
                 )
             heard = max([seen.heard, *(stored.version for stored in changes)])
             noted = (("read", seen.read), ("heard", heard), ("seen_epoch", seen.epoch))
