@@ -67,7 +67,8 @@ class Stack:
     @property
     def base_url(self) -> str:
         listen = self.config.server.listen
-        return f"http://{listen.address}:{listen.port}"
+        scheme = "http" if self.config.server.tls is None else "https"
+        return f"{scheme}://{listen.address}:{listen.port}"
 
     async def start(self) -> None:
         """Simulators, workers, Envoy; each ready before the next starts."""

@@ -60,7 +60,7 @@ class Listen(Section):
 
 
 class Tls(Section):
-    """TLS towards clients, terminated by Envoy.  Files are read by Envoy, and again on change."""
+    """TLS towards clients, terminated by Envoy, which reads the files when it starts."""
 
     certificate_file: str
     """The gateway's certificate and its chain, PEM."""
