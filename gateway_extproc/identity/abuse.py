@@ -57,6 +57,7 @@ class AbuseWatch:
         self._failures = [_Counter(r, _share(r, workers)) for r in rules if r.signal == "failures"]
         self._networks = [_Networks(r) for r in rules if r.signal == "networks"]
         self._throttled: dict[str, tuple[float, str]] = {}
+        self._proofs: dict[str, Proven] = {}
 
     def arrived(self, source: str) -> Refusal | None:
         """Why nothing is taken from this address now; before any credential is looked at."""
@@ -75,7 +76,11 @@ class AbuseWatch:
 
     def used(self, proven: Proven, source: str) -> Seen:
         """A good credential was used from this address."""
+        if not (self._volume or self._networks):
+            return NOTHING
         subject = f"{proven.method} {proven.credential_id}"
+        if proven.method == "api_key" and self._proofs.get(subject) is not proven:
+            self._begin_anew(subject, proven)
         refusal = self._refusal(subject) if self._throttled else None
         if refusal is not None:
             return Seen(refusal)
@@ -93,6 +98,20 @@ class AbuseWatch:
                 if counter.concerns(proven.tenant) and counter.tips(subject, network, now_s)
             ]
         return self._act(tipped, proven, subject) if tipped else NOTHING
+
+    def _begin_anew(self, subject: str, proven: Proven) -> None:
+        """A key's proof is made anew when its record changed: somebody lifted its suspension.
+
+        What was counted before belongs to what was lifted, in every worker.
+        """
+        if self._proofs.pop(subject, None) is not None:
+            self._throttled.pop(subject, None)
+            for counter in self._volume:
+                counter.now.pop(subject, None)
+            for networks in self._networks:
+                networks.seen.pop(subject, None)
+        _bound(self._proofs)
+        self._proofs[subject] = proven
 
     def _act(self, rules: Sequence[AbuseRule], proven: Proven, subject: str) -> Seen:
         for rule in rules:

@@ -21,6 +21,7 @@ class World:
     def __init__(self, *rules: dict[str, Any], workers: int = 1) -> None:
         self.clock = FakeClock()
         self.suspended: list[tuple[str, float, str]] = []
+        self.proofs: dict[Any, Proven] = {}
         made = [AbuseRule.model_validate({"id": f"r{i}", **rule}) for i, rule in enumerate(rules)]
         self.watch = AbuseWatch(
             made, workers, self.clock.now_s, lambda *args: self.suspended.append(args)
@@ -28,7 +29,10 @@ class World:
 
     def use(self, who: str = "k1", source: str = HERE, **fields: Any) -> str:
         """What becomes of one request: passes, alert, or the reason of its refusal."""
-        seen = self.watch.used(proven(who, **fields), source)
+        key = (who, *sorted(fields.items()))
+        if key not in self.proofs:
+            self.proofs[key] = proven(who, **fields)
+        seen = self.watch.used(self.proofs[key], source)
         if seen.refusal is not None:
             return seen.refusal.reason
         return "alert" if seen.events else "passes"
@@ -67,7 +71,7 @@ def test_a_throttled_credential_waits_as_told_and_others_do_not() -> None:
     world = World({"signal": "volume", "threshold": 1, "action": "throttle", "for_s": 60.0})
     assert [world.use(), world.use(), world.use()] == ["passes", *["credential_throttled"] * 2]
     assert world.use("other") == "passes"
-    refusal = world.watch.used(proven("k1"), HERE).refusal
+    refusal = world.watch.used(world.proofs[("k1",)], HERE).refusal
     assert refusal is not None
     assert (refusal.retry_after_s, refusal.rule) == (60.0, "r0")
     world.clock.advance(60)
@@ -77,12 +81,31 @@ def test_a_throttled_credential_waits_as_told_and_others_do_not() -> None:
 def test_a_suspension_goes_to_the_store_and_holds_here_only_until_it_comes_back() -> None:
     world = World({"signal": "volume", "threshold": 1, "action": "suspend", "for_s": 600.0})
     world.use()
-    seen = world.watch.used(proven("k1"), HERE)
+    seen = world.watch.used(world.proofs[("k1",)], HERE)
     assert world.suspended == [("k1", 600.0, "abuse rule r0")]
     assert [(e.action, e.kind, e.subject) for e in seen.events] == [("suspend", "volume", "k1")]
     assert world.use() == "credential_throttled"
     world.clock.advance(abuse.ARRIVAL_S)
     assert world.use() == "passes"
+
+
+def test_a_key_that_was_lifted_begins_anew_in_every_worker() -> None:
+    """Its record changed, so its proof is another one; also where it was not yet too much."""
+    world = World({"signal": "volume", "threshold": 2, "action": "suspend"})
+    assert [world.use(), world.use()] == ["passes"] * 2
+    world.proofs.clear()
+    assert [world.use(), world.use(), world.use()] == ["passes"] * 2 + ["credential_throttled"]
+    world.proofs.clear()
+    assert world.use() == "passes"
+
+
+def test_other_credentials_may_have_a_new_proof_each_time_and_are_counted_all_the_same() -> None:
+    world = World({"signal": "volume", "threshold": 2})
+    told = []
+    for _ in range(3):
+        world.proofs.clear()
+        told.append(world.use(method="signature"))
+    assert told == ["passes", "passes", "alert"]
 
 
 def test_what_is_no_api_key_is_throttled_instead_of_suspended() -> None:
