@@ -36,7 +36,7 @@ def gateway(folder: Path) -> Iterator[RunningGateway]:
                 "id": "burst", "signal": "volume", "threshold": VOLUME, "window_s": 60.0,
                 "action": "suspend", "for_s": 600.0, "tenants": ["watched"],
             },
-            {"id": "guessing", "signal": "failures", "threshold": FAILURES, "window_s": 5.0},
+            {"id": "guessing", "signal": "failures", "threshold": FAILURES, "window_s": 60.0},
         ]  # fmt: skip
         document["roles"].append(
             {
