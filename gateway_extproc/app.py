@@ -229,6 +229,10 @@ class Gateway:
         self._following = asyncio.create_task(follow(self._identities.followed))
         try:
             await self._server.start()
+            if self._address.startswith("unix:"):
+                # Whoever may connect is handed providers' credentials: the owner and its group,
+                # whatever the umask says.
+                self._socket.chmod(0o660)
         except OSError as error:
             raise SystemExit(f"cannot listen on {self._address}: {error}") from None
 

@@ -84,7 +84,8 @@ class WorkerTls(Section):
     server_name: Annotated[str, StringConstraints(min_length=1, max_length=253)]
     """The DNS name in the workers' certificate; Envoy accepts no other."""
     client_ca_file: str | None = None
-    """The authority of Envoy's certificate; workers then take only peers that have one."""
+    """The authority of Envoy's certificate; workers then take any peer that has one of it, so it
+    should vouch for nobody else."""
     client_cert_file: str | None = None
     """Envoy's certificate."""
     client_key_file: str | None = None

@@ -34,6 +34,9 @@ class FastServer:
             WATCH: self._health.watch,
         }
         self._connections: set[Connection] = set()
+        self._settling: set[asyncio.Task[None]] = set()
+        """Handlers that a peer left behind."""
+        self._leaving = False
         self._gone = asyncio.Event()
         self._listener: asyncio.Server | None = None
 
@@ -63,6 +66,7 @@ class FastServer:
         if self._listener is not None:
             self._listener.close()
         self._health.close()
+        self._leaving = True
         for connection in tuple(self._connections):
             connection.leave()
         await self._all_gone(ends_s - loop.time())
@@ -70,8 +74,10 @@ class FastServer:
 
     async def _cancel(self) -> None:
         """Ends what the grace did not; its handlers still settle and record."""
-        tasks = [task for connection in self._connections for task in connection.streams.tasks]
+        tasks = set(self._settling)
         for connection in tuple(self._connections):
+            connection.leave_finally()
+            tasks |= connection.streams.tasks
             connection.streams.cancel_all()
         if tasks:
             await asyncio.wait(tasks, timeout=options.CANCEL_S)
@@ -91,8 +97,14 @@ class FastServer:
 
     def joined(self, connection: Connection) -> bool:
         self._connections.add(connection)
+        if self._leaving:
+            # Accepted, or in its handshake, when the listener was closed.
+            asyncio.get_running_loop().call_soon(connection.leave)
         return len(self._connections) <= CONNECTIONS
 
     def left(self, connection: Connection) -> None:
         self._connections.discard(connection)
+        for task in connection.streams.tasks:
+            self._settling.add(task)
+            task.add_done_callback(self._settling.discard)
         self._gone.set()

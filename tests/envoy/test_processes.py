@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -35,9 +36,16 @@ class Tally:
     unprocessed: list[str] = field(default_factory=list)
 
 
-@pytest.fixture(scope="module")
-def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
-    with running_gateway(tmp_path_factory.mktemp("busy")) as gateway:
+@pytest.fixture(scope="module", params=["fast", "grpcio"])
+def busy(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningGateway]:
+    """A gateway on either server: what happens to workers is the same on both."""
+
+    def change(document: dict[str, Any]) -> None:
+        document["server"]["wire"] = request.param
+
+    with running_gateway(tmp_path_factory.mktemp("busy"), change) as gateway:
         yield gateway
         assert not gateway.openai.violations, gateway.openai.violations
 

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -119,11 +119,17 @@ def _lines(folder: Path, pattern: str) -> list[dict[str, Any]]:
 
 @contextlib.contextmanager
 def running_gateway(
-    run_dir: Path, change: Change = lambda document: None, *, workers: int = 2, width: int = 6
+    run_dir: Path,
+    change: Change = lambda document: None,
+    *,
+    workers: int = 2,
+    width: int = 6,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[RunningGateway]:
     """Starts everything, yields it, stops it and checks that it stopped well.
 
-    ``width`` is how many characters the providers put into one event of a stream.
+    ``width`` is how many characters the providers put into one event of a stream,
+    ``environment`` what the command finds beside this process's own.
     """
     provider_secrets = {name: f"sk-sim-{secrets.token_hex(16)}" for name in ("openai", "anthropic")}
     with (
@@ -141,6 +147,7 @@ def running_gateway(
                 [sys.executable, "-m", "gateway_extproc.cli.main", "up",
                  "--config", str(file), "--run-dir", str(run_dir)],
                 stdout=output, stderr=subprocess.STDOUT,
+                env={**os.environ, **(environment or {})},
             )  # fmt: skip
         gateway = RunningGateway(
             base_url=f"http://127.0.0.1:{server['listen']['port']}",

@@ -32,6 +32,7 @@ class Puppet:
         self.running = 0
         self.ends: collections.Counter[str] = collections.Counter()
         self.written = 0
+        self.settled = 0
         self.gate = asyncio.Event()
 
     async def serve(self, stream: Stream) -> None:
@@ -107,6 +108,16 @@ async def _collect(puppet: Puppet, stream: Stream, _: bytes, argument: bytes) ->
     await stream.write(b"%d" % size)
 
 
+async def _settle(puppet: Puppet, stream: Stream, _: bytes, argument: bytes) -> None:
+    """Answers, waits for the gate, and takes so many seconds to settle, however it ends."""
+    try:
+        await stream.write(b"waiting")
+        await puppet.gate.wait()
+    finally:
+        await asyncio.sleep(float(argument))
+        puppet.settled += 1
+
+
 Play = Callable[[Puppet, Stream, bytes, bytes], Awaitable[None]]
 _PLAYS: dict[str, Play] = {
     "raise": _raise,
@@ -115,6 +126,7 @@ _PLAYS: dict[str, Play] = {
     "wait": _wait,
     "flood": _flood,
     "collect": _collect,
+    "settle": _settle,
 }
 
 

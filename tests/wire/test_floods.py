@@ -171,9 +171,6 @@ WORKLESS: dict[str, tuple[bytes, Callable[[int], bytes], int]] = {
     "made you reset, window overflow": (
         b"", lambda n: headers(_stream(n)) + window_update(_stream(n), WINDOW_MAX), 2,
     ),
-    "made you reset, priority of 4 bytes": (
-        b"", lambda n: headers(_stream(n)) + frame(Kind.PRIORITY, 0, _stream(n), bytes(4)), 1,
-    ),
     "made you reset, data after the end": (
         b"",
         lambda n: headers(_stream(n), end=True) + data(_stream(n), b"x"),
@@ -181,6 +178,14 @@ WORKLESS: dict[str, tuple[bytes, Callable[[int], bytes], int]] = {
     ),
     "made you reset, malformed headers": (
         b"", lambda n: headers(_stream(n), frames.request(("X", "y"))), 1,
+    ),
+    "made you reset, malformed headers of many fields": (
+        b"",
+        lambda n: headers(_stream(n), frames.block() + b"\x10\x01a\x00" * 313 + b"\x10\x01X\x00"),
+        17,
+    ),
+    "headers of many fields": (
+        b"", lambda n: headers(_stream(n), frames.block() + b"\x10\x01a\x00" * 314), 16,
     ),
     "made you reset, headers inside a body": (
         b"", lambda n: headers(_stream(n)) + headers(_stream(n), (("x", "y"),)), 1,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,16 @@ import grpc
 import pytest
 
 from gateway_extproc.cli.processes import find_free_port
+from gateway_extproc.core.ports import Load
+from gateway_extproc.wire import options
 from gateway_extproc.wire.server import Kind, make_server
 from gateway_extproc.wire.tls import ServerTls
-from support import envoy
+from support import envoy, frames
 from support.certificates import SERVER_NAME, Certificates, make_certificates
 from support.config import ANN
+from support.h2peer import RawPeer
 from support.parts import make_bench
+from support.wires import Puppet
 
 
 @pytest.fixture
@@ -85,6 +90,40 @@ async def test_tls_without_alpn_h2_is_cut(port: int, files: Certificates) -> Non
                 return b""
 
     assert await asyncio.to_thread(talk) == b""
+
+
+async def test_a_handshake_that_ends_after_the_listener_holds_up_no_drain(
+    files: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a peer is let go, too, whether it has spoken by then or not."""
+    monkeypatch.setattr(options, "LAME_DUCK_S", 0.1)
+    puppet, free = Puppet(), find_free_port()
+    tls = ServerTls(files.server_cert, files.server_key, files.ca_file)
+    address = f"127.0.0.1:{free}"
+    server = make_server("fast", puppet, Load(), address, tls)
+    await server.start()
+    context = ssl.create_default_context(cafile=str(files.ca_file))
+    context.load_cert_chain(files.client_cert, files.client_key)
+    context.set_alpn_protocols(["h2"])
+    secure: dict[str, Any] = {"ssl": context, "server_hostname": SERVER_NAME}
+    first = RawPeer(*await asyncio.open_connection("127.0.0.1", free, **secure))
+    await first.send(frames.PREFACE, frames.settings())
+    await first.send(frames.headers(1), frames.data(1, frames.message(b"wait")))
+    await first.of(frames.Kind.DATA, 1)
+    late_reader, late_writer = await asyncio.open_connection("127.0.0.1", free)
+    started = time.monotonic()
+    draining = asyncio.create_task(server.drain(10.0))
+    await first.of(frames.Kind.GOAWAY)
+    await late_writer.start_tls(context, server_hostname=SERVER_NAME)
+    late = RawPeer(late_reader, late_writer)
+    await late.send(frames.PREFACE, frames.settings())
+    await late.ended()
+    puppet.gate.set()
+    await first.send(frames.data(1, b"", end=True))
+    await draining
+    assert time.monotonic() - started < 5
+    await first.close()
+    await late.close()
 
 
 def test_files_that_are_no_certificates_are_an_error(tmp_path: Path) -> None:

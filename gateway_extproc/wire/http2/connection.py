@@ -64,7 +64,7 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(self, methods: Methods, peers: Peers) -> None:
         self._methods = methods
         self._peers = peers
-        self._headers = headers.HeaderReader()
+        self._headers = headers.HeaderReader(self._bear)
         self._block = headers.BlockCollector()
         self._leaving = Leaving.NO
         self._linger: asyncio.TimerHandle | None = None
@@ -243,16 +243,19 @@ class Connection(asyncio.BufferedProtocol):
     # ------------------------------------------------------------------- other frames
 
     def _on_priority(self, flags: int, stream_id: int, start: int, stop: int) -> None:
-        """Priorities are deprecated (section 5.3.2); the frame's form is checked."""
-        if stop - start != 5:
-            raise StreamFault(stream_id, ErrorCode.FRAME_SIZE_ERROR, "PRIORITY")
+        """Priorities are deprecated (section 5.3.2); the frame's form is checked.
+
+        The stream may be idle, and such a one may not be reset (section 6.4).
+        """
+        _check_size(stop - start, 5)
         self._bear()
 
     def _on_rst_stream(self, flags: int, stream_id: int, start: int, stop: int) -> None:
         _check_size(stop - start, 4)
         self.streams.judge(frames.RST_STREAM, stream_id)
         stream = self.streams.by_id.get(stream_id)
-        if stream is None or not stream.heard:
+        expected = self.streams.acknowledge(stream_id) if stream is None else stream.heard
+        if not expected:
             self._bear()
         if stream is not None:
             self.streams.abandon(stream)
@@ -311,7 +314,7 @@ class Connection(asyncio.BufferedProtocol):
         if not flags & frames.ACK:
             self._sender.control(frames.frame(frames.PING, frames.ACK, 0, payload))
         elif payload == DRAIN_PING:
-            self._leave_finally()
+            self.leave_finally()
 
     def _on_goaway(self, flags: int, stream_id: int, start: int, stop: int) -> None:
         """The peer opens no more streams; those that run go on (section 6.8)."""
@@ -354,15 +357,16 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._leaving = Leaving.ANNOUNCED
         if self._reader.expect is Expect.PREFACE:
-            # The peer never said what it speaks.
+            # The peer never said what it speaks; if it is saying so, nothing of it was served.
+            self._sender.control(goaway(0, ErrorCode.NO_ERROR))
             self.close()
             return
         self._sender.control(goaway(frames.MAX_STREAM_ID, ErrorCode.NO_ERROR))
         self._sender.control(frames.frame(frames.PING, 0, 0, DRAIN_PING))
-        self._loop.call_later(limits.LINGER_S, self._leave_finally)
+        self._loop.call_later(limits.LINGER_S, self.leave_finally)
 
-    def _leave_finally(self) -> None:
-        """The peer has read the first GOAWAY, or does not read."""
+    def leave_finally(self) -> None:
+        """The peer has read the first GOAWAY, does not read, or there is no time left."""
         if self._leaving is not Leaving.ANNOUNCED or self._reader.stopped:
             return
         self._leaving = Leaving.FINAL

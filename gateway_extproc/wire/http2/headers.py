@@ -10,7 +10,7 @@ follows in them is read by nobody.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
@@ -26,6 +26,9 @@ REMEMBERED_PREFIXES: Final = 16
 """Beginnings of blocks that are known; a peer has one a method."""
 
 GRPC: Final = b"application/grpc"
+
+LENGTH_DIGITS: Final = 19
+"""Digits of the largest number of 63 bits; Python refuses to read thousands."""
 
 Field = tuple[bytes, bytes]
 
@@ -79,9 +82,10 @@ class BlockCollector:
 
 
 class HeaderReader:
-    """Reads the blocks of one connection in order."""
+    """Reads the blocks of one connection in order; ``bear`` is told what a large one costs."""
 
-    def __init__(self) -> None:
+    def __init__(self, bear: Callable[[float], None]) -> None:
+        self._bear = bear
         self._decoder = Decoder(max_header_list_size=limits.HEADER_BLOCK_BYTES)
         self._known: dict[bytes, Head] = {}
 
@@ -110,15 +114,19 @@ class HeaderReader:
 
     @property
     def _stands_alone(self) -> bool:
-        return self._decoder.header_table_size == 0
+        """The encoder keeps no table, and may not make one again."""
+        return self._decoder.header_table_size == self._decoder.max_allowed_table_size == 0
 
     def _decode(self, block: bytes) -> list[Field]:
         try:
-            return [(bytes(f[0]), bytes(f[1])) for f in self._decoder.decode(block, raw=True)]
+            fields = [(bytes(f[0]), bytes(f[1])) for f in self._decoder.decode(block, raw=True)]
         except OversizedHeaderListError as error:
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, str(error)) from None
         except (HPACKError, InvalidTableSizeError) as error:
             raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, str(error)) from None
+        if cost := len(fields) // limits.FIELDS_A_WORKLESS:
+            self._bear(cost)
+        return fields
 
     def _remember(self, block: bytes, head: Head) -> None:
         end = find_end_of_path(block)
@@ -190,8 +198,8 @@ def _is_grpc(content_type: bytes) -> bool:
 def _content_length(value: bytes | None) -> int | None:
     if value is None:
         return None
-    if not value.isdigit():
-        raise MalformedHeaders("content-length is no number")
+    if not value.isdigit() or len(value) > LENGTH_DIGITS:
+        raise MalformedHeaders("content-length is no number that can be")
     return int(value)
 
 
@@ -259,6 +267,12 @@ def _string(text: bytes) -> bytes:
     size.append(rest)
     return bytes(size) + text
 
+
+NO_TABLE: Final = b"\x20"
+"""Says that our encoder keeps no table (RFC 7541, section 6.3).
+
+A peer that allows a smaller table than before demands to hear of it (RFC 9113, section 4.3.1);
+one that heard 0 at the start never needs to."""
 
 STATUS_200: Final = b"\x88"
 """``:status: 200``, from the static table."""

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from gateway_extproc.wire.http2 import limits
 from gateway_extproc.wire.http2.frames import (
-    ConnectionFault,
     ErrorCode,
     StreamFault,
     window_update,
@@ -40,8 +39,6 @@ class Intake:
         Dropped frames count, too (section 5.2.2): both sides must agree on the window.
         """
         self._owed += size
-        if self._owed > limits.CONNECTION_WINDOW:
-            raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "connection window overrun")
         if self._owed >= limits.CONNECTION_WINDOW // 2:
             self._control(window_update(0, self._owed))
             self._owed = 0

@@ -48,18 +48,24 @@ bytes of payload in either direction, pay for one."""
 STREAMS_A_WORKLESS: Final = 100
 """A change of all streams' windows counts as one such frame for each so many streams."""
 
+FIELDS_A_WORKLESS: Final = 20
+"""A header block that is decoded counts as one such frame for each so many fields: requests have
+fewer, and decoding some hundred takes milliseconds."""
+
 BACKLOG_BYTES: Final = 4 * 1024 * 1024
 """What no window bounds (acknowledgements, resets, statuses), while the peer reads nothing
 (CVE-2019-9512, -9514, -9515)."""
 
-REMEMBERED: Final = 4096
-"""Streams that we ended first, whose late frames are dropped without an answer."""
+REMEMBERED: Final = CONCURRENT_STREAMS
+"""Streams that we ended first, whose late frames are dropped without an answer: as many as may
+end at once."""
 
 PREFACE_S: Final = 10.0
 """Time from connecting to the first SETTINGS."""
 
 STALL_S: Final = 60.0
-"""A peer that takes nothing for so long, while something waits for it, is cut."""
+"""A stream whose message the peer does not take whole in this time is reset, also if it takes
+some; a connection whose socket stays full for so long is cut."""
 
 LINGER_S: Final = 2.0
 """After an error, time for the GOAWAY to reach the peer before the connection is cut."""

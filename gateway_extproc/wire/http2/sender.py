@@ -26,7 +26,7 @@ from gateway_extproc.wire.http2.frames import (
     frame,
     rst_stream,
 )
-from gateway_extproc.wire.http2.headers import RESPONSE
+from gateway_extproc.wire.http2.headers import NO_TABLE, RESPONSE
 from gateway_extproc.wire.http2.limits import (
     BACKLOG_BYTES,
     STALL_S,
@@ -38,8 +38,6 @@ from gateway_extproc.wire.http2.patience import Patience
 
 if TYPE_CHECKING:
     from gateway_extproc.wire.http2.stream import Http2Stream
-
-_RESPONSE_SIZE = len(RESPONSE)
 
 
 class Sender:
@@ -61,6 +59,7 @@ class Sender:
         self._out: list[bytes | memoryview] = []
         self._scheduled = False
         self._closed = False
+        self._before_block = NO_TABLE
         self._room = TURN_BYTES
         self._ready: deque[Http2Stream] = deque()
         self._paused = False
@@ -101,6 +100,8 @@ class Sender:
 
     def end(self, stream: Http2Stream, block: bytes) -> None:
         """The header block that ends our half of a stream; trailers, or all of the answer."""
+        if self._before_block:
+            block = self._take_before_block() + block
         self._send(frame(HEADERS, END_HEADERS | END_STREAM, stream.id, block))
 
     def control(self, data: bytes) -> None:
@@ -113,8 +114,15 @@ class Sender:
 
     def _answer(self, stream: Http2Stream) -> None:
         stream.answered = True
-        head = HEAD.pack(0, _RESPONSE_SIZE, HEADERS, END_HEADERS, stream.id)
-        self._out.append(head + RESPONSE)
+        block = RESPONSE
+        if self._before_block:
+            block = self._take_before_block() + block
+        self._out.append(HEAD.pack(0, len(block), HEADERS, END_HEADERS, stream.id) + block)
+
+    def _take_before_block(self) -> bytes:
+        """What the connection's first header block begins with."""
+        update, self._before_block = self._before_block, b""
+        return update
 
     def _send(self, data: bytes) -> None:
         """Sends what no window bounds; while the peer reads nothing, only so much of it."""

@@ -103,7 +103,7 @@ class Http2Stream:
         raise StreamAborted(details)
 
     async def _sent(self) -> None:
-        """Until the last byte of the message is on its way."""
+        """Until the last byte of the message is on its way; a peer has ``STALL_S`` to take it."""
         self._writer = self._streams.loop.create_future()
         stall = self._streams.loop.call_later(STALL_S, self._streams.stalled, self)
         try:

@@ -32,7 +32,8 @@ class Streams:
     ) -> None:
         self._methods = methods
         self._emptied = emptied
-        self._left: dict[int, None] = {}
+        self._left: dict[int, bool] = {}
+        """Streams that we ended first; whether a message had come on them."""
         self.sender = sender
         self.intake = intake
         self.loop = asyncio.get_running_loop()
@@ -64,6 +65,13 @@ class Streams:
         if stream_id > self.last_id:
             return StreamState.LEFT if self.refusing else StreamState.IDLE
         return StreamState.LEFT if stream_id in self._left else StreamState.CLOSED
+
+    def acknowledge(self, stream_id: int) -> bool:
+        """Whether a RST_STREAM answers our end of a stream with messages; it does so once.
+
+        Envoy answers each: as many come at once as streams were ended at once.
+        """
+        return self._left.pop(stream_id, False)
 
     # ---------------------------------------------------------------------------- begin
 
@@ -125,15 +133,15 @@ class Streams:
         self.sender.end(stream, block)
         if stream.state is not ENDED:
             self.sender.reset(stream.id, ErrorCode.NO_ERROR)
-            self._remember_left(stream.id)
+            self._remember_left(stream.id, heard=stream.heard)
         stream.gone = True
         self._forget(stream)
 
     def reset(self, stream_id: int, code: ErrorCode) -> None:
         """We end a stream at once; its handler is cancelled."""
         self.sender.reset(stream_id, code)
-        self._remember_left(stream_id)
         stream = self.by_id.get(stream_id)
+        self._remember_left(stream_id, heard=stream is not None and stream.heard)
         if stream is not None:
             self.abandon(stream)
 
@@ -143,7 +151,9 @@ class Streams:
         self._forget(stream)
         task = stream.task
         if task is not None:
-            task.cancel()
+            if not task.cancelling():
+                # Once: what was cancelled settles and records.
+                task.cancel()
             if not stream.begun:
                 # Its first step will be the cancellation: nobody else takes it off.
                 self.tasks.discard(task)
@@ -162,7 +172,7 @@ class Streams:
                 self.reset(stream.id, ErrorCode.REFUSED_STREAM)
 
     def stalled(self, stream: Http2Stream) -> None:
-        """The peer opened no window for a message that waits."""
+        """The peer did not take a message whole in time."""
         if not stream.gone:
             self.reset(stream.id, ErrorCode.CANCEL)
 
@@ -173,8 +183,8 @@ class Streams:
         if not self.by_id:
             self._emptied()
 
-    def _remember_left(self, stream_id: int) -> None:
-        self._left[stream_id] = None
+    def _remember_left(self, stream_id: int, *, heard: bool) -> None:
+        self._left[stream_id] = heard
         if len(self._left) > limits.REMEMBERED:
             del self._left[next(iter(self._left))]
 

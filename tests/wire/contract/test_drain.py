@@ -148,6 +148,58 @@ async def test_a_connection_that_never_spoke_is_no_obstacle(
         await peer.ended()
 
 
+SETTLE = frames.message(b"settle:0.3")
+"""A handler that needs a while to settle and record after it was cancelled."""
+
+
+@FAST
+async def test_what_is_opened_while_the_rest_is_cancelled_is_refused(
+    wired: Wired, short_lame_duck: None
+) -> None:
+    """Also by a peer that does not answer our PING."""
+    async with raw_peer(wired.address) as peer:
+        await peer.send(frames.headers(1), frames.data(1, SETTLE))
+        await peer.of(Kind.DATA, 1)
+        draining = asyncio.create_task(wired.server.drain(0.2))
+        await peer.of(Kind.GOAWAY)
+        assert (await peer.of(Kind.GOAWAY)).last_stream == 1
+        await peer.send(frames.headers(3), frames.data(3, SETTLE))
+        await draining
+    assert wired.puppet.running == 0
+    assert (wired.puppet.ends, wired.puppet.settled) == ({"cancelled": 1}, 1)
+
+
+async def test_handlers_of_a_peer_that_vanished_have_settled_when_the_drain_returns(
+    wired: Wired, short_lame_duck: None
+) -> None:
+    async with raw_peer(wired.address) as peer:
+        await peer.send(frames.headers(1), frames.data(1, SETTLE))
+        await peer.of(Kind.DATA, 1)
+        draining = asyncio.create_task(wired.server.drain(2.0))
+        await asyncio.sleep(0.05)
+        peer.vanish()
+        await draining
+    assert (wired.puppet.running, wired.puppet.settled) == (0, 1)
+
+
+@FAST
+@pytest.mark.parametrize("leaves", ["reset", "vanish"])
+async def test_a_handler_that_settles_is_cancelled_no_second_time(
+    wired: Wired, short_lame_duck: None, leaves: str
+) -> None:
+    async with raw_peer(wired.address) as peer:
+        await peer.send(frames.headers(1), frames.data(1, SETTLE))
+        await peer.of(Kind.DATA, 1)
+        draining = asyncio.create_task(wired.server.drain(0))
+        await asyncio.sleep(0.1)
+        if leaves == "reset":
+            await peer.send(frames.rst_stream(1))
+        else:
+            peer.vanish()
+        await draining
+    assert (wired.puppet.running, wired.puppet.settled) == (0, 1)
+
+
 async def test_a_second_drain_is_no_harm(wired: Wired, short_lame_duck: None) -> None:
     await asyncio.gather(wired.server.drain(0.3), wired.server.drain(0.3))
     assert wired.load.draining

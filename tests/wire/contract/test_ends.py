@@ -7,10 +7,11 @@ import asyncio
 import grpc
 import pytest
 
+from gateway_extproc.wire.http2 import limits
 from gateway_extproc.wire.options import PROCESS_SERVICE
 from support import bodies, envoy, frames
 from support.config import ANN
-from support.frames import Code
+from support.frames import Code, Kind
 from support.h2peer import h2_peer, raw_peer
 from wire.conftest import FAST, Served, Wired
 
@@ -192,3 +193,27 @@ async def test_a_peer_that_closes_its_half_of_the_connection_is_let_go(wired: Wi
         peer.half_close()
         await peer.ended()
         await envoy.until(lambda: wired.puppet.running == 0)
+
+
+@FAST
+@pytest.mark.parametrize("count", [1100, 6000])
+async def test_streams_that_ended_at_once_may_be_reset_at_once(wired: Wired, count: int) -> None:
+    """Envoy answers the end of a stream that it had not ended with RST_STREAM, each one."""
+    numbers = range(1, 2 * count, 2)
+    async with raw_peer(wired.address) as peer:
+        await peer.send(
+            *(frames.headers(n) + frames.data(n, frames.message(b"return:bye")) for n in numbers)
+        )
+        for _ in numbers:
+            await peer.of(Kind.RST_STREAM)
+        await peer.send(*(frames.rst_stream(n, Code.CANCEL) for n in numbers))
+        await peer.pings()
+
+
+@FAST
+async def test_a_second_reset_of_a_stream_that_ended_is_no_answer(wired: Wired) -> None:
+    async with raw_peer(wired.address) as peer:
+        await peer.send(frames.headers(1), frames.data(1, frames.message(b"return:bye")))
+        await peer.of(Kind.RST_STREAM)
+        await peer.send(frames.rst_stream(1) * 3 * limits.WORKLESS_BURST)
+        assert await peer.ended() == Code.ENHANCE_YOUR_CALM

@@ -8,11 +8,12 @@ import time
 import grpc
 import pytest
 
+from gateway_extproc.wire.http2 import stream as http2_stream
 from gateway_extproc.wire.options import MESSAGE_BYTES, PROCESS_SERVICE
 from support import envoy, frames
-from support.frames import DEFAULT_WINDOW, Setting
-from support.h2peer import H2Peer, h2_peer
-from wire.conftest import Wired
+from support.frames import DEFAULT_WINDOW, Code, Kind, Setting
+from support.h2peer import H2Peer, h2_peer, raw_peer
+from wire.conftest import FAST, Wired
 
 LARGE = 20_000_000
 RESOURCE_EXHAUSTED = "8"
@@ -222,3 +223,22 @@ async def test_the_window_is_given_back_as_data_arrives(wired: Wired) -> None:
         answer = await peer.finish(late, 60)
         await sending
         assert [len(m) for m in answer.messages] == [len(b"waiting"), 10_000_000]
+
+
+@FAST
+async def test_a_message_that_is_taken_too_slowly_costs_its_stream(
+    wired: Wired, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if the peer takes a byte now and then: a handler is not held for ever."""
+    monkeypatch.setattr(http2_stream, "STALL_S", 0.5)
+    async with raw_peer(wired.address, (Setting.INITIAL_WINDOW_SIZE, 0)) as peer:
+        await peer.send(frames.headers(1), frames.data(1, frames.message(b"flood:1,1000")))
+        started = time.monotonic()
+        while (got := await peer.next()) is not None and got.kind != Kind.RST_STREAM:
+            if got.stream == 1:
+                await asyncio.sleep(0.05)
+                await peer.send(frames.window_update(1, 1))
+        assert got is not None
+        assert got.code == Code.CANCEL
+        assert 0.4 < time.monotonic() - started < 3
+        await peer.pings()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from functools import partial
 
 import pytest
 
@@ -27,7 +28,7 @@ from support.frames import (
     request,
     window_update,
 )
-from support.h2peer import RawPeer, raw_peer
+from support.h2peer import H2Peer, RawPeer, h2_peer, raw_peer
 from wire.conftest import FAST, Wired
 
 HELLO = message(b"hello")
@@ -251,6 +252,24 @@ async def test_the_connections_window_is_kept(wired: Wired) -> None:
         assert got + 3 + len(answer.payload) == 100_005
 
 
+def _allows(peer: H2Peer, size: int) -> bool:
+    return peer.h2.local_settings.header_table_size == size
+
+
+@pytest.mark.parametrize("size", [0, 1, 4095])
+async def test_a_peer_may_allow_a_smaller_header_table(wired: Wired, size: int) -> None:
+    """Section 4.3.1: the next block then begins by saying that its encoder obeys."""
+    async with h2_peer(wired.address) as peer:
+        for allowed in (size, 4096, size):
+            peer.set(Setting.HEADER_TABLE_SIZE, allowed)
+            # Acknowledged, so the next block must begin with it.
+            await peer.until(partial(_allows, peer, allowed))
+            for play in (b"hello", b"abort:enough"):
+                stream = peer.request()
+                await peer.send(stream, message(play), end=True)
+                assert (await peer.finish(stream)).status is not None
+
+
 # -------------------------------------------------------- what ends the connection, and how
 
 ONE = headers(1)
@@ -262,6 +281,8 @@ WRONG: list[tuple[str, bytes, Code]] = [
     ("DATA on stream 0", data(0, HELLO), PROTOCOL),
     ("HEADERS on stream 0", headers(0), PROTOCOL),
     ("PRIORITY on stream 0", frames.priority(0), PROTOCOL),
+    ("PRIORITY of 4 bytes", ONE + frame(Kind.PRIORITY, 0, 1, bytes(4)), SIZE),
+    ("PRIORITY of 4 bytes on an idle stream", frame(Kind.PRIORITY, 0, 5, bytes(4)), SIZE),
     ("RST_STREAM on stream 0", frames.rst_stream(0), PROTOCOL),
     ("SETTINGS on a stream", frame(Kind.SETTINGS, 0, 1), PROTOCOL),
     ("PING on a stream", frame(Kind.PING, 0, 1, bytes(8)), PROTOCOL),
@@ -381,7 +402,6 @@ BROKEN: list[tuple[str, bytes, Code]] = [
     ("WINDOW_UPDATE overflow", window_update(1, WINDOW_MAX), FLOW),
     ("HEADERS without END_STREAM inside a body", headers(1, (("x-trailer", "1"),)), PROTOCOL),
     ("trailers with a pseudo header", headers(1, ((":path", "/"),), end=True), PROTOCOL),
-    ("PRIORITY of 4 bytes", frame(Kind.PRIORITY, 0, 1, bytes(4)), SIZE),
     ("the stream's window overrun", frames.data_frames(1, bytes((1 << 20) + 1)), FLOW),
 ]
 

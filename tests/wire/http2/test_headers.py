@@ -46,8 +46,12 @@ def obedient_peer() -> hpack.Encoder:
     return encoder
 
 
+def _free(cost: float) -> None:
+    """What decoding costs is another test's."""
+
+
 def reader() -> HeaderReader:
-    made = HeaderReader()
+    made = HeaderReader(_free)
     made.settings_acknowledged()
     return made
 
@@ -88,14 +92,14 @@ def test_a_peer_that_keeps_its_table_is_told_so() -> None:
 
 
 def test_before_it_was_told_a_peer_may_use_its_table() -> None:
-    encoder, made = hpack.Encoder(), HeaderReader()
+    encoder, made = hpack.Encoder(), HeaderReader(_free)
     for _ in range(3):
         # Indexed fields of the dynamic table: only a decoder that is in step reads them.
         assert made.read(encoder.encode(REQUEST)) == Head(PATH)
 
 
 def test_a_block_that_nobody_reads_keeps_the_decoder_in_step() -> None:
-    encoder, made = hpack.Encoder(), HeaderReader()
+    encoder, made = hpack.Encoder(), HeaderReader(_free)
     made.skip(encoder.encode(REQUEST))
     assert made.read(encoder.encode(REQUEST)) == Head(PATH)
 
@@ -106,6 +110,22 @@ def test_only_so_many_beginnings_are_remembered() -> None:
         fields = [(":path", f"/{number}") if n == ":path" else (n, v) for n, v in REQUEST]
         assert made.read(encoder.encode(fields)).path == f"/{number}"
     assert len(made._known) == headers.REMEMBERED_PREFIXES
+
+
+def test_a_table_that_may_grow_again_keeps_the_decoder_in_step() -> None:
+    """Before it was told, a peer may make its table smaller and larger (RFC 7541, section 4.2)."""
+    encoder, made = hpack.Encoder(), HeaderReader(_free)
+    encoder.header_table_size = 0
+    for _ in range(2):
+        assert made.read(encoder.encode(REQUEST)) == Head(PATH)
+    encoder.header_table_size = 4096
+    made.skip(encoder.encode([*REQUEST, ("x-skipped", "1")]))
+    for number in (1, 1, 2, 2):
+        block = encoder.encode([*REQUEST, ("x-indexed", f"{number}")])
+        assert made.read(block) == Head(PATH)
+    made.settings_acknowledged()
+    encoder.header_table_size = 0
+    assert made.read(encoder.encode(REQUEST)) == Head(PATH)
 
 
 def test_a_path_that_is_spelled_out_is_not_remembered() -> None:
@@ -163,6 +183,13 @@ def test_a_request_names_method_scheme_and_path(missing: str) -> None:
     fields = [(n.encode(), v.encode()) for n, v in REQUEST if n != missing]
     with pytest.raises(MalformedHeaders):
         check_request(fields)
+
+
+@pytest.mark.parametrize("length", ["", "-1", "+1", "1x", "1, 1", "9" * 20, "9" * 5000])
+def test_a_content_length_is_a_number_that_can_be(length: str) -> None:
+    block = obedient_peer().encode([*REQUEST, ("content-length", length)])
+    with pytest.raises(MalformedHeaders):
+        reader().read(block)
 
 
 @given(st.text(max_size=2000))
