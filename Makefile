@@ -5,11 +5,11 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test test-unit test-envoy check format format-check lint types imports proto \
-        configs lock bench bench-full h2spec test-wire-long clean
+.PHONY: help install tools run demo test test-unit test-envoy check format format-check lint types imports proto \
+        configs lock bench bench-full bench-identity h2spec test-wire-long wire-figures fuzz-wire clean
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed") if sys.version_info < (3, 11) else 0'
@@ -20,6 +20,9 @@ $(STAMP): requirements-dev.lock pyproject.toml
 	@touch $(STAMP)
 
 install: $(STAMP) ## virtual environment with pinned dependencies
+
+tools: ## what tests need beside Python packages: redis-server, from Debian's packages
+	@command -v redis-server >/dev/null || { apt-get -qq update && apt-get -qq install -y redis-server; }
 
 run: $(STAMP) ## Envoy, workers and simulated providers on this machine
 	@exec $(BIN)/gateway-extproc up
@@ -70,7 +73,7 @@ proto: $(STAMP) ## generated classes of proto/
 
 configs: $(STAMP) ## what is generated: Envoy configurations, docs/configuration.md
 	$(BIN)/python -m gateway_extproc.config.reference > docs/configuration.md
-	for name in standalone failover; do \
+	for name in standalone failover mtls; do \
 	  $(BIN)/gateway-extproc envoy render envoy/$$name.gateway.yaml > envoy/$$name.yaml; done
 	$(BIN)/gateway-extproc envoy render k8s/base/gateway.yaml > k8s/base/envoy.yaml
 
@@ -95,6 +98,9 @@ SECONDS ?= 1800
 fuzz-wire: $(STAMP) ## bytes of all kinds against the fast wire, for SECONDS
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/fuzz/requirements.lock
 	PYTHONPATH=tests $(BIN)/python -m fuzz.wire -max_total_time=$(SECONDS)
+
+bench-identity: $(STAMP) ## CPU of identify and authorize, look-ups among 100,000 keys
+	@PYTHONPATH=tests $(BIN)/python -m bench.identity
 
 clean: ## everything that was made
 	rm -rf $(VENV) run build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -6,6 +6,7 @@ what one worker process does.  Clocks, ids and files enter here and nowhere belo
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import os
@@ -19,11 +20,24 @@ from pathlib import Path
 
 from gateway_extproc import __version__
 from gateway_extproc.config.compile import Snapshot, compile_config
-from gateway_extproc.config.load import ConfigError, Mistake, load, load_with_mistakes
+from gateway_extproc.config.load import (
+    ConfigError,
+    Mistake,
+    load,
+    load_with_mistakes,
+)
 from gateway_extproc.config.model import Config, GuardRule
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.pipeline import Pipeline
-from gateway_extproc.core.ports import AnswerWriter, Dialect, Guard, Load, Recorder, Translator
+from gateway_extproc.core.ports import (
+    AnswerWriter,
+    Dialect,
+    Guard,
+    Load,
+    Recorder,
+    StoreUnavailable,
+    Translator,
+)
 from gateway_extproc.core.secret import Secret
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.envoyconf.processor import socket_path, worker_address
@@ -32,6 +46,7 @@ from gateway_extproc.evidence.recorder import EvidenceRecorder, open_evidence
 from gateway_extproc.evidence.traces import trace_context
 from gateway_extproc.guards.errors import GuardCompileError
 from gateway_extproc.guards.guard import RuleGuard
+from gateway_extproc.identities import Identities, identify_stage, open_identities
 from gateway_extproc.providers.translate import DIALECTS, translator
 from gateway_extproc.stages.admit import Admit
 from gateway_extproc.stages.attempt import AttemptBuilder
@@ -41,13 +56,13 @@ from gateway_extproc.stages.cache import Cache
 from gateway_extproc.stages.credential import Credential
 from gateway_extproc.stages.fallback import Fallback
 from gateway_extproc.stages.guard import Guard as GuardStage
-from gateway_extproc.stages.identify import Identify
 from gateway_extproc.stages.limit import Limit
 from gateway_extproc.stages.parse import Parse
 from gateway_extproc.stages.record import Record
 from gateway_extproc.stages.refusal import RefusalWriter
 from gateway_extproc.stages.route import Route
 from gateway_extproc.stages.translate import Translate
+from gateway_extproc.stores.following import follow
 from gateway_extproc.stores.memory import MemoryCache, SharedLimits
 from gateway_extproc.stores.secrets import SecretFiles, SecretUnavailable, read_secret
 from gateway_extproc.supervisor.worker import run_worker as run_process
@@ -69,7 +84,7 @@ class Parts:
     limits: SharedLimits
     cache: MemoryCache
     credentials: SecretFiles
-    pepper: Secret
+    identities: Identities
     recorder: Recorder
     load: Load
 
@@ -84,18 +99,19 @@ def pipeline(parts: Parts) -> list[Stage]:
     ids = Ids()
     attempts = AttemptBuilder(parts.dialects, translator_for, parts.credentials)
     messages = {rule.id: rule.message for rule in config.guards}
+    authorize = Authorize(snapshot.routes, time.time)
     return [
         Record(parts.recorder, snapshot.revision, time.monotonic_ns, time.time_ns, ids.decision,
                partial(trace_context, new_id=ids.hex,
                        sample_ratio=config.evidence.trace_sample_ratio)),
         Admit(parts.load, config.server.max_in_flight, config.caps.body_bytes),
-        Identify(snapshot.keys, parts.pepper, time.time),
+        identify_stage(config, parts.identities, worker_count(config)),
         Parse(parts.dialects, writer_for, max_depth=config.caps.depth),
-        Authorize(snapshot.routes),
+        authorize,
         Limit(parts.limits, snapshot.limits_for),
         GuardStage(parts.guards, messages),
         Cache(parts.cache, snapshot.routes, snapshot.revision),
-        Route(snapshot.routes, config.failover.max_attempts),
+        Route(snapshot.routes, config.failover.max_attempts, authorize.usable),
         Budget(snapshot.routes, config.caps.cost_nanos),
         Translate(parts.dialects, translator_for, attempts, snapshot.routes),
         Credential(attempts),
@@ -177,6 +193,7 @@ class Gateway:
     def __init__(self, config: Config, worker: int) -> None:
         snapshot = compile_config(config)
         pepper = read_secret(Path(config.identity.pepper_file))
+        self._identities = open_identities(config, snapshot)
         self._drain_s = config.server.drain_s
         self._socket = Path(socket_path(config, worker))
         self.recorder = _open_recorder(config, worker, pepper)
@@ -189,10 +206,11 @@ class Gateway:
             credentials=SecretFiles(
                 {p.id: Path(p.credential_file) for p in config.providers}, time.monotonic_ns
             ),
-            pepper=pepper,
+            identities=self._identities,
             recorder=self.recorder,
             load=Load(),
         )
+        self._following: asyncio.Task[None] | None = None
         self.processor = build_processor(self.parts)
         self._address = worker_address(config, worker)
         self._server = make_server(
@@ -208,6 +226,7 @@ class Gateway:
         self._socket.parent.mkdir(parents=True, exist_ok=True)
         # A worker that was killed leaves its socket behind.
         self._socket.unlink(missing_ok=True)
+        self._following = asyncio.create_task(follow(self._identities.followed))
         try:
             await self._server.start()
             if self._address.startswith("unix:"):
@@ -220,8 +239,11 @@ class Gateway:
     async def drain(self) -> None:
         """Finishes what runs, then writes out all evidence."""
         await self._server.drain(self._drain_s)
+        if self._following is not None:
+            self._following.cancel()
         self.recorder.close()
         self.parts.limits.close()
+        self._identities.close()
 
 
 def _server_tls(config: Config) -> ServerTls | None:
@@ -251,7 +273,7 @@ def run_worker(number: int, parent: Connection, config_text: str, log_level: int
     )
     try:
         gateway = Gateway(load(config_text), number)
-    except SecretUnavailable as error:
+    except (SecretUnavailable, StoreUnavailable) as error:
         raise SystemExit(f"worker {number} cannot start: {error}") from None
     run_process(gateway, parent)
 

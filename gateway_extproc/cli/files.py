@@ -7,8 +7,8 @@ from pathlib import Path
 
 from gateway_extproc.app import read_config
 from gateway_extproc.cli.failure import CommandFailure
-from gateway_extproc.config.load import ConfigError
-from gateway_extproc.config.model import Config
+from gateway_extproc.config.load import ConfigError, load_tenants
+from gateway_extproc.config.model import Config, Tenant
 
 BAD_CONFIGURATION = 2
 """Exit code for a configuration with mistakes."""
@@ -27,8 +27,25 @@ def read_file(path: Path) -> tuple[Config, str]:
     try:
         return read_config(text), text
     except ConfigError as error:
-        for mistake in error.mistakes:
-            print(f"{path}: {mistake}", file=sys.stderr)
-        count = len(error.mistakes)
-        noun = "mistake" if count == 1 else "mistakes"
-        raise CommandFailure(f"{path}: {count} {noun}", BAD_CONFIGURATION) from None
+        raise _told(path, error) from None
+
+
+def read_tenants(config: Config) -> tuple[Tenant, ...]:
+    """The tenants in the file that a configuration names; as ``read_file`` when it is bad."""
+    if not config.identity.tenants_file:
+        return ()
+    path = Path(config.identity.tenants_file)
+    try:
+        return load_tenants(path.read_bytes(), config)
+    except OSError as error:
+        raise CommandFailure(f"{path}: {error.strerror}", BAD_CONFIGURATION) from None
+    except ConfigError as error:
+        raise _told(path, error) from None
+
+
+def _told(path: Path, error: ConfigError) -> CommandFailure:
+    for mistake in error.mistakes:
+        print(f"{path}: {mistake}", file=sys.stderr)
+    count = len(error.mistakes)
+    noun = "mistake" if count == 1 else "mistakes"
+    return CommandFailure(f"{path}: {count} {noun}", BAD_CONFIGURATION)

@@ -1,13 +1,55 @@
-"""``keys issue``: a new API key, shown once, and the line that makes it known."""
+"""``keys``: API keys of a running or a future gateway, in its key store."""
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import json
 import os
-from collections.abc import Sequence
-from typing import Any
+import pwd
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
 
-from gateway_extproc.core.apikey import key_hmac, make_key
+import orjson
+import yaml
+
+from gateway_extproc.cli.failure import CommandFailure
+from gateway_extproc.cli.files import read_file
+from gateway_extproc.cli.keyargs import CONFIG_PLACES
+from gateway_extproc.config.compile import key_record
+from gateway_extproc.config.keyterms import read_terms
+from gateway_extproc.config.load import ConfigError
+from gateway_extproc.config.model import Config
+from gateway_extproc.core.apikey import key_hmac, make_key, parse_key
+from gateway_extproc.core.keys import (
+    KeyExists,
+    KeyRecord,
+    KeyRevoked,
+    KeyUnknown,
+    shown,
+    when,
+)
+from gateway_extproc.core.ports import StoreUnavailable
 from gateway_extproc.core.secret import Secret
+from gateway_extproc.identities import file_tenants, open_key_store, open_keyring
+from gateway_extproc.identity.keyring import Issued, Keyring
+from gateway_extproc.stores.secrets import SecretUnavailable, read_secret
+from gateway_extproc.supervisor.gate import ADMIN_LOG
+
+PERMISSIONS: Final = {
+    "issue": "manage_keys",
+    "rotate": "manage_keys",
+    "resume": "manage_keys",
+    "import": "manage_keys",
+    "revoke": "revoke_keys",
+    "suspend": "revoke_keys",
+}
+"""What the same would need at the admin server."""
 
 
 def issue_key(
@@ -31,3 +73,263 @@ def issue_key(
         "roles": list(roles),
     }
     return key, entry
+
+
+# ------------------------------------------------------------------------- commands
+
+
+def issue_command(options: argparse.Namespace) -> int:
+    config, _ = read_file(_config_file(options))
+    terms = _terms(options, config)
+    if options.static:
+        return _issue_static(options, config, terms)
+    with _keyring(config) as keyring:
+        try:
+            issued = keyring.issue(terms, options.env)
+        except ValueError as error:
+            raise CommandFailure(f"--env {options.env}: {error}") from None
+    _record(config, "issue", issued.record)
+    return _show_issued(issued, as_json=options.json)
+
+
+def list_command(options: argparse.Namespace) -> int:
+    config, _ = read_file(_config_file(options))
+    with _keyring(config) as keyring:
+        records = [
+            record
+            for record in keyring.all()
+            if options.tenant in (None, record.tenant) and options.state in (None, record.state)
+        ]
+    if options.json:
+        print(json.dumps({"keys": [shown(record) for record in records]}))
+        return 0
+    print(f"{'id':14}{'tenant':20}{'user':20}{'roles':26}{'state':12}expires")
+    for record in records:
+        print(
+            f"{record.id:14}{record.tenant:20}{record.user:20}{','.join(record.roles):26}"
+            f"{record.state:12}{when(record.expires_at_s)}"
+        )
+    return 0
+
+
+def show_command(options: argparse.Namespace) -> int:
+    return _on_one(options, lambda keyring: keyring.get(options.id))
+
+
+def rotate_command(options: argparse.Namespace) -> int:
+    config, _ = read_file(_config_file(options))
+    with _keyring(config) as keyring:
+        issued = keyring.rotate(options.id, options.overlap, options.env)
+    _record(config, "rotate", issued.record)
+    return _show_issued(issued, as_json=options.json)
+
+
+def revoke_command(options: argparse.Namespace) -> int:
+    return _on_one(options, lambda keyring: keyring.revoke(options.id, options.reason), "revoke")
+
+
+def suspend_command(options: argparse.Namespace) -> int:
+    return _on_one(
+        options,
+        lambda keyring: keyring.suspend(options.id, options.seconds, options.reason),
+        "suspend",
+    )
+
+
+def resume_command(options: argparse.Namespace) -> int:
+    return _on_one(options, lambda keyring: keyring.resume(options.id), "resume")
+
+
+def import_command(options: argparse.Namespace) -> int:
+    config, _ = read_file(_config_file(options))
+    entries = _read_entries(options.file)
+    pepper = _pepper(config)
+    records, mistakes = [], []
+    for i, entry in enumerate(entries):
+        try:
+            records.append(
+                key_record(read_terms(_with_hmac(entry, pepper), config, _file_tenants(config)))
+            )
+        except (ConfigError, ValueError) as error:
+            mistakes += [f"[{i}]: {line}" for line in str(error).splitlines()]
+    if mistakes:
+        for mistake in mistakes:
+            print(f"{options.file}: {mistake}", file=sys.stderr)
+        raise CommandFailure(f"{options.file}: nothing was imported", 2)
+    with _keyring(config) as keyring:
+        keyring.import_records(records)
+    for record in records:
+        _record(config, "import", record)
+    ids = [record.id for record in records]
+    print(json.dumps({"imported": ids}) if options.json else f"{len(ids)} keys imported")
+    return 0
+
+
+# --------------------------------------------------------------------------- helpers
+
+
+def _config_file(options: argparse.Namespace) -> Path:
+    if options.config is not None:
+        return Path(options.config)
+    for place in CONFIG_PLACES:
+        if place.exists():
+            return place
+    raise CommandFailure(f"no --config, and no {' or '.join(map(str, CONFIG_PLACES))} here")
+
+
+@contextlib.contextmanager
+def _keyring(config: Config) -> Iterator[Keyring]:
+    """The keyring of a configuration; what goes wrong with it becomes one line."""
+    try:
+        store = open_key_store(config)
+        with contextlib.closing(store):
+            yield open_keyring(config, store)
+    except SecretUnavailable as error:
+        raise CommandFailure(f"the pepper or a password cannot be read: {error}") from None
+    except (StoreUnavailable, KeyExists, KeyRevoked, KeyUnknown) as error:
+        raise CommandFailure(error.args[0]) from None
+
+
+def _pepper(config: Config) -> Secret:
+    try:
+        return read_secret(Path(config.identity.pepper_file))
+    except SecretUnavailable as error:
+        raise CommandFailure(f"the pepper cannot be read: {error}") from None
+
+
+def _on_one(
+    options: argparse.Namespace, act: Callable[[Keyring], KeyRecord], verb: str = ""
+) -> int:
+    """Does something with one key and shows it; ``verb`` names what changes it."""
+    config, _ = read_file(_config_file(options))
+    with _keyring(config) as keyring:
+        record = act(keyring)
+    if verb:
+        _record(config, verb, record)
+    if options.json:
+        print(json.dumps(shown(record)))
+    else:
+        print(yaml.safe_dump(shown(record), sort_keys=False), end="")
+    return 0
+
+
+def _record(config: Config, verb: str, key: KeyRecord) -> None:
+    """One line of the admin log: whoever may run commands here answers for it by his login."""
+    folder = Path(config.evidence.dir)
+    line = {
+        "time": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+        "method": "CLI",
+        "path": f"keys {verb} {key.id}",
+        "source": "command line",
+        "permission": PERMISSIONS[verb],
+        "status": 200,
+        "user": _login(),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = os.open(folder / ADMIN_LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(file, orjson.dumps(line) + b"\n")
+        finally:
+            os.close(file)
+    except OSError as error:
+        print(f"gateway-extproc: not in the admin log: {error}", file=sys.stderr)
+
+
+def _login() -> str:
+    """Who runs this command, as the system knows it."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def _show_issued(issued: Issued, *, as_json: bool) -> int:
+    key = issued.key.reveal()
+    if as_json:
+        print(json.dumps({"id": issued.record.id, "key": key, "record": shown(issued.record)}))
+    else:
+        print(f"# The key, shown only now:\n{key}")
+        print(yaml.safe_dump(shown(issued.record), sort_keys=False), end="")
+    return 0
+
+
+def _issue_static(options: argparse.Namespace, config: Config, terms: KeyRecord) -> int:
+    try:
+        key, entry = issue_key(
+            _pepper(config), options.env, tenant=terms.tenant, user=terms.user,
+            application=terms.application, roles=terms.roles,
+        )  # fmt: skip
+    except ValueError as error:
+        raise CommandFailure(f"--env {options.env}: {error}") from None
+    for name in ("endpoints", "models", "networks"):
+        if values := getattr(terms, name):
+            entry[name] = list(values)
+    if terms.labels:
+        entry["labels"] = dict(terms.labels)
+    if options.expires:
+        entry["expires"] = options.expires
+    if options.ttl:
+        raise CommandFailure("--ttl needs the key store; use --expires with --static")
+    if options.json:
+        print(json.dumps({"id": entry["id"], "key": key, "entry": entry}))
+        return 0
+    print(f"# The key, shown only now:\n# {key}\n# Its entry for the section 'keys':")
+    print(yaml.safe_dump([entry], sort_keys=False), end="")
+    return 0
+
+
+def _terms(options: argparse.Namespace, config: Config) -> KeyRecord:
+    """What the options say of a key, checked like an entry of the configuration."""
+    labels = dict(label.partition("=")[::2] for label in options.labels or ())
+    entry: dict[str, Any] = {
+        "tenant": options.tenant,
+        "user": options.user,
+        "application": options.application,
+        "roles": options.roles or ["developer"],
+        "endpoints": options.endpoints or [],
+        "models": options.models or [],
+        "networks": options.networks or [],
+        "labels": labels,
+        "expires": options.expires,
+    }
+    try:
+        record = key_record(read_terms(entry, config, _file_tenants(config)))
+    except ConfigError as error:
+        for mistake in error.mistakes:
+            print(f"--{mistake}", file=sys.stderr)
+        raise CommandFailure("no key was made", 2) from None
+    if options.ttl is None:
+        return record
+    return replace(record, expires_at_s=time.time() + options.ttl)
+
+
+def _file_tenants(config: Config) -> frozenset[str]:
+    try:
+        return file_tenants(config)
+    except StoreUnavailable:
+        return frozenset()
+
+
+def _read_entries(file: Path) -> list[Any]:
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text()
+        entries = orjson.loads(text) if text.lstrip()[:1] in ("[", "{") else yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, orjson.JSONDecodeError) as error:
+        raise CommandFailure(f"{file}: {error}", 2) from None
+    if isinstance(entries, dict) and isinstance(entries.get("keys"), list):
+        entries = entries["keys"]
+    if not isinstance(entries, list) or not entries:
+        raise CommandFailure(f"{file}: expected a list of keys", 2)
+    return entries
+
+
+def _with_hmac(entry: Any, pepper: Secret) -> Any:
+    """An entry that holds a key itself, as one that holds its id and HMAC."""
+    if not isinstance(entry, dict) or "key" not in entry:
+        return entry
+    parsed = parse_key(str(entry["key"]))
+    if parsed is None:
+        raise ValueError("key: not of the form gw_<env>_<id>_<secret>_<checksum>")
+    rest = {name: value for name, value in entry.items() if name != "key"}
+    return {**rest, "id": parsed.id, "hmac": key_hmac(pepper.reveal().encode(), parsed.text).hex()}

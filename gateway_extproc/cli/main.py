@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import logging
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import yaml
 
 from gateway_extproc import __version__
 from gateway_extproc.cli.failure import CommandFailure
+from gateway_extproc.cli.keyargs import add_commands as add_key_commands
 
 DESCRIPTION = """\
 An AI gateway for Envoy: authenticates callers, limits them, guards prompts and
@@ -42,7 +42,9 @@ examples
   gateway-extproc up --config gateway.yaml
   gateway-extproc check gateway.yaml
   gateway-extproc envoy render gateway.yaml > envoy.yaml
-  gateway-extproc keys issue --config gateway.yaml --tenant acme --user ann --role developer"""
+  gateway-extproc keys issue --tenant acme --user ann --json
+  gateway-extproc keys revoke 3f9a0c12d45e --reason leaked
+  gateway-extproc sign --key batch --secret-file batch --path /v1/models --method GET"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -105,19 +107,27 @@ def build_parser() -> argparse.ArgumentParser:
     render.set_defaults(run=_render)
     lint = _add(envoy_commands, "check", "check field names, then ask Envoy itself")
     lint.add_argument("file", type=Path, metavar="FILE")
+    lint.add_argument(
+        "--gateway",
+        type=Path,
+        metavar="FILE",
+        help="also check that identities can be believed, for this gateway configuration",
+    )
     lint.set_defaults(run=_check_envoy)
 
     keys = _add(commands, "keys", "API keys")
     key_commands = keys.add_subparsers(dest="keys_command", required=True, metavar="COMMAND")
-    issue = _add(key_commands, "issue", "make a key; prints it once, with its configuration entry")
-    issue.add_argument("--config", type=Path, required=True, metavar="FILE")
-    issue.add_argument("--tenant", required=True)
-    issue.add_argument("--user", required=True)
-    issue.add_argument("--application", default="default")
-    issue.add_argument("--role", action="append", required=True, dest="roles")
-    issue.add_argument("--env", default="live", help="middle part of the key's prefix (live)")
-    issue.add_argument("--json", action="store_true", help="print JSON: id, key, entry")
-    issue.set_defaults(run=_issue)
+    add_key_commands(key_commands, _add)
+
+    sign = _add(commands, "sign", "print the headers that sign a request, for curl -H @FILE")
+    sign.add_argument("--key", required=True, metavar="ID", help="the signer's id")
+    by = sign.add_mutually_exclusive_group(required=True)
+    by.add_argument("--secret-file", type=Path, metavar="FILE", help="shared secret: HMAC-SHA256")
+    by.add_argument("--private-key", type=Path, metavar="FILE", help="Ed25519, PEM: RFC 9421")
+    sign.add_argument("--method", default="POST", help="POST if not given")
+    sign.add_argument("--path", required=True, help="path and query, such as /v1/messages")
+    sign.add_argument("--body", type=Path, metavar="FILE", help="the body; none without it")
+    sign.set_defaults(run=_sign)
     return parser
 
 
@@ -157,14 +167,15 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from gateway_extproc.cli.files import read_file
+    from gateway_extproc.cli.files import read_file, read_tenants
     from gateway_extproc.config.compile import compile_config
 
     config, _ = read_file(options.file)
+    tenants = len(config.tenants) + len(read_tenants(config))
     print(
         f"{options.file}: good (revision {compile_config(config).revision}: "
         f"{len(config.models)} models, {len(config.providers)} providers, "
-        f"{len(config.tenants)} tenants, {len(config.keys)} keys, "
+        f"{tenants} tenants, {len(config.keys)} keys, "
         f"{len(config.limits)} limits, {len(config.guards)} guard rules)"
     )
     return 0
@@ -181,7 +192,9 @@ def _render(options: argparse.Namespace) -> int:
 
 
 def _check_envoy(options: argparse.Namespace) -> int:
+    from gateway_extproc.cli.files import read_file
     from gateway_extproc.cli.processes import envoy_binary
+    from gateway_extproc.envoyconf.lint import identity_mistakes
     from gateway_extproc.envoyconf.types import check_types
 
     try:
@@ -189,56 +202,37 @@ def _check_envoy(options: argparse.Namespace) -> int:
     except (OSError, yaml.YAMLError) as error:
         raise CommandFailure(f"{options.file}: {error}", 2) from None
     report = check_types(document)
-    for mistake in report.mistakes:
+    mistakes = list(report.mistakes)
+    if options.gateway is not None:
+        mistakes += identity_mistakes(document, read_file(options.gateway)[0])
+    for mistake in mistakes:
         print(f"{options.file}: {mistake}", file=sys.stderr)
     command = [str(envoy_binary()), "--mode", "validate", "-c", str(options.file)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         print(f"{options.file}: Envoy: {result.stdout}{result.stderr}".strip(), file=sys.stderr)
-    if report.mistakes or result.returncode != 0:
+    if mistakes or result.returncode != 0:
         raise CommandFailure(f"{options.file}: not a good Envoy configuration", 2)
     newer = f" (newer than the type check: {', '.join(report.unchecked)})" * bool(report.unchecked)
     print(f"{options.file}: good{newer}")
     return 0
 
 
-def _issue(options: argparse.Namespace) -> int:
-    from gateway_extproc.cli.files import read_file
-    from gateway_extproc.cli.keys import issue_key
-    from gateway_extproc.stores.secrets import SecretUnavailable, read_secret
+def _sign(options: argparse.Namespace) -> int:
+    from gateway_extproc.cli.sign import sign
 
-    config, _ = read_file(options.config)
-    _known("tenant", [options.tenant], [tenant.id for tenant in config.tenants])
-    _known("role", options.roles, [role.id for role in config.roles])
-    try:
-        pepper = read_secret(Path(config.identity.pepper_file))
-    except SecretUnavailable as error:
-        raise CommandFailure(f"the pepper cannot be read: {error}") from None
-    try:
-        key, entry = issue_key(
-            pepper,
-            options.env,
-            tenant=options.tenant,
-            user=options.user,
-            application=options.application,
-            roles=options.roles,
-        )
-    except ValueError as error:
-        raise CommandFailure(f"--env {options.env}: {error}") from None
-    if options.json:
-        print(json.dumps({"id": entry["id"], "key": key, "entry": entry}))
-        return 0
-    print(f"# The key, shown only now:\n# {key}\n# Its entry for the section 'keys':")
-    print(yaml.safe_dump([entry], sort_keys=False), end="")
+    by_secret = options.secret_file is not None
+    headers = sign(
+        options.key,
+        options.secret_file if by_secret else options.private_key,
+        by_secret=by_secret,
+        method=options.method,
+        path=options.path,
+        body_file=options.body,
+    )
+    for name, value in headers.items():
+        print(f"{name}: {value}")
     return 0
-
-
-def _known(noun: str, names: Sequence[str], known: Sequence[str]) -> None:
-    for name in names:
-        if name not in known:
-            raise CommandFailure(
-                f"{noun} '{name}' is not in the configuration ({', '.join(known)})"
-            )
 
 
 if __name__ == "__main__":

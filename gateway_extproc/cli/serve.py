@@ -6,18 +6,33 @@ import asyncio
 import logging
 import signal
 import time
+from collections.abc import Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
 from gateway_extproc import __version__
-from gateway_extproc.app import metrics_dir, read_config, run_worker, worker_count
+from gateway_extproc.app import (
+    metrics_dir,
+    read_config,
+    run_worker,
+    worker_count,
+)
+from gateway_extproc.cli.control import CurrentControl
 from gateway_extproc.cli.failure import CommandFailure
 from gateway_extproc.config.compile import compile_config
 from gateway_extproc.config.load import ConfigError
 from gateway_extproc.config.model import Config
+from gateway_extproc.core.ports import StoreUnavailable
 from gateway_extproc.evidence import metrics
-from gateway_extproc.supervisor.admin import AdminServer
+from gateway_extproc.evidence.log import JsonLinesLog
+from gateway_extproc.stores.secrets import SecretUnavailable
+from gateway_extproc.supervisor.admin import AdminServer, Caller, requires
+from gateway_extproc.supervisor.gate import ADMIN_LOG
 from gateway_extproc.supervisor.pool import WorkerPool
 
 log = logging.getLogger(__name__)
@@ -30,7 +45,8 @@ class Supervisor:
 
     def __init__(self, config: Config, text: str, source: Path | None = None) -> None:
         self.config = config
-        self._source = source
+        self._source, self._text = source, text
+        self._rolling = asyncio.Lock()
         self.revision = compile_config(config).revision
         self._started_s = time.monotonic()
         self._reloads: set[asyncio.Task[None]] = set()
@@ -42,12 +58,24 @@ class Supervisor:
             preload=PRELOAD,
             on_death=partial(metrics.worker_died, self.metrics_dir),
         )
+        folder = Path(config.evidence.dir)
+        self._admin_log = JsonLinesLog(folder / ADMIN_LOG)
+        self._control = CurrentControl(self._admin_log.write)
         self.admin = AdminServer(
             config.server.admin.address,
             config.server.admin.port,
             ready=lambda: self.pool.ready,
             status=self._status,
             metrics=partial(metrics.render, self.metrics_dir),
+            gate=self._control,
+            routes=[
+                *self._control.keys.routes(self._control),
+                Route(
+                    "/v1/reload",
+                    requires(self._control, "reload", self._reload_page),
+                    methods=["POST"],
+                ),
+            ],
         )
 
     async def start(self) -> None:
@@ -56,29 +84,38 @@ class Supervisor:
         metrics.wipe(self.metrics_dir)
         server = self.config.server
         try:
+            control = self._control.open(self.config)
+        except (SecretUnavailable, StoreUnavailable, ValueError) as error:
+            raise CommandFailure(str(error)) from None
+        await self._control.use(control)
+        try:
             await self.admin.start()
         except OSError as error:
+            await self._control.stop()
             raise CommandFailure(
                 f"admin address {server.admin.address}:{server.admin.port}: {error.strerror}"
             ) from None
         try:
             await self.pool.start()
         except RuntimeError as error:
-            await self.admin.stop()
+            await self._stop_admin()
             raise CommandFailure(str(error)) from None
 
     async def stop(self, grace_s: float) -> None:
         """Drains the workers, then stops the admin server."""
         await self.pool.stop(grace_s)
+        await self._stop_admin()
+
+    async def _stop_admin(self) -> None:
         await self.admin.stop()
+        await self._control.stop()
+        self._admin_log.close()
 
     def reload_on_hangup(self) -> None:
         """SIGHUP reads the configuration again."""
 
         def start() -> None:
-            task = asyncio.create_task(self.reload())
-            self._reloads.add(task)
-            task.add_done_callback(self._reloads.discard)
+            self._in_background(self.reload())
 
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, start)
 
@@ -87,20 +124,58 @@ class Supervisor:
 
         Envoy keeps its configuration: a new provider needs a new one there, too.
         """
-        if self._source is None:
-            return
         try:
-            text = await asyncio.to_thread(self._source.read_text)
-            config = read_config(text)
+            config, text = await self._read()
         except (OSError, ConfigError) as error:
             log.error("reload refused, the old configuration stays: %s", error)
             return
-        revision = compile_config(config).revision
-        log.info("rolling over to revision %s", revision)
-        if await self.pool.replace_all(self._worker_arguments(text), config.server.drain_s):
-            self.revision = revision
-        else:
+        await self._roll_over(config, text)
+
+    async def _read(self) -> tuple[Config, str]:
+        """The file as it stands now; raises OSError and ``ConfigError``."""
+        if self._source is None:
+            return self.config, self._text
+        text = await asyncio.to_thread(self._source.read_text)
+        return read_config(text), text
+
+    async def _roll_over(self, config: Config, text: str) -> None:
+        async with self._rolling:
+            revision = compile_config(config).revision
+            log.info("rolling over to revision %s", revision)
+            # First, because the new workers may know tenants or issuers that nobody kept before.
+            if await self._use(config) and await self.pool.replace_all(
+                self._worker_arguments(text), config.server.drain_s
+            ):
+                self.revision, self.config, self._text = revision, config, text
+                return
             log.error("reload refused, the old configuration stays: a worker did not start")
+            await self._use(self.config)
+
+    async def _use(self, config: Config) -> bool:
+        """Keeps the tables of this configuration from now on; False when they cannot be opened."""
+        try:
+            control = self._control.open(config)
+        except (SecretUnavailable, StoreUnavailable, ValueError) as error:
+            log.error("%s", error)
+            return False
+        await self._control.use(control)
+        return True
+
+    async def _reload_page(self, _: Request, __: Caller) -> Response:
+        """Accepts a good file and rolls over behind the answer; ``/status`` tells the revision."""
+        try:
+            config, text = await self._read()
+        except (OSError, ConfigError) as error:
+            return JSONResponse(
+                {"error": {"code": "bad_configuration", "message": str(error)}}, 400
+            )
+        self._in_background(self._roll_over(config, text))
+        return JSONResponse({"revision": compile_config(config).revision}, 202)
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
 
     def _worker_arguments(self, text: str) -> tuple[str, int]:
         """Workers are as talkative as the supervisor."""
@@ -111,6 +186,7 @@ class Supervisor:
             "version": __version__,
             "revision": self.revision,
             "ready": self.pool.ready,
+            **self._control.status(),
             "up_s": round(time.monotonic() - self._started_s, 1),
             "workers": self.pool.status(),
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import shutil
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -29,6 +30,7 @@ from gateway_extproc.cli.serve import Supervisor
 from gateway_extproc.config.load import ConfigError
 from gateway_extproc.config.model import Config
 from gateway_extproc.envoyconf.render import render
+from gateway_extproc.identities import state_dir
 from gateway_extproc.stores.secrets import read_secret
 
 PORT_VARIABLES = {
@@ -46,6 +48,7 @@ class Demo:
 
     key: str
     trial_key: str
+    admin_key: str
     openai_port: int
     anthropic_port: int
     secrets_dir: Path
@@ -64,13 +67,15 @@ class Stack:
     @property
     def base_url(self) -> str:
         listen = self.config.server.listen
-        return f"http://{listen.address}:{listen.port}"
+        scheme = "http" if self.config.server.tls is None else "https"
+        return f"{scheme}://{listen.address}:{listen.port}"
 
     async def start(self) -> None:
         """Simulators, workers, Envoy; each ready before the next starts."""
         if self.demo is not None:
             # Counts of an earlier demo belong to keys that are gone.
             limits_table(self.config).unlink(missing_ok=True)
+            shutil.rmtree(state_dir(self.config), ignore_errors=True)
             await self._start_simulators(self.demo)
         await self.supervisor.start()
         await self._start_envoy()
@@ -158,11 +163,15 @@ def make_demo(run_dir: Path, ports: dict[str, int]) -> tuple[str, Demo]:
     trial, trial_entry = issue_key(
         pepper, "demo", tenant="trial", user="visitor", application="playground", roles=["visitor"]
     )
-    demo = Demo(key, trial, find_free_port(), find_free_port(), secrets_dir)
+    admin, admin_entry = issue_key(
+        pepper, "demo", tenant="acme", user="operator", application="admin",
+        roles=["platform-admin"],
+    )  # fmt: skip
+    demo = Demo(key, trial, admin, find_free_port(), find_free_port(), secrets_dir)
     document["server"]["socket_dir"] = str(run_dir)
     document["identity"]["pepper_file"] = str(secrets_dir / "pepper")
     document["evidence"]["dir"] = str(run_dir / "evidence")
-    document["keys"] = [entry, trial_entry]
+    document["keys"] = [entry, trial_entry, admin_entry]
     for provider in document["providers"]:
         port = demo.openai_port if provider["id"] == "openai" else demo.anthropic_port
         provider["base_url"] = f"http://127.0.0.1:{port}/v1"
@@ -180,6 +189,7 @@ def write_demo_files(stack: Stack) -> None:
         "OPENAI_API_KEY": demo.key,
         "ANTHROPIC_BASE_URL": stack.base_url,
         "ANTHROPIC_API_KEY": demo.key,
+        "GATEWAY_ADMIN_KEY": demo.admin_key,
     }
     text = "".join(f"{name}={value}\n" for name, value in lines.items())
     _write_private(stack.run_dir / "demo.env", text)
@@ -256,6 +266,7 @@ def banner(stack: Stack) -> str:
         model = stack.config.models[0].model
         lines += [
             f"demo key  {stack.demo.key}",
+            f"admin key {stack.demo.admin_key}",
             "",
             "Try it:",
             f"  curl {stack.base_url}/v1/chat/completions \\",

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from urllib.parse import urlsplit
 
-from gateway_extproc.config.model import ApiKey, Config, Limit, Provider
-from gateway_extproc.core.identity import Principal, Tenant
+from gateway_extproc.config.condition import compile_condition
+from gateway_extproc.config.model import ApiKey, Config, Limit, Provider, Role, RoleRule
+from gateway_extproc.config.model import Tenant as TenantSection
+from gateway_extproc.config.roles import all_roles
+from gateway_extproc.core.access import ANY_CLASS, Grant, name_matcher
+from gateway_extproc.core.identity import Tenant
+from gateway_extproc.core.keys import KeyRecord
 from gateway_extproc.core.money import Price
 from gateway_extproc.core.route import Target
 
 DAY_S = 86_400
-
-
-@dataclass(frozen=True, slots=True)
-class KeyEntry:
-    """A known API key: its HMAC, its owner, what its roles allow together."""
-
-    hmac: bytes
-    principal: Principal
-    endpoints: frozenset[str]
-    may_use_model: Callable[[str], bool] = field(repr=False)
-    expires_at: float
-    """Unix seconds; infinity for a key without end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +37,10 @@ class Snapshot:
 
     config: Config
     revision: str
-    keys: Mapping[str, KeyEntry]
+    keys: Mapping[str, KeyRecord]
+    """The keys of the configuration itself; others are in the key store."""
+    roles: Mapping[str, tuple[Grant, ...]]
+    tenants: Mapping[str, Tenant]
     routes: Mapping[str, Route]
     providers: Mapping[str, Provider]
     targets_by_cluster: Mapping[str, Provider]
@@ -70,15 +66,23 @@ def compile_config(config: Config) -> Snapshot:
         )
         for price in config.prices.models
     }
+    approved = {id_: _approved(provider, config) for id_, provider in providers.items()}
     return Snapshot(
         config=config,
         revision=hashlib.sha256(text.encode()).hexdigest()[:12],
-        keys={key.id: _key_entry(key, config) for key in config.keys},
+        keys={key.id: key_record(key) for key in config.keys},
+        roles={role.id: tuple(_grants(role)) for role in all_roles(config.roles).values()},
+        tenants=tenant_table(config.tenants),
         routes={
             route.model: Route(
                 id=route.model,
                 targets=tuple(
-                    _target(providers[ref.provider], ref.model, prices.get(ref.model))
+                    _target(
+                        providers[ref.provider],
+                        ref.model,
+                        prices.get(ref.model),
+                        approved[ref.provider],
+                    )
                     for ref in route.targets
                 ),
                 max_tokens=route.max_tokens or config.caps.max_tokens,
@@ -99,31 +103,63 @@ def fallback_cluster(provider_id: str) -> str:
     return f"{provider_id}:fallback"
 
 
-def model_matcher(names: Iterable[str]) -> Callable[[str], bool]:
-    """Matches exact model names, and prefixes written with a final ``*``."""
-    names = tuple(names)
-    exact = frozenset(name for name in names if not name.endswith("*"))
-    prefixes = tuple(name[:-1] for name in names if name.endswith("*"))
-    return lambda model: model in exact or model.startswith(prefixes)
-
-
-def _key_entry(key: ApiKey, config: Config) -> KeyEntry:
-    roles = [role for role in config.roles if role.id in key.roles]
-    tenant = next(tenant for tenant in config.tenants if tenant.id == key.tenant)
-    return KeyEntry(
+def key_record(key: ApiKey) -> KeyRecord:
+    """What a key of a file is to the gateway."""
+    return KeyRecord(
+        id=key.id,
         hmac=bytes.fromhex(key.hmac),
-        principal=Principal(
-            tenant=Tenant(tenant.id, tenant.data_class),
-            user=key.user,
-            application=key.application,
-            roles=key.roles,
-            method="api_key",
-            credential_id=key.id,
-        ),
-        endpoints=frozenset(endpoint for role in roles for endpoint in role.endpoints),
-        may_use_model=model_matcher({model for role in roles for model in role.models}),
-        expires_at=_end_of_day(key),
+        tenant=key.tenant,
+        user=key.user,
+        application=key.application,
+        roles=key.roles,
+        endpoints=key.endpoints,
+        models=key.models,
+        networks=key.networks,
+        labels=tuple(sorted(key.labels.items())),
+        expires_at_s=_end_of_day(key),
     )
+
+
+def tenant_table(tenants: Iterable[TenantSection]) -> dict[str, Tenant]:
+    """Tenants of a file, by id."""
+    return {
+        tenant.id: Tenant(
+            tenant.id,
+            tenant.data_class,
+            {application.id: application.data_class for application in tenant.applications},
+            tenant.suspended,
+        )
+        for tenant in tenants
+    }
+
+
+def _grants(role: Role) -> Iterator[Grant]:
+    yield _grant(role.id, "base", role)
+    for rule in role.rules:
+        yield _grant(role.id, rule.id, rule)
+
+
+def _grant(role: str, rule: str, allows: Role | RoleRule) -> Grant:
+    return Grant(
+        role=role,
+        rule=rule,
+        endpoints=frozenset(allows.endpoints),
+        may_use_model=name_matcher(allows.models),
+        may_use_route=name_matcher(allows.routes),
+        data_classes=ANY_CLASS if "*" in allows.data_classes else frozenset(allows.data_classes),
+        admin=frozenset(allows.admin),
+        condition=compile_condition(allows.when) if allows.when else None,
+    )
+
+
+def _approved(provider: Provider, config: Config) -> frozenset[str]:
+    """The classes that a provider may see: approved for, and allowed in its region."""
+    elsewhere = {
+        data_class.id
+        for data_class in config.data_classes
+        if not name_matcher(data_class.regions)(provider.region)
+    }
+    return frozenset(provider.data_classes) - elsewhere
 
 
 def _end_of_day(key: ApiKey) -> float:
@@ -133,7 +169,9 @@ def _end_of_day(key: ApiKey) -> float:
     return midnight.timestamp() + DAY_S
 
 
-def _target(provider: Provider, model: str, price: Price | None) -> Target:
+def _target(
+    provider: Provider, model: str, price: Price | None, approved: frozenset[str]
+) -> Target:
     return Target(
         provider=provider.id,
         dialect=provider.dialect,
@@ -142,6 +180,6 @@ def _target(provider: Provider, model: str, price: Price | None) -> Target:
         fallback_cluster=fallback_cluster(provider.id),
         base_path=urlsplit(provider.base_url).path.rstrip("/"),
         region=provider.region,
-        data_classes=frozenset(provider.data_classes),
+        data_classes=approved,
         price=price,
     )

@@ -14,7 +14,10 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from gateway_extproc.config.model import Config, WorkerTcp
+from gateway_extproc.config.condition import ConditionError, compile_condition
+from gateway_extproc.config.model import Config, Tenant, TenantsFile, WorkerTcp
+from gateway_extproc.config.proofs import Issuer, Signer, Workload
+from gateway_extproc.config.roles import all_roles
 from gateway_extproc.core.names import NO_CLUSTER, PROCESSOR_CLUSTER
 
 SOCKET_PATH_BYTES = 107
@@ -128,6 +131,11 @@ def _unfit(node: Any, path: tuple[str | int, ...], above: frozenset[int]) -> Ite
         yield Mistake(_path(path), type(node).__name__, "text, a number, true, false or null")
 
 
+def validation_mistakes(error: ValidationError) -> list[Mistake]:
+    """What the model found wrong."""
+    return list(_mistakes(error.errors()))
+
+
 def _mistakes(errors: Sequence[ErrorDetails]) -> Iterator[Mistake]:
     """One mistake an error, without those that only follow from another one.
 
@@ -166,7 +174,7 @@ def _shown(value: Any) -> str:
 
 def _dangling(config: Config) -> Iterator[Mistake]:
     """Names that nothing defines, names defined twice, rules without substance."""
-    for section in ("tenants", "roles", "keys", "limits", "guards", "providers"):
+    for section in ("tenants", "roles", "keys", "limits", "guards", "providers", "data_classes"):
         yield from _twice(section, [item.id for item in getattr(config, section)])
     yield from _twice("models", [route.model for route in config.models], field="model")
     yield from _twice("prices.models", [p.model for p in config.prices.models], field="model")
@@ -180,12 +188,18 @@ def _dangling(config: Config) -> Iterator[Mistake]:
         )
     if config.server.tcp is not None:
         yield from _unsafe_tcp(config.server.tcp)
-    tenants = {tenant.id for tenant in config.tenants}
-    roles = {role.id for role in config.roles}
+    elsewhere = bool(config.identity.tenants_file)
+    named = {tenant.id for tenant in config.tenants}
+    if not named and not elsewhere:
+        yield Mistake("tenants", "nothing", "at least one tenant, or identity.tenants_file")
+    tenants = None if elsewhere or not named else named
+    roles = set(all_roles(config.roles))
     providers = {provider.id for provider in config.providers}
     for i, key in enumerate(config.keys):
         yield from _unknown(f"keys[{i}].tenant", [key.tenant], tenants, "a tenant of this file")
-        yield from _unknown(f"keys[{i}].roles", key.roles, roles, "roles of this file")
+        yield from _unknown(
+            f"keys[{i}].roles", key.roles, roles, "roles of this file, or shipped ones"
+        )
     for i, limit in enumerate(config.limits):
         yield from _unknown(f"limits[{i}].tenants", limit.tenants, tenants, "tenants of this file")
     for i, rule in enumerate(config.guards):
@@ -206,14 +220,103 @@ def _dangling(config: Config) -> Iterator[Mistake]:
             yield Mistake(
                 f"providers[{i}].id", repr(provider.id), "a name that is not reserved for Envoy"
             )
-    classes = {name for provider in config.providers for name in provider.data_classes}
-    for i, tenant in enumerate(config.tenants):
-        yield from _unknown(
-            f"tenants[{i}].data_class",
-            [tenant.data_class],
-            classes,
-            "a class that some provider is approved for",
+    yield from _dangling_proofs(config, tenants, roles)
+    yield from _bad_conditions(config)
+    yield from _bad_abuse_rules(config)
+    yield from tenant_mistakes(config.tenants, config)
+
+
+def _dangling_proofs(
+    config: Config, tenants: set[str] | None, roles: set[str]
+) -> Iterator[Mistake]:
+    """What tokens, signatures and certificates may prove, and nothing defines."""
+    identity, tls = config.identity, config.server.tls
+    sections: dict[str, Sequence[Issuer | Signer | Workload]] = {
+        "identity.issuers": identity.issuers,
+        "identity.signed.signers": identity.signed.signers,
+        "identity.certificates.workloads": identity.certificates.workloads,
+    }
+    for section, items in sections.items():
+        yield from _twice(section, [item.id for item in items])
+        for i, item in enumerate(items):
+            path = f"{section}[{i}]"
+            one = getattr(item, "tenant", None)
+            named = [one] if one else [t for t in getattr(item, "tenants", ()) if "*" not in t]
+            where = f"{path}.tenant" if one else f"{path}.tenants"
+            yield from _unknown(where, named, tenants, "tenants of this file")
+            yield from _unknown(
+                f"{path}.roles", item.roles, roles, "roles of this file, or shipped ones"
+            )
+    yield from _twice("identity.issuers", [i.issuer for i in identity.issuers], field="issuer")
+    for i, issuer in enumerate(identity.issuers):
+        path, claim = f"identity.issuers[{i}].claims.roles", issuer.claims.roles
+        given = [*claim.default, *claim.map.values()]
+        yield from _unknown(path, given, set(issuer.roles), "roles that the issuer may give")
+    if identity.signed.shared_by == "redis" and config.redis is None:
+        yield Mistake("identity.signed.shared_by", "'redis'", "'host', or a section redis")
+    if identity.certificates.workloads and (tls is None or not tls.client_ca_file):
+        yield Mistake(
+            "server.tls.client_ca_file", "nothing", "the authorities of the client certificates"
         )
+
+
+def _bad_conditions(config: Config) -> Iterator[Mistake]:
+    """Conditions that are none, rules that stand twice."""
+    for i, role in enumerate(config.roles):
+        yield from _twice(f"roles[{i}].rules", [rule.id for rule in role.rules])
+        texts = {f"roles[{i}].when": role.when}
+        texts |= {f"roles[{i}].rules[{j}].when": rule.when for j, rule in enumerate(role.rules)}
+        for path, text in texts.items():
+            if text:
+                try:
+                    compile_condition(text)
+                except ConditionError as error:
+                    yield Mistake(path, _shown(text), f"a CEL condition ({error})")
+
+
+def _bad_abuse_rules(config: Config) -> Iterator[Mistake]:
+    yield from _twice("identity.abuse", [rule.id for rule in config.identity.abuse])
+    for i, rule in enumerate(config.identity.abuse):
+        if rule.signal == "failures" and rule.action == "suspend":
+            yield Mistake(
+                f"identity.abuse[{i}].action", "'suspend'", "'alert' or 'throttle' for an address"
+            )
+        if rule.signal == "failures" and rule.tenants:
+            yield Mistake(
+                f"identity.abuse[{i}].tenants", "a list", "none: who failed has no tenant"
+            )
+        if rule.signal != "volume" and rule.factor:
+            yield Mistake(f"identity.abuse[{i}].factor", str(rule.factor), "0, but for 'volume'")
+
+
+def load_tenants(data: bytes, config: Config) -> tuple[Tenant, ...]:
+    """The tenants in the file that ``identity.tenants_file`` names; raises ``ConfigError``."""
+    try:
+        file = TenantsFile.model_validate_json(data)
+    except ValidationError as error:
+        raise ConfigError(list(_mistakes(error.errors()))) from None
+    names = [tenant.id for tenant in (*config.tenants, *file.tenants)]
+    counts = Counter(names)
+    mistakes = [
+        Mistake(f"tenants[{i}].id", repr(tenant.id), "a name that stands only once")
+        for i, tenant in enumerate(file.tenants)
+        if counts[tenant.id] > 1
+    ]
+    mistakes += tenant_mistakes(file.tenants, config)
+    if mistakes:
+        raise ConfigError(mistakes)
+    return file.tenants
+
+
+def tenant_mistakes(tenants: Sequence[Tenant], config: Config) -> Iterator[Mistake]:
+    """Data classes that no provider serves: such a tenant could send nothing."""
+    classes = {name for provider in config.providers for name in provider.data_classes}
+    expected = "a class that some provider is approved for"
+    for i, tenant in enumerate(tenants):
+        yield from _unknown(f"tenants[{i}].data_class", [tenant.data_class], classes, expected)
+        for j, application in enumerate(tenant.applications):
+            path = f"tenants[{i}].applications[{j}].data_class"
+            yield from _unknown(path, [application.data_class], classes, expected)
 
 
 def _unsafe_tcp(tcp: WorkerTcp) -> Iterator[Mistake]:
@@ -242,7 +345,10 @@ def _twice(section: str, names: Sequence[str], field: str = "id") -> Iterator[Mi
             yield Mistake(f"{section}[{i}].{field}", repr(name), "a name that stands only once")
 
 
-def _unknown(path: str, names: Iterable[str], known: set[str], expected: str) -> Iterator[Mistake]:
+def _unknown(
+    path: str, names: Iterable[str], known: set[str] | None, expected: str
+) -> Iterator[Mistake]:
+    """Names that are not known; ``known`` is None where another file may name more."""
     for name in names:
-        if name not in known:
+        if known is not None and name not in known:
             yield Mistake(path, repr(name), f"{expected} ({', '.join(sorted(known)) or 'none'})")

@@ -7,15 +7,20 @@ with its path.  Docstrings of the fields become the reference in docs/.
 from __future__ import annotations
 
 from datetime import date
+from ipaddress import ip_network
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
-Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
-ModelName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
-Positive = Annotated[int, Field(gt=0)]
-Nanos = Annotated[int, Field(ge=0)]
+from gateway_extproc.config.base import Id, ModelName, Nanos, Positive, Section
+from gateway_extproc.config.proofs import Issuer, PeerCertificates, SignedRequests
+from gateway_extproc.core.access import AdminPermission
+
+ClassName = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z0-9][a-z0-9._-]{0,62})$")]
+RegionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]*\*?$", min_length=1)]
+HeaderName = Annotated[str, StringConstraints(pattern=r"^([a-z0-9-]{1,64})?$")]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Mode = Literal["enforce", "shadow"]
 EndpointName = Literal["chat", "messages", "models"]
 DialectName = Literal["openai", "anthropic"]
@@ -34,12 +39,15 @@ def _has_host_and_port(url: str) -> str:
     return url
 
 
-class Section(BaseModel):
-    """Base of all sections."""
+def _is_network(text: str) -> str:
+    try:
+        ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"a network such as 192.0.2.0/24 ({error})") from None
+    return text
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
-    )
+
+Network = Annotated[str, AfterValidator(_is_network)]
 
 
 class Listen(Section):
@@ -49,6 +57,19 @@ class Listen(Section):
     """IP address to listen on."""
     port: Annotated[int, Field(ge=1, le=65535)] = 10000
     """TCP port."""
+
+
+class Tls(Section):
+    """TLS towards clients, terminated by Envoy, which reads the files when it starts."""
+
+    certificate_file: str
+    """The gateway's certificate and its chain, PEM."""
+    key_file: str
+    """The certificate's private key, PEM."""
+    client_ca_file: str = ""
+    """Authorities that may vouch for client certificates, PEM; none are asked for without it."""
+    require_client_certificate: bool = False
+    """Whether a connection without a client certificate is refused at once."""
 
 
 class WorkerTls(Section):
@@ -99,6 +120,8 @@ class Server(Section):
     """Where workers listen if not on Unix sockets."""
     listen: Listen = Listen()
     """Where Envoy listens for clients."""
+    tls: Tls | None = None
+    """TLS for clients; plain HTTP without it."""
     admin: Listen = Listen(port=10080)
     """Health, metrics and status of all workers."""
     envoy_admin: Listen = Listen(port=9901)
@@ -135,22 +158,83 @@ class Failover(Section):
     """Targets tried for one request, the first one included."""
 
 
+class Application(Section):
+    """An application of a tenant whose data is of a further class."""
+
+    id: Name
+    """The application, as its credential names it."""
+    data_class: Id
+    """Its requests need targets that are approved for this class, too."""
+
+
 class Tenant(Section):
     """Who pays."""
 
     id: Id
     data_class: Id = "standard"
     """Only targets approved for this class may serve the tenant."""
+    applications: tuple[Application, ...] = ()
+    """Applications with a further data class."""
+    suspended: bool = False
+    """A suspended tenant's requests are refused."""
+
+
+class TenantsFile(Section):
+    """The file that ``identity.tenants_file`` names: JSON, read again when it changes."""
+
+    version: Literal[1]
+    """Version of this file's format."""
+    tenants: tuple[Tenant, ...]
+
+
+class DataClass(Section):
+    """Where data of one class may go, beside what providers are approved for."""
+
+    id: Id
+    regions: Annotated[tuple[RegionName, ...], Field(min_length=1)]
+    """Regions of providers, or prefixes ending in ``*``; others never see the class."""
+
+
+class RoleRule(Section):
+    """A further grant of a role. One grant must allow all of a request."""
+
+    id: Id
+    """Names the grant in records."""
+    endpoints: tuple[EndpointName, ...] = ()
+    """Interfaces that it allows."""
+    models: tuple[ModelName, ...] = ("*",)
+    """Names, or prefixes ending in ``*``."""
+    routes: tuple[ModelName, ...] = ("*",)
+    """Routes, or prefixes ending in ``*``; a route is named by the model that it serves."""
+    data_classes: tuple[ClassName, ...] = ("*",)
+    """Data classes that it allows; all of a request's must be among them."""
+    admin: tuple[AdminPermission, ...] = ()
+    """What it allows at the admin server."""
+    when: str = ""
+    """A CEL condition over ``tenant``, ``user``, ``application``, ``roles``, ``method``,
+    ``labels``, ``data_classes``, ``endpoint``, ``model``, ``source``, ``hour`` (0 to 23, UTC) and
+    ``weekday`` (1 to 7); what cannot be evaluated does not hold. At the admin server ``endpoint``
+    is ``admin`` and ``model`` is empty."""
 
 
 class Role(Section):
-    """What a role may do: a set of endpoints and of models."""
+    """What a role may do. Its own fields are its grant ``base``; ``rules`` are further ones."""
 
     id: Id
     endpoints: tuple[EndpointName, ...] = ("chat", "messages", "models")
     """Interfaces that the role may use."""
     models: tuple[ModelName, ...] = ("*",)
     """Names, or prefixes ending in ``*``."""
+    routes: tuple[ModelName, ...] = ("*",)
+    """Routes, or prefixes ending in ``*``; a route is named by the model that it serves."""
+    data_classes: tuple[ClassName, ...] = ("*",)
+    """Data classes that the role may send; all of a request's must be among them."""
+    admin: tuple[AdminPermission, ...] = ()
+    """What the role may do at the admin server."""
+    when: str = ""
+    """A CEL condition, as in ``rules``."""
+    rules: tuple[RoleRule, ...] = ()
+    """Further grants, each with conditions of its own."""
 
 
 class ApiKey(Section):
@@ -159,24 +243,94 @@ class ApiKey(Section):
     id: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{8,32}$")]
     """The id inside the key; names it in records."""
     hmac: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-    """HMAC-SHA256 of the whole key under the pepper; ``keys issue`` prints it."""
+    """HMAC-SHA256 of the whole key under the pepper; ``keys issue --static`` prints it."""
     tenant: Id
     """Who pays for requests with this key."""
-    user: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    user: Name
     """Who asks, in records and limits."""
-    application: Annotated[str, StringConstraints(min_length=1, max_length=128)] = "default"
-    """Which of the user's programs asks."""
+    application: Annotated[str, StringConstraints(max_length=128)] = "default"
+    """Which of the user's programs asks; empty where ``identity.application_header`` says it."""
     roles: Annotated[tuple[Id, ...], Field(min_length=1)]
-    """What the key may do; roles add up."""
+    """What the key may do; one grant of one role must allow all of a request."""
+    endpoints: tuple[EndpointName, ...] = ()
+    """Only these interfaces; empty means all that its roles allow."""
+    models: tuple[ModelName, ...] = ()
+    """Only these models, or prefixes ending in ``*``; empty means all that its roles allow."""
+    networks: tuple[Network, ...] = ()
+    """Only from these networks (CIDR); empty means from everywhere."""
+    labels: dict[Id, Annotated[str, StringConstraints(max_length=128)]] = Field(
+        default_factory=dict
+    )
+    """Written into its decision and cost records."""
     expires: date | None = None
     """Last day (UTC) on which the key is accepted."""
 
 
+class AbuseRule(Section):
+    """What counts as abuse of a credential, and what follows."""
+
+    id: Id
+    """Names the rule in records and metrics."""
+    signal: Literal["volume", "failures", "networks"]
+    """``volume``: requests of one credential; ``failures``: refused credentials from one address;
+    ``networks``: different networks (/24, /48) from which one credential comes."""
+    threshold: Positive
+    """More than this in one window is abuse. Each worker counts its own share."""
+    window_s: Annotated[float, Field(gt=0, le=86400)] = 60.0
+    """Length of the window, in seconds."""
+    factor: Annotated[float, Field(ge=0)] = 0.0
+    """For ``volume``: also more than so many times the window before; 0 asks no such thing."""
+    action: Literal["alert", "throttle", "suspend"] = "alert"
+    """Only count it, refuse with 429 for ``for_s``, or suspend the API key for ``for_s`` on all
+    workers. Other credentials than API keys, and addresses, are throttled instead."""
+    for_s: Annotated[float, Field(gt=0, le=604800)] = 300.0
+    """How long it is throttled or suspended, in seconds."""
+    tenants: tuple[Id, ...] = ()
+    """Only credentials of these tenants; empty means all. Not for ``failures``."""
+
+
 class Identity(Section):
-    """How callers prove who they are."""
+    """How callers prove who they are, and what is known of them."""
 
     pepper_file: str
     """File with the secret under which API keys are stored."""
+    state_dir: str = ""
+    """Folder of the key store and of the last good tenants, on a local disk that survives
+    restarts; by default ``state`` in ``server.socket_dir``."""
+    tenants_file: str = ""
+    """JSON file with further tenants (``version`` 1, and ``tenants`` as in this file); read again
+    when it changes."""
+    application_header: HeaderName = ""
+    """Header that names the application of a credential that names none itself."""
+    data_class_header: HeaderName = ""
+    """Header by which a request adds data classes to its tenant's; it never takes one away."""
+    abuse: tuple[AbuseRule, ...] = ()
+    """What counts as abuse of credentials."""
+    issuers: tuple[Issuer, ...] = ()
+    """Who may vouch for callers with JSON Web Tokens."""
+    signed: SignedRequests = SignedRequests()
+    """Callers that sign each request."""
+    certificates: PeerCertificates = PeerCertificates()
+    """Callers that are known by their client certificate."""
+
+
+class Redis(Section):
+    """A Redis that several hosts share: the key store."""
+
+    address: Listen = Listen(port=6379)
+    """Where it listens."""
+    tls: bool = False
+    """Whether to speak TLS to it."""
+    ca_file: str = "/etc/ssl/certs/ca-certificates.crt"
+    """Certificate authorities that may vouch for it."""
+    username: str = ""
+    """Its ACL user; empty for the default one."""
+    password_file: str = ""
+    """File with its password; empty for none."""
+    prefix: Id = "gateway"
+    """Begins the names of all keys."""
+    timeout_ms: Annotated[int, Field(ge=1, le=10000)] = 20
+    """Longest wait for one answer."""
 
 
 class Limit(Section):
@@ -245,9 +399,10 @@ class Provider(Section):
     credential_file: str
     """File with the provider's secret; read again when it changes."""
     region: str = ""
-    """A label; nothing routes by it yet."""
+    """Where its data stays; ``data_classes`` may ask for it."""
     data_classes: Annotated[tuple[Id, ...], Field(min_length=1)] = ("standard",)
-    """Classes of data that this provider is approved for."""
+    """Classes of data that this provider is approved for. A request that carries several classes
+    needs a provider that is approved for each of them."""
     ca_file: str = "/etc/ssl/certs/ca-certificates.crt"
     """Certificate authorities that may vouch for an https provider."""
 
@@ -314,8 +469,10 @@ class Config(Section):
     caps: Caps = Caps()
     failover: Failover = Failover()
     identity: Identity
-    tenants: Annotated[tuple[Tenant, ...], Field(min_length=1)]
-    roles: Annotated[tuple[Role, ...], Field(min_length=1)]
+    redis: Redis | None = None
+    data_classes: tuple[DataClass, ...] = ()
+    tenants: tuple[Tenant, ...] = ()
+    roles: tuple[Role, ...] = ()
     keys: tuple[ApiKey, ...] = ()
     limits: tuple[Limit, ...] = ()
     guards: tuple[GuardRule, ...] = ()

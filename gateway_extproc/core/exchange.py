@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
+from gateway_extproc.core.access import Grant
 from gateway_extproc.core.chat import LlmRequest
 from gateway_extproc.core.endpoint import Endpoint
 from gateway_extproc.core.errors import Refusal
@@ -54,6 +56,21 @@ class LimitState:
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """Something about this request that security or governance must hear of.
+
+    ``kind`` is what happened, ``action`` what followed, ``subject`` whom it is about:
+    a credential's id, an address, data classes.  Never a credential.
+    """
+
+    category: Literal["governance", "abuse"]
+    kind: str
+    action: Literal["alert", "refuse", "throttle", "suspend"]
+    subject: str
+    rule: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TraceContext:
     """W3C trace context of this request: 32 and 16 lower-case hex digits."""
 
@@ -94,6 +111,10 @@ class Exchange:
     response_body_bytes: int = 0
     delivered_bytes: int = 0
     answer_status: int = 0
+    peer_uri: str = ""
+    """URI of the client certificate that Envoy verified; from the connection, not a header."""
+    envoy_claims: Mapping[str, Any] | None = None
+    """Token claims that Envoy's jwt_authn verified, by issuer; only where it forwards them."""
 
     # --- record (``client_dialect`` is set when the exchange is opened)
     decision_id: str = ""
@@ -108,8 +129,16 @@ class Exchange:
     # --- admit
     admitted: bool = False
 
-    # --- identify
+    # --- identify (``source`` is the client's address as Envoy saw it)
+    source: str = ""
     permit: Permit | None = None
+    body_sha256: bytes | None = None
+
+    # --- authorize: the grant that allowed it
+    grant: Grant | None = None
+
+    # --- identify (abuse), authorize and route (governance)
+    events: list[Event] = field(default_factory=list)
 
     # --- parse
     asked: LlmRequest | None = None

@@ -18,6 +18,11 @@ CLUSTER_NAMESPACE: Final = "gateway.cluster"
 ATTEMPTS_NAMESPACE: Final = "gateway.attempts"
 """Dynamic metadata in which each cluster's upstream filter notes its answer's status."""
 
+CLAIMS_NAMESPACE: Final = "envoy.filters.http.jwt_authn"
+"""Dynamic metadata in which Envoy's jwt_authn filter puts the claims of tokens it verified.
+
+Forwarded only where the configuration says that an issuer is verified by Envoy."""
+
 LOG_NAMESPACE: Final = "gateway"
 """Dynamic metadata for access logs: decision id, tenant, outcome."""
 

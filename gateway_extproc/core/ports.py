@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from gateway_extproc.core.chat import Chunk, Document, LlmRequest, Path, TextAt
 from gateway_extproc.core.errors import Refusal
@@ -13,7 +13,9 @@ from gateway_extproc.core.usage import Usage
 from gateway_extproc.core.verdict import Header
 
 if TYPE_CHECKING:
-    from gateway_extproc.core.exchange import Finding
+    from gateway_extproc.core.exchange import Exchange, Finding
+    from gateway_extproc.core.identity import Nonce, Proven, Tenant
+    from gateway_extproc.core.keys import KeyRecord, Stored
 
 
 # ------------------------------------------------------------------ provider dialects
@@ -104,6 +106,76 @@ class Translator(Protocol):
         """A writer for the client's stream; hides usage the client did not ask for."""
 
 
+# ------------------------------------------------------------------------ identity
+
+
+class Authenticator(Protocol):
+    """Verifies one kind of credential.  Never waits: what it needs is already here."""
+
+    def authenticate(self, exchange: Exchange) -> Proven | Refusal | None:
+        """Who the request's credential proves; a refusal for a bad one.
+
+        None when the request carries no credential of this kind.  A request with
+        credentials of several kinds is refused by identify, whatever each says.
+        """
+
+
+class KeyTable(Protocol):
+    """The API keys that this process knows now."""
+
+    def find(self, key_id: str) -> KeyRecord | None:
+        """The record of a key, revoked ones included."""
+
+
+class KeyStore(Protocol):
+    """Where API keys are kept.  For commands and the supervisor: it may wait.
+
+    Every method raises ``StoreUnavailable`` when the store does not answer.
+    """
+
+    def add(self, records: Sequence[KeyRecord]) -> None:
+        """New keys, all or none; raises ``KeyExists``."""
+
+    def change(self, key_id: str, edit: Callable[[KeyRecord], KeyRecord]) -> Stored:
+        """Writes what ``edit`` makes of the record, as one step.
+
+        Raises ``KeyUnknown``, and ``KeyRevoked`` for what may not follow a revocation.
+        """
+
+    def get(self, key_id: str) -> Stored:
+        """One key; raises ``KeyUnknown``."""
+
+    def changes(self, since: int) -> Sequence[Stored]:
+        """The keys written after change number ``since``, oldest first: some or all of them.
+
+        Empty only when there are none; 0 begins with the first key.
+        """
+
+    def close(self) -> None: ...
+
+
+class TenantTable(Protocol):
+    """The tenants that this process knows now; ``version`` changes when they do."""
+
+    version: int
+
+    def find(self, tenant: str) -> Tenant | None: ...
+
+
+NonceOutcome = Literal["fresh", "seen", "unavailable"]
+
+
+class NonceStore(Protocol):
+    """Remembers nonces until they expire, for all workers that serve one client."""
+
+    async def take(self, nonce: Nonce) -> NonceOutcome:
+        """``fresh`` once for a nonce, ``seen`` until it expires.
+
+        ``unavailable`` where the store does not answer, or is full: forgetting a live
+        nonce would let it pass twice.
+        """
+
+
 # -------------------------------------------------------------------------- guards
 
 
@@ -148,6 +220,10 @@ class Guard(Protocol):
 
 
 # -------------------------------------------------------------------------- stores
+
+
+class StoreUnavailable(Exception):
+    """A store did not answer in time, or could not be read; nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from gateway_extproc.config.model import Config
 from gateway_extproc.core.names import DETAILS_PREFIX, LOG_NAMESPACE, NO_CLUSTER, ROUTE_NAMESPACE
+from gateway_extproc.envoyconf.identity import (
+    downstream_tls,
+    forwarded_certificate,
+    token_filters,
+)
 from gateway_extproc.envoyconf.parts import TYPE, Json, address, seconds
 from gateway_extproc.envoyconf.processor import router_level
 
 
 def listener(config: Config) -> Json:
     """The listener for clients."""
+    tls = config.server.tls
     return {
         "name": "clients",
         "address": address(config.server.listen),
@@ -17,12 +23,13 @@ def listener(config: Config) -> Json:
         "per_connection_buffer_limit_bytes": config.caps.answer_bytes,
         "filter_chains": [
             {
+                **({} if tls is None else {"transport_socket": downstream_tls(tls)}),
                 "filters": [
                     {
                         "name": "envoy.filters.network.http_connection_manager",
                         "typed_config": _connection_manager(config),
                     }
-                ]
+                ],
             }
         ],
     }
@@ -35,6 +42,7 @@ def _connection_manager(config: Config) -> Json:
         "stat_prefix": "clients",
         # Without it Envoy would believe x-envoy-* headers that clients send.
         "use_remote_address": True,
+        **forwarded_certificate(config),
         "normalize_path": True,
         "merge_slashes": True,
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
@@ -44,7 +52,8 @@ def _connection_manager(config: Config) -> Json:
         "access_log": [_access_log()],
         "local_reply_config": {"mappers": _local_replies()},
         "http_filters": [
-            {"name": "envoy.filters.http.ext_proc", "typed_config": router_level()},
+            *token_filters(config),
+            {"name": "envoy.filters.http.ext_proc", "typed_config": router_level(config)},
             {
                 "name": "envoy.filters.http.router",
                 "typed_config": {

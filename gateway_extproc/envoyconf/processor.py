@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from gateway_extproc.config.model import Config, Listen, WorkerTls
+from gateway_extproc.config.proofs import Issuer
 from gateway_extproc.core.names import (
     ATTEMPTS_NAMESPACE,
+    CLAIMS_NAMESPACE,
     CLUSTER_NAMESPACE,
     FALLBACK_NAMESPACE,
     LOG_NAMESPACE,
@@ -17,12 +19,24 @@ MESSAGE_TIMEOUT_S = 5
 """Envoy's default of 200 ms turns a long garbage collection into a 504."""
 
 
-def router_level() -> Json:
+PEER_ATTRIBUTES = ["connection.mtls", "connection.uri_san_peer_certificate"]
+"""What the connection says of the client's certificate; no header can say it."""
+
+
+def router_level(config: Config) -> Json:
     """The filter every request passes: it sees requests and answers, once each."""
+    namespaces = [ATTEMPTS_NAMESPACE]
+    if issuers_verified_by_envoy(config):
+        namespaces.append(CLAIMS_NAMESPACE)
     return {
         **_processor_filter(response_headers="SEND", response_body="BUFFERED"),
         # JSON answers are read whole; event streams switch to STREAMED at their headers.
         "allow_mode_override": True,
+        **(
+            {"request_attributes": PEER_ATTRIBUTES}
+            if config.identity.certificates.workloads
+            else {}
+        ),
         "response_attributes": [
             "xds.cluster_name",
             "upstream.request_attempt_count",
@@ -33,9 +47,14 @@ def router_level() -> Json:
             "receiving_namespaces": {
                 "untyped": [LOG_NAMESPACE, ROUTE_NAMESPACE, FALLBACK_NAMESPACE]
             },
-            "forwarding_namespaces": {"untyped": [ATTEMPTS_NAMESPACE]},
+            "forwarding_namespaces": {"untyped": namespaces},
         },
     }
+
+
+def issuers_verified_by_envoy(config: Config) -> tuple[Issuer, ...]:
+    """The issuers whose tokens Envoy's jwt_authn verifies for the gateway."""
+    return tuple(i for i in config.identity.issuers if i.verified_by == "envoy")
 
 
 def upstream_level() -> Json:

@@ -8,6 +8,7 @@ import yaml
 
 from gateway_extproc.config.model import Config
 from gateway_extproc.core.names import NO_CLUSTER
+from gateway_extproc.envoyconf.identity import keys_clusters
 from gateway_extproc.envoyconf.listener import listener
 from gateway_extproc.envoyconf.parts import Json, address
 from gateway_extproc.envoyconf.processor import processor_cluster
@@ -53,6 +54,7 @@ def bootstrap(config: Config, workers: int) -> Json:
                 },
                 *(provider_cluster(config, p, fallback=False) for p in config.providers),
                 *(provider_cluster(config, p, fallback=True) for p in config.providers),
+                *keys_clusters(config),
                 processor_cluster(config, workers),
             ],
         },

@@ -98,11 +98,12 @@ def provider_cluster(config: Config, provider: Provider, *, fallback: bool) -> J
     if fallback:
         cluster["metadata"] = {"filter_metadata": {CLUSTER_NAMESPACE: {"name": name}}}
     if secure:
-        cluster["transport_socket"] = _tls(host, provider.ca_file)
+        cluster["transport_socket"] = server_tls(host, provider.ca_file)
     return cluster
 
 
-def _tls(host: str, ca_file: str) -> Json:
+def server_tls(host: str, ca_file: str) -> Json:
+    """TLS towards a server whose certificate must name ``host``."""
     san = {"san_type": _san_type(host), "matcher": {"exact": host}}
     return upstream_tls({}, host, ca_file, san)
 

@@ -39,7 +39,11 @@ PROCESSING_SECONDS: Final = (
 
 AUTH_REASONS: Final = frozenset(
     reason for reason, (_, type_) in REASONS.items() if type_ == "authentication_error"
-) | {"endpoint_not_allowed", "model_not_allowed"}
+) | {
+    "network_not_allowed", "incomplete_identity", "unknown_tenant", "tenant_suspended",
+    "endpoint_not_allowed", "model_not_allowed", "data_class_not_allowed", "condition_not_met",
+    "credential_throttled",
+}  # fmt: skip
 
 LOGS: Final = ("decisions", "costs", "spans")
 
@@ -102,6 +106,12 @@ class Metrics:
         )
         self.guard_findings = counter(
             "guard_findings", "Observations of guard rules.", "rule", "action", "mode", "direction"
+        )
+        self.governance_events = counter(
+            "governance_events", "Data kept from where its class must not go.", "kind", "action"
+        )
+        self.abuse_events = counter(
+            "abuse_events", "Abuse of credentials, by the rule that saw it.", "rule", "action"
         )
         self.failovers = counter("failovers", "Attempts after the first one.", "route")
         self.attempts = counter("attempts", "Tries at a provider.", "provider", "status_class")
@@ -172,6 +182,8 @@ class Metrics:
         if exchange.refusal is not None:
             self._refused(exchange, reason)
         self._policy(exchange)
+        if exchange.events:
+            self._events(exchange)
         self._attempts(exchange)
         if target is not None and exchange.usage is not None:
             self._usage(exchange, tenant, _label(target.model, known.models), provider)
@@ -194,6 +206,13 @@ class Metrics:
                 self.limit_hits.inc((state.id, state.mode))
         for found in exchange.findings:
             self.guard_findings.inc((found.rule, found.action, found.mode, found.direction))
+
+    def _events(self, exchange: Exchange) -> None:
+        for event in exchange.events:
+            if event.category == "governance":
+                self.governance_events.inc((event.kind, event.action))
+            else:
+                self.abuse_events.inc((event.rule, event.action))
 
     def _attempts(self, exchange: Exchange) -> None:
         for attempt in exchange.attempts:

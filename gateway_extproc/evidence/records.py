@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from gateway_extproc.core.chat import LlmRequest
 from gateway_extproc.core.errors import Refusal
-from gateway_extproc.core.exchange import Exchange, Finding
+from gateway_extproc.core.exchange import Event, Exchange, Finding
 from gateway_extproc.core.usage import Usage
 from gateway_extproc.core.verdict import TrailEntry
 
@@ -75,6 +75,14 @@ def decision_record(
         record["credential_id"] = principal.credential_id
         record["auth_method"] = principal.method
         record["roles"] = principal.roles
+        record["data_classes"] = sorted(exchange.permit.data_classes)
+        if principal.labels:
+            record["labels"] = dict(principal.labels)
+    if exchange.grant is not None:
+        record["role"] = exchange.grant.role
+        record["rule"] = exchange.grant.rule
+    if exchange.events:
+        record["events"] = [_event(event) for event in exchange.events]
     if exchange.asked is not None:
         record["requested_model"] = exchange.asked.model[:MAX_TEXT]
         record["prompt"] = _prompt(exchange.asked, prompt_key)
@@ -105,6 +113,8 @@ def cost_record(exchange: Exchange) -> Record:
         record["tenant"] = principal.tenant.id
         record["user"] = principal.user
         record["application"] = principal.application
+        if principal.labels:
+            record["labels"] = dict(principal.labels)
     if exchange.answered_by is not None:
         record["provider"] = exchange.answered_by.provider
         record["model"] = exchange.answered_by.model
@@ -253,6 +263,18 @@ def _refusal(refusal: Refusal) -> Record:
         record["param"] = refusal.param[:MAX_TEXT]
     if refusal.rule is not None:
         record["rule"] = refusal.rule
+    return record
+
+
+def _event(event: Event) -> Record:
+    record: Record = {
+        "category": event.category,
+        "kind": event.kind,
+        "action": event.action,
+        "subject": event.subject[:MAX_TEXT],
+    }
+    if event.rule:
+        record["rule"] = event.rule
     return record
 
 

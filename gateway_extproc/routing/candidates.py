@@ -8,13 +8,13 @@ from gateway_extproc.core.route import Target
 
 
 def plan_targets(permit: Permit, route: Route, max_attempts: int) -> tuple[Target, ...]:
-    """The route's targets in order, without those that the tenant's data must not reach.
+    """The route's targets in order, without those that the caller's data must not reach.
 
     One target a provider: the second attempt shall go elsewhere.  Empty when
-    nobody is approved for the tenant's data class.
+    nobody is approved for all of the permit's data classes.
     """
     plan: dict[str, Target] = {}
     for target in route.targets:
-        if permit.principal.tenant.data_class in target.data_classes:
+        if permit.data_classes <= target.data_classes:
             plan.setdefault(target.provider, target)
     return tuple(plan.values())[:max_attempts]

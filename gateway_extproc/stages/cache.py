@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from typing import Final
 
 import orjson
 
@@ -18,6 +19,9 @@ from gateway_extproc.core.ports import AnswerCache
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.core.verdict import CONTINUE, Answer, Respond, Verdict
 from gateway_extproc.stages.record import request_id_headers
+
+ONLY_STANDARD: Final = frozenset({"standard"})
+"""Answers to any other class of data are never kept."""
 
 
 class Cache(Stage):
@@ -62,7 +66,7 @@ class Cache(Stage):
         asked, permit = exchange.approved, exchange.permit
         if asked is None or permit is None or asked.stream or exchange.findings:
             return False
-        if permit.principal.tenant.data_class != "standard":
+        if permit.data_classes != ONLY_STANDARD:
             return False
         return self._routes[asked.model].cache_ttl_s > 0
 

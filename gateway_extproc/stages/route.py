@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import orjson
 
@@ -15,14 +15,21 @@ from gateway_extproc.core.stage import Stage
 from gateway_extproc.core.verdict import CONTINUE, Answer, Respond, Verdict
 from gateway_extproc.routing.attempts import attempts_made
 from gateway_extproc.routing.candidates import plan_targets
+from gateway_extproc.stages.authorize import data_class_event
 from gateway_extproc.stages.record import request_id_headers
 
 
 class Route(Stage):
     name = "route"
 
-    def __init__(self, routes: Mapping[str, ModelRoute], max_attempts: int) -> None:
+    def __init__(
+        self,
+        routes: Mapping[str, ModelRoute],
+        max_attempts: int,
+        usable: Callable[[Exchange, str], bool],
+    ) -> None:
         self._routes = routes
+        self._usable = usable
         self._max_attempts = max_attempts
 
     async def request_body(self, exchange: Exchange, body: bytes) -> Verdict:
@@ -34,7 +41,8 @@ class Route(Stage):
         exchange.route_id = route.id
         exchange.targets = plan_targets(exchange.permit, route, self._max_attempts)
         if not exchange.targets:
-            message = f"No provider of '{route.id}' is approved for this tenant's data class."
+            exchange.events.append(data_class_event(exchange))
+            message = f"No provider of '{route.id}' is approved for this request's data class."
             return Respond(refuse("no_eligible_target", message, param="model"))
         return CONTINUE
 
@@ -59,7 +67,7 @@ class Route(Stage):
         listed = [
             {"id": name, "object": "model", "created": 0, "owned_by": "gateway"}
             for name, route in self._routes.items()
-            if permit.may_use_model(name) and plan_targets(permit, route, 1)
+            if plan_targets(permit, route, 1) and self._usable(exchange, name)
         ]
         headers = (("content-type", "application/json"), *request_id_headers(exchange))
         body = orjson.dumps({"object": "list", "data": listed})

@@ -19,10 +19,12 @@ import mmap
 import os
 import struct
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from gateway_extproc.core.ports import LimitAsk, LimitReply
+from gateway_extproc.core.identity import Tenant
+from gateway_extproc.core.keys import KeyRecord
+from gateway_extproc.core.ports import LimitAsk, LimitReply, StoreUnavailable
 
 SLOTS = 1 << 17
 PROBES = 32
@@ -35,10 +37,6 @@ SECOND_NS = 1_000_000_000
 
 _SLOT = struct.Struct("<16sq")
 _NOBODY = bytes(16)
-
-
-class StoreUnavailable(Exception):
-    """The store did not answer in time; nothing was taken."""
 
 
 class SharedLimits:
@@ -144,6 +142,27 @@ def gcra(ask: LimitAsk, tat_ns: int, now_ns: int) -> tuple[bool, int, LimitReply
         return False, now_ns + ahead, LimitReply(False, 0, ahead / SECOND_NS, wait)
     remaining = (tolerance - after) // interval
     return True, now_ns + after, LimitReply(True, remaining, after / SECOND_NS, 0.0)
+
+
+class FixedKeys:
+    """``KeyTable`` of keys that never change: those of the configuration."""
+
+    def __init__(self, keys: Mapping[str, KeyRecord]) -> None:
+        self._keys = keys
+
+    def find(self, key_id: str) -> KeyRecord | None:
+        return self._keys.get(key_id)
+
+
+class FixedTenants:
+    """``TenantTable`` of tenants that never change: those of the configuration."""
+
+    def __init__(self, tenants: Mapping[str, Tenant]) -> None:
+        self._tenants = tenants
+        self.version = 0
+
+    def find(self, tenant: str) -> Tenant | None:
+        return self._tenants.get(tenant)
 
 
 class MemoryCache:

@@ -6,17 +6,20 @@ agree with stand at the top; ``envoyconf`` renders the same ones.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from envoy.config.core.v3.base_pb2 import HeaderValueOption
 from envoy.extensions.filters.http.ext_proc.v3.processing_mode_pb2 import ProcessingMode
 from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 from google.protobuf.message import DecodeError
-from google.protobuf.struct_pb2 import Struct
+from google.protobuf.struct_pb2 import Struct, Value
 
 from gateway_extproc.core.names import (
     ATTEMPTS_NAMESPACE,
+    CLAIMS_NAMESPACE,
     CLUSTER_NAMESPACE,
     DETAILS_PREFIX,
     FALLBACK_NAMESPACE,
@@ -74,6 +77,47 @@ def read_headers(headers: pb.HttpHeaders) -> tuple[dict[str, str], frozenset[str
             repeated.add(name)
         values[name] = header.raw_value.decode("latin-1")
     return values, frozenset(repeated)
+
+
+def read_peer_uri(message: pb.ProcessingRequest) -> str:
+    """The URI of the client certificate that Envoy verified; empty without one."""
+    if ATTRIBUTES not in message.attributes:
+        return ""
+    fields = message.attributes[ATTRIBUTES].fields
+    if not fields["connection.mtls"].bool_value:
+        return ""
+    uri: str = fields["connection.uri_san_peer_certificate"].string_value
+    return uri
+
+
+def read_envoy_claims(message: pb.ProcessingRequest) -> dict[str, Any] | None:
+    """Claims that Envoy's jwt_authn verified, by issuer; None where it forwards none."""
+    if not message.HasField("metadata_context"):
+        return None
+    metadata = message.metadata_context.filter_metadata
+    return _plain(metadata[CLAIMS_NAMESPACE]) if CLAIMS_NAMESPACE in metadata else None
+
+
+def _plain(struct: Struct) -> dict[str, Any]:
+    return {name: _PLAIN[value.WhichOneof("kind")](value) for name, value in struct.fields.items()}
+
+
+def _number(value: Value) -> int | float:
+    """A Struct holds doubles: whole numbers stay exact, and are told, up to 2^53."""
+    number: float = value.number_value
+    return int(number) if number.is_integer() and abs(number) < 1 << 53 else number
+
+
+_PLAIN: dict[str | None, Callable[[Value], Any]] = {
+    None: lambda value: None,
+    "null_value": lambda value: None,
+    "bool_value": lambda value: value.bool_value,
+    "number_value": _number,
+    "string_value": lambda value: value.string_value,
+    "struct_value": lambda value: _plain(value.struct_value),
+    "list_value": lambda value: [_PLAIN[v.WhichOneof("kind")](v) for v in value.list_value.values],
+}
+"""What each kind of a Struct's value is in Python."""
 
 
 def fallback_cluster_of(message: pb.ProcessingRequest) -> str | None:

@@ -140,6 +140,8 @@ class _Conversation:
 
     async def _request_headers(self, message: pb.ProcessingRequest) -> None:
         exchange = self.exchange = _open(message.request_headers)
+        exchange.peer_uri = codec.read_peer_uri(message)
+        exchange.envoy_claims = codec.read_envoy_claims(message)
         decision = await self.pipeline.request_headers(exchange)
         if decision.answer is None and exchange.headers_end_stream:
             decision = await self.pipeline.request_body(exchange, b"")

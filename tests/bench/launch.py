@@ -93,7 +93,7 @@ def _start(folder: Path, rows: Sequence[str], children: Children) -> Stand:
                 row, *_python("bench.noop_server"), sockets[row], "--wire", wire
             )
         elif kind == "gateway":
-            sockets[row], pids[row] = _start_gateway(folder / row, base, wire, children)
+            sockets[row], pids[row] = _start_gateway(folder / row, base, wire, key, children)
     envoy_file = folder / "envoy.yaml"
     config = load_config(yaml.safe_dump(base))
     envoy_file.write_text(yaml.safe_dump(envoy_document(config, ports, sockets, direct_port)))
@@ -110,7 +110,9 @@ def _start(folder: Path, rows: Sequence[str], children: Children) -> Stand:
     )
 
 
-def _start_gateway(folder: Path, base: Json, wire: str, children: Children) -> tuple[str, int]:
+def _start_gateway(
+    folder: Path, base: Json, wire: str, key: str, children: Children
+) -> tuple[str, int]:
     """A ``serve`` with one worker: the worker's socket and its process."""
     document = copy.deepcopy(base)
     folder.mkdir()
@@ -123,12 +125,13 @@ def _start_gateway(folder: Path, base: Json, wire: str, children: Children) -> t
         folder.name, *_python("gateway_extproc.cli.main"), "serve", "--config", str(file)
     )
     url = f"http://{HOST}:{server['admin']['port']}/status"
-    (worker,) = _patiently(lambda: _ready_status(url), children)["workers"]
+    (worker,) = _patiently(lambda: _ready_status(url, key), children)["workers"]
     return str(folder / "worker-0.sock"), worker["pid"]
 
 
-def _ready_status(url: str) -> Json:
-    with urllib.request.urlopen(url, timeout=1) as answer:
+def _ready_status(url: str, key: str) -> Json:
+    request = urllib.request.Request(url, headers={"x-api-key": key})
+    with urllib.request.urlopen(request, timeout=1) as answer:
         status: Json = json.loads(answer.read())
     if not status["ready"]:
         raise BenchError(f"{url}: not ready")
@@ -160,8 +163,9 @@ def gateway_document(folder: Path, direct_port: int, stream_port: int) -> tuple[
     for name in ("pepper", "credential"):
         (folder / name).write_text(pepper)
     key, entry = issue_key(
-        Secret(pepper), "bench", tenant="acme", user="u", application="a", roles=["developer"]
-    )
+        Secret(pepper), "bench", tenant="acme", user="u", application="a",
+        roles=["developer", "finops"],  # finops may read /status
+    )  # fmt: skip
     document["keys"] = [entry]
     document["server"] = {
         "workers": 1, "socket_dir": str(folder), "drain_s": 1.0,

@@ -81,7 +81,7 @@ def issue(folder: Path, *more: str) -> int:
 def test_an_issued_key_is_known_once_its_entry_stands_in_the_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert issue(tmp_path) == 0
+    assert issue(tmp_path, "--static") == 0
     printed = capsys.readouterr().out
     key = printed.splitlines()[1].removeprefix("# ")
     entry = yaml.safe_load(printed)[0]
@@ -130,3 +130,25 @@ def test_every_command_of_the_examples_exists(capsys: pytest.CaptureFixture[str]
     assert len(examples) >= 4
     for words in examples:
         assert words[0] in known
+
+
+def with_tenants_file(folder: Path, content: str | None) -> str:
+    file = folder / "tenants.json"
+    if content is not None:
+        file.write_text(content)
+    identity = {"pepper_file": "run/pepper", "tenants_file": str(file)}
+    return write(folder, text(identity=identity))
+
+
+def test_the_tenants_file_is_checked_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = '{"version": 1, "tenants": [{"id": "one"}, {"id": "two"}]}'
+    assert main(["check", with_tenants_file(tmp_path, good)]) == 0
+    assert "5 tenants" in capsys.readouterr().out
+    bad = '{"version": 1, "tenants": [{"id": "One"}, {"id": "acme"}]}'
+    assert main(["check", with_tenants_file(tmp_path, bad)]) == 2
+    assert "tenants.json: tenants[0].id" in capsys.readouterr().err
+    (tmp_path / "tenants.json").unlink()
+    assert main(["check", with_tenants_file(tmp_path, None)]) == 2
+    assert "No such file" in capsys.readouterr().err

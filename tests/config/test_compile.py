@@ -9,24 +9,20 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway_extproc.config.compile import compile_config, fallback_cluster, model_matcher
+from gateway_extproc.config.compile import compile_config, fallback_cluster
 from gateway_extproc.config.load import load
+from gateway_extproc.core.access import name_matcher
 from support.config import document, make_snapshot, text
 
 
-def test_the_roles_of_a_key_add_up() -> None:
-    sections = document(
-        roles=[
-            {"id": "a", "endpoints": ["chat"], "models": ["small"]},
-            {"id": "b", "endpoints": ["models"], "models": ["pub-*"]},
-            {"id": "c", "models": ["*"]},
-        ]
+def test_a_role_is_a_grant_of_its_endpoints_and_models() -> None:
+    (grant,) = make_snapshot().roles["visitor"]
+    assert (grant.role, grant.rule, grant.endpoints) == (
+        "visitor",
+        "base",
+        frozenset({"chat", "models"}),
     )
-    for key in sections["keys"]:
-        key["roles"] = ["a", "b"]
-    entry = make_snapshot(**sections).keys["ann00001"]
-    assert entry.endpoints == {"chat", "models"}
-    assert [m for m in ("small", "pub-one", "large", "smaller") if entry.may_use_model(m)] == [
+    assert [m for m in ("small", "pub-one", "large", "smaller") if grant.may_use_model(m)] == [
         "small",
         "pub-one",
     ]
@@ -49,7 +45,7 @@ def test_the_roles_of_a_key_add_up() -> None:
     ],
 )
 def test_models_match_by_name_or_prefix(names: list[str], model: str, *, matches: bool) -> None:
-    assert model_matcher(names)(model) is matches
+    assert name_matcher(names)(model) is matches
 
 
 @given(st.lists(st.text("ab*", min_size=1, max_size=3), max_size=4), st.text("ab", max_size=4))
@@ -57,13 +53,13 @@ def test_the_matcher_is_the_obvious_one(names: list[str], model: str) -> None:
     obvious = any(
         model.startswith(name[:-1]) if name.endswith("*") else model == name for name in names
     )
-    assert model_matcher(names)(model) is obvious
+    assert name_matcher(names)(model) is obvious
 
 
 def expiring(day: str) -> float:
     sections = document()
     sections["keys"][0]["expires"] = day
-    return make_snapshot(**sections).keys["ann00001"].expires_at
+    return make_snapshot(**sections).keys["ann00001"].expires_at_s
 
 
 def test_a_key_is_good_until_the_end_of_its_last_day_in_utc() -> None:
@@ -76,7 +72,7 @@ def test_the_last_day_of_the_calendar_is_a_day_too() -> None:
 
 
 def test_a_key_without_end_never_expires() -> None:
-    assert make_snapshot().keys["ann00001"].expires_at == float("inf")
+    assert make_snapshot().keys["ann00001"].expires_at_s == float("inf")
 
 
 def test_no_provider_can_have_the_name_of_a_fallback_cluster() -> None:

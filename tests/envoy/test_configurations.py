@@ -18,25 +18,32 @@ from gateway_extproc.cli.main import main
 from gateway_extproc.cli.processes import envoy_binary, find_free_port
 from gateway_extproc.config.load import load
 from gateway_extproc.core.secret import Secret
+from gateway_extproc.envoyconf.lint import identity_mistakes
 from gateway_extproc.envoyconf.render import render
 from gateway_extproc.envoyconf.types import check_types
 from gateway_simulators import ThreadedSimulator
 from support.gateway import wait_for
+from support.workloads import Authority, make_server_files
 
 ROOT = Path(__file__).parents[2]
 PAIRS = {
     ROOT / "envoy" / "standalone.yaml": ROOT / "envoy" / "standalone.gateway.yaml",
     ROOT / "envoy" / "failover.yaml": ROOT / "envoy" / "failover.gateway.yaml",
+    ROOT / "envoy" / "mtls.yaml": ROOT / "envoy" / "mtls.gateway.yaml",
     ROOT / "k8s" / "base" / "envoy.yaml": ROOT / "k8s" / "base" / "gateway.yaml",
 }
 ENVOY_FILES = pytest.mark.parametrize("file", PAIRS, ids=lambda file: file.name)
 
 
 @ENVOY_FILES
-def test_the_real_envoy_accepts_it(file: Path) -> None:
+def test_the_real_envoy_accepts_it(file: Path, tmp_path: Path) -> None:
+    """In a folder with the certificates that a configuration with TLS names."""
+    folder = tmp_path / "run" / "tls"
+    folder.mkdir(parents=True)
+    make_server_files(folder, Authority.make())
     result = subprocess.run(
         [str(envoy_binary()), "--mode", "validate", "-c", str(file)],
-        capture_output=True, text=True, timeout=60, check=False,
+        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr[-2000:]
 
@@ -46,6 +53,12 @@ def test_it_is_what_its_gateway_configuration_renders(file: Path) -> None:
     """Write them anew: make configs"""
     config = load(PAIRS[file].read_text())
     assert file.read_text() == render(config, config.server.workers)
+
+
+@ENVOY_FILES
+def test_it_lets_no_client_name_itself(file: Path) -> None:
+    config = load(PAIRS[file].read_text())
+    assert identity_mistakes(yaml.safe_load(file.read_text()), config) == []
 
 
 @ENVOY_FILES

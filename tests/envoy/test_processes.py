@@ -221,6 +221,7 @@ def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
     )
     assert set(environment) == {
         "OPENAI_BASE_URL", "OPENAI_API_KEY", "ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY",
+        "GATEWAY_ADMIN_KEY",
     }  # fmt: skip
     children = _descendants(process.pid)
     assert len(children) >= 4

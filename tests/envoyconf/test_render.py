@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from gateway_extproc.core.names import (
     ATTEMPTS_NAMESPACE,
+    CLAIMS_NAMESPACE,
     CLUSTER_NAMESPACE,
     FALLBACK_NAMESPACE,
     LOG_NAMESPACE,
@@ -27,6 +28,7 @@ from gateway_extproc.envoyconf.render import bootstrap, render
 from support import config
 from support.config import PEPPER, SECRETS, make_config
 from support.parts import make_bench
+from support.tokens import issuer_section
 
 EXT_PROC = "ext_proc.v3.ExternalProcessor"
 
@@ -201,3 +203,90 @@ def test_the_output_is_yaml_deterministic_and_without_secrets() -> None:
     for secret in (PEPPER, *SECRETS.values(), *(key.hmac for key in loaded.keys)):
         assert secret not in written
     assert "credential_file" not in written
+
+
+def manager(**sections: Any) -> dict[str, Any]:
+    """The connection manager of the clients' listener."""
+    [listener] = bootstrap(make_config(**sections), 2)["static_resources"]["listeners"]
+    [chain] = listener["filter_chains"]
+    found: dict[str, Any] = chain["filters"][0]["typed_config"]
+    return found
+
+
+def names(filters_of: dict[str, Any]) -> list[str]:
+    return [entry["name"].rpartition(".")[2] for entry in filters_of["http_filters"]]
+
+
+TLS = {"certificate_file": "c.pem", "key_file": "k.pem", "client_ca_file": "ca.pem"}
+WORKLOAD = {"id": "w", "spiffe_id": "spiffe://a/b", "tenant": "acme", "roles": ["developer"]}
+
+
+def known_by_certificate(source: str) -> dict[str, Any]:
+    certificates = {"source": source, "workloads": [WORKLOAD]}
+    identity = {"pepper_file": "run/pepper", "certificates": certificates}
+    return {"identity": identity, "server": {"workers": 2, "tls": TLS}}
+
+
+def test_a_client_s_own_word_on_its_certificate_is_always_removed() -> None:
+    for sections in ({}, known_by_certificate("connection")):
+        assert manager(**sections)["forward_client_cert_details"] == "SANITIZE"
+    found = manager(**known_by_certificate("header"))
+    assert found["forward_client_cert_details"] == "SANITIZE_SET"
+    assert found["set_current_client_cert_details"] == {"uri": True}
+
+
+def test_certificates_are_asked_of_the_connection_only_where_they_count() -> None:
+    [plain, *_] = filters(manager())
+    assert "request_attributes" not in plain
+    [asking, *_] = filters(manager(**known_by_certificate("connection")))
+    assert "connection.uri_san_peer_certificate" in asking["request_attributes"]
+    assert "connection.mtls" in asking["request_attributes"]
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_client_certificates_are_verified_and_sessions_are_not_resumed(required: bool) -> None:
+    sections = known_by_certificate("connection")
+    sections["server"]["tls"] = {**TLS, "require_client_certificate": required}
+    [listener] = bootstrap(make_config(**sections), 2)["static_resources"]["listeners"]
+    context = listener["filter_chains"][0]["transport_socket"]["typed_config"]
+    assert context["require_client_certificate"] is required
+    assert context["common_tls_context"]["validation_context"]["trusted_ca"] == {
+        "filename": "ca.pem"
+    }
+    assert context["disable_stateless_session_resumption"] is True
+
+
+def issuers(*sections: dict[str, Any]) -> dict[str, Any]:
+    return {"identity": {"pepper_file": "run/pepper", "issuers": list(sections)}}
+
+
+def test_envoy_verifies_tokens_only_where_it_shall() -> None:
+    assert names(manager(**issuers(issuer_section()))) == ["ext_proc", "router"]
+    found = manager(**issuers(issuer_section(verified_by="envoy")))
+    assert names(found) == ["jwt_authn", "ext_proc", "router"]
+    forwarded = [
+        entry["metadata_options"]["forwarding_namespaces"]["untyped"] for entry in filters(found)
+    ]
+    assert CLAIMS_NAMESPACE in forwarded[0]
+    [plain, *_] = filters(manager(**issuers(issuer_section())))
+    assert CLAIMS_NAMESPACE not in plain["metadata_options"]["forwarding_namespaces"]["untyped"]
+
+
+def test_a_token_counts_only_in_its_header_and_stays_there() -> None:
+    found = manager(**issuers(issuer_section(verified_by="envoy")))
+    authn = found["http_filters"][0]["typed_config"]
+    provider = authn["providers"]["corp"]
+    assert provider["from_headers"] == [{"name": "authorization", "value_prefix": "Bearer "}]
+    assert "from_params" not in provider
+    assert provider["forward"] is True
+    assert provider["payload_in_metadata"] == "corp"
+    assert "forward_payload_header" not in provider
+
+
+def test_envoy_fetches_keys_through_a_cluster_of_its_own() -> None:
+    section = issuer_section(
+        verified_by="envoy", jwks_file=None, jwks_url="https://login.example/keys"
+    )
+    found = clusters(**issuers(section))
+    assert "transport_socket" in found["corp:keys"]
+    assert "corp:keys" not in clusters(**issuers({**section, "verified_by": "gateway"}))

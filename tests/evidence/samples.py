@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from gateway_extproc.core.access import Grant
 from gateway_extproc.core.chat import LlmRequest, TextAt
 from gateway_extproc.core.endpoint import CHAT
 from gateway_extproc.core.errors import refuse
-from gateway_extproc.core.exchange import Exchange, Finding, LimitState, TraceContext
+from gateway_extproc.core.exchange import Event, Exchange, Finding, LimitState, TraceContext
 from gateway_extproc.core.identity import Permit, Principal, Tenant
 from gateway_extproc.core.route import Attempt, Target
 from gateway_extproc.core.usage import Usage
@@ -29,7 +30,9 @@ def trace() -> TraceContext:
 
 def full() -> Exchange:
     """Everything that can be known of a request is known of this one."""
-    principal = Principal(Tenant("acme"), "ann", "portal", ("chatter",), "api_key", "k1a2b3c4")
+    principal = Principal(
+        Tenant("acme"), "ann", "portal", ("chatter",), "api_key", "k1a2b3c4", (("team", "search"),)
+    )
     target = Target("east", "openai", "gpt-x-1", "east", "east-fb", "/v1")
     exchange = Exchange(
         "POST",
@@ -47,7 +50,9 @@ def full() -> Exchange:
     exchange.started_ns, exchange.started_wall_ns = STARTED_NS, STARTED_WALL_NS
     exchange.first_byte_ns = STARTED_NS + 250_000_000
     exchange.admitted = True
-    exchange.permit = Permit(principal, frozenset({"chat"}), lambda model: True)
+    exchange.permit = Permit(principal, (), frozenset({"standard"}))
+    exchange.grant = Grant("chatter", "base")
+    exchange.events = [Event("abuse", "volume", "alert", "k1a2b3c4", "sudden-volume")]
     exchange.asked = LlmRequest(
         "openai", "chat", "gpt-x", True, 100, False, {"messages": [PROMPT]},
         (TextAt(("messages", 0, "content"), "user", PROMPT),),

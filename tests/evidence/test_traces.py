@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from evidence import samples
+from gateway_extproc.core.errors import refuse
 from gateway_extproc.core.exchange import TraceContext
 from gateway_extproc.evidence.traces import NoTraces, open_traces, trace_context
 from support.collector import Collector
@@ -70,16 +71,20 @@ def test_the_exported_span_has_the_ids_that_were_sent_on(collector: Collector) -
     assert [secret for secret in samples.PLANTED if secret in str(collector.requests)] == []
 
 
-def test_a_refusal_is_an_error_with_its_reason(collector: Collector) -> None:
+@pytest.mark.parametrize(
+    "reason", ["invalid_api_key", "incomplete_identity", "unknown_tenant", "tenant_suspended"]
+)
+def test_a_refusal_is_an_error_with_its_reason(collector: Collector, reason: str) -> None:
     traces = open_traces(collector.endpoint, version="1", worker=0, environ={})
     exchange = samples.refused_early()
+    exchange.refusal = refuse(reason, "no")
     exchange.trace = samples.trace()
     traces.record(exchange, samples.ENDED_NS)
     traces.shutdown()
     (span,) = collector.spans
     assert span.status.code == 2  # ERROR
-    assert attributes(span)["error.type"] == "invalid_api_key"
-    assert attributes(span)["gateway.reason"] == "invalid_api_key"
+    assert attributes(span)["error.type"] == reason
+    assert attributes(span)["gateway.reason"] == reason
 
 
 def test_an_unsampled_trace_is_not_exported(collector: Collector) -> None:

@@ -29,7 +29,7 @@ ROUTES = st.lists(TARGETS, max_size=8).map(lambda t: Route("r", tuple(t), 100, 0
 
 def permit(data_class: str) -> Permit:
     principal = Principal(Tenant("t", data_class), "u", "a", (), "api_key", "k")
-    return Permit(principal, frozenset(), lambda model: True)
+    return Permit(principal, (), frozenset({data_class}))
 
 
 @given(ROUTES, st.sampled_from(CLASSES), st.integers(1, 8))

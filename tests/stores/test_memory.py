@@ -14,13 +14,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from gateway_extproc.core.ports import LimitAsk
+from gateway_extproc.core.ports import LimitAsk, StoreUnavailable
 from gateway_extproc.stores.memory import (
     PROBES,
     SLOTS,
     MemoryCache,
     SharedLimits,
-    StoreUnavailable,
     gcra,
 )
 from support.clock import SECOND_NS, FakeClock

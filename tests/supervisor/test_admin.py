@@ -14,6 +14,8 @@ import httpx
 import pytest
 
 from gateway_extproc.supervisor.admin import METRICS_TYPE, AdminServer
+from gateway_extproc.supervisor.gate import IdentityGate
+from support.gate import key_of, make_gate
 
 
 def free_port() -> int:
@@ -28,6 +30,7 @@ class World:
     port: int = field(default_factory=free_port)
     ready: bool = True
     threads: list[int] = field(default_factory=list)
+    gate: IdentityGate = field(default_factory=make_gate)
 
     def metrics(self) -> bytes:
         self.threads.append(threading.get_ident())
@@ -43,10 +46,12 @@ class World:
             ready=lambda: self.ready,
             status=self.status,
             metrics=self.metrics,
+            gate=self.gate,
         )
 
-    async def get(self, path: str) -> httpx.Response:
-        async with httpx.AsyncClient(trust_env=False) as client:
+    async def get(self, path: str, key: str | None = None) -> httpx.Response:
+        headers = {} if key is None else {"authorization": f"Bearer {key}"}
+        async with httpx.AsyncClient(trust_env=False, headers=headers) as client:
             return await client.get(f"http://127.0.0.1:{self.port}{path}", timeout=3)
 
 
@@ -77,10 +82,23 @@ async def test_metrics_are_made_off_the_loop(world: World) -> None:
     assert world.threads != [threading.get_ident()]
 
 
-async def test_the_status_is_json_of_now(world: World) -> None:
-    assert json.loads((await world.get("/status")).content) == {"ready": True}
+async def test_the_status_is_json_of_now_for_who_may_see_it(world: World) -> None:
+    key = key_of("auditor")
+    assert json.loads((await world.get("/status", key)).content) == {"ready": True}
     world.ready = False
-    assert json.loads((await world.get("/status")).content) == {"ready": False}
+    assert json.loads((await world.get("/status", key)).content) == {"ready": False}
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+async def test_health_and_metrics_are_for_everyone(world: World, path: str) -> None:
+    assert (await world.get(path)).status_code == 200
+
+
+async def test_an_anonymous_caller_sees_no_status(world: World) -> None:
+    answer = await world.get("/status")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "missing_api_key")
+    answer = await world.get("/status", key_of("developer"))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "permission_required")
 
 
 @pytest.mark.parametrize("path", ["/", "/nothing", "/../etc/passwd"])

@@ -34,7 +34,8 @@ OLD = api_key("old00001")
 """Tenant acme, expired at the end of 2020-01-01."""
 
 
-def _key(key: str, tenant: str, user: str, role: str, **more: Any) -> dict[str, Any]:
+def key_entry(key: str, tenant: str, user: str, role: str, **more: Any) -> dict[str, Any]:
+    """A key's entry in the section ``keys``."""
     return {
         "id": key.split("_")[2],
         "hmac": key_hmac(PEPPER.encode(), key).hex(),
@@ -57,11 +58,11 @@ def document(**sections: Any) -> dict[str, Any]:
             {"id": "visitor", "endpoints": ["chat", "models"], "models": ["small", "pub-*"]},
         ],
         "keys": [
-            _key(ANN, "acme", "ann", "developer"),
-            _key(BOB, "beta", "bob", "developer"),
-            _key(VIC, "acme", "vic", "visitor"),
-            _key(CAT, "clinic", "cat", "developer"),
-            _key(OLD, "acme", "old", "developer", expires="2020-01-01"),
+            key_entry(ANN, "acme", "ann", "developer"),
+            key_entry(BOB, "beta", "bob", "developer"),
+            key_entry(VIC, "acme", "vic", "visitor"),
+            key_entry(CAT, "clinic", "cat", "developer"),
+            key_entry(OLD, "acme", "old", "developer", expires="2020-01-01"),
         ],
         "guards": [
             {

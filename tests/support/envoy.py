@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import grpc
 from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 
-from gateway_extproc.core.names import ATTEMPTS_NAMESPACE, CLUSTER_NAMESPACE, FALLBACK_NAMESPACE
+from gateway_extproc.core.names import (
+    ATTEMPTS_NAMESPACE,
+    CLAIMS_NAMESPACE,
+    CLUSTER_NAMESPACE,
+    FALLBACK_NAMESPACE,
+)
 from gateway_extproc.wire.codec import ATTRIBUTES
 from gateway_extproc.wire.options import MESSAGE_BYTES, PROCESS_SERVICE
 
@@ -36,6 +41,19 @@ def request_headers(
     _fill(message.request_headers, headers + (more or []))
     message.request_headers.end_of_stream = end
     return bytes(message.SerializeToString())
+
+
+def vouched_headers(
+    attributes: Mapping[str, object], claims: Mapping[str, object] | None = None
+) -> Any:
+    """Request headers with what Envoy knows of the client beside them."""
+    message = pb.ProcessingRequest()
+    _fill(message.request_headers, {":method": "POST", ":path": "/v1/chat/completions"})
+    if attributes:
+        message.attributes[ATTRIBUTES].update(attributes)
+    if claims is not None:
+        message.metadata_context.filter_metadata[CLAIMS_NAMESPACE].update(claims)
+    return message
 
 
 def request_body(body: bytes, *, end: bool = True) -> bytes:

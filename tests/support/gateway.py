@@ -80,8 +80,17 @@ class RunningGateway:
 
     def status(self) -> dict[str, Any]:
         """The admin server's view of the workers."""
-        document: dict[str, Any] = httpx.get(f"{self.admin_url}/status").json()
+        document: dict[str, Any] = self.admin("GET", "/status").json()
         return document
+
+    def admin(
+        self, method: str, path: str, *, key: str | None = "admin", **fields: Any
+    ) -> httpx.Response:
+        """One call of the admin server; fields make its JSON body."""
+        headers = {} if key is None else {"authorization": f"Bearer {self.keys[key]}"}
+        return httpx.request(
+            method, f"{self.admin_url}{path}", headers=headers, json=fields or None, timeout=30
+        )
 
     def log(self, name: str) -> str:
         return (self.run_dir / name).read_text()
@@ -214,6 +223,8 @@ def _document(
         ("visitor", "acme", "visitor"),
         ("trial", "trial", "visitor"),
         ("clinic", "clinic", "developer"),
+        ("admin", "acme", "platform-admin"),
+        ("security", "acme", "security-operator"),
     ):
         keys[name], entry = issue_key(
             Secret(pepper), "test", tenant=tenant, user=name, application="tests", roles=[role]

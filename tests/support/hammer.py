@@ -9,8 +9,8 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from gateway_extproc.core.ports import LimitAsk
-from gateway_extproc.stores.memory import SharedLimits, StoreUnavailable
+from gateway_extproc.core.ports import LimitAsk, StoreUnavailable
+from gateway_extproc.stores.memory import SharedLimits
 
 
 def stopped_clock() -> int:

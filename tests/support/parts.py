@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,22 @@ from gateway_extproc import app
 from gateway_extproc.config.compile import compile_config
 from gateway_extproc.core.endpoint import error_dialect, find_endpoint
 from gateway_extproc.core.exchange import Exchange, TraceContext
-from gateway_extproc.core.identity import Permit
+from gateway_extproc.core.identity import Permit, Proven
 from gateway_extproc.core.pipeline import Pipeline
 from gateway_extproc.core.ports import Load
 from gateway_extproc.core.secret import Secret
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.guards.guard import RuleGuard
+from gateway_extproc.identities import Identities
+from gateway_extproc.identity.apikeys import ApiKeys
+from gateway_extproc.identity.directory import Directory
 from gateway_extproc.providers.translate import DIALECTS, translator
 from gateway_extproc.stages.attempt import AttemptBuilder
 from gateway_extproc.stages.fallback import Fallback
 from gateway_extproc.stages.refusal import RefusalWriter
-from gateway_extproc.stores.memory import MemoryCache, SharedLimits
+from gateway_extproc.stores.keysets import KeySetFiles
+from gateway_extproc.stores.memory import FixedKeys, FixedTenants, MemoryCache, SharedLimits
+from gateway_extproc.stores.nonces import SharedNonces
 from gateway_extproc.stores.secrets import SecretFiles
 from gateway_extproc.wire.session import Processor
 from support.clock import FakeClock
@@ -66,15 +72,28 @@ class Bench:
         stages = [stage for stage in self.stages if stage.name not in without]
         return Pipeline(stages, RefusalWriter(DIALECTS))
 
+    def pipeline_of(self, stages: list[Stage]) -> Pipeline:
+        """A pipeline of just these stages."""
+        return Pipeline(stages, RefusalWriter(DIALECTS))
+
     def processor(self) -> Processor:
         return Processor(self.pipeline(), self.fallback)
+
+    def permit(self, key: str) -> Permit:
+        """What the identify stage makes for who has this key."""
+        exchange = chat_exchange(headers={"x-api-key": key})
+        known = self.parts.identities
+        proven = ApiKeys(known.keys, known.pepper, lambda: 0.0).authenticate(exchange)
+        assert isinstance(proven, Proven)
+        permit = known.directory.permit(proven)
+        assert isinstance(permit, Permit)
+        return permit
 
     def exchange(self, key: str | None = None, **fields: Any) -> Exchange:
         """A chat request as the record stage leaves it; with ``key`` also identified."""
         exchange = chat_exchange(**fields)
         if key is not None:
-            entry = self.parts.snapshot.keys[key.split("_")[2]]
-            exchange.permit = Permit(entry.principal, entry.endpoints, entry.may_use_model)
+            exchange.permit = self.permit(key)
         return exchange
 
 
@@ -84,14 +103,25 @@ def make_bench(folder: Path, **sections: Any) -> Bench:
         (folder / name).write_text(secret)
     clock, recorder = FakeClock(), ListRecorder()
     config = make_config(**sections)
+    snapshot = compile_config(config)
     parts = app.Parts(
-        snapshot=compile_config(config),
+        snapshot=snapshot,
         dialects=DIALECTS,
         guards=RuleGuard(config.guards),
         limits=SharedLimits(folder / "limits.table", clock),
         cache=MemoryCache(1 << 20, clock),
         credentials=SecretFiles({p.id: folder / p.id for p in config.providers}, clock),
-        pepper=Secret(PEPPER),
+        identities=Identities(
+            keys=FixedKeys(snapshot.keys),
+            pepper=Secret(PEPPER),
+            directory=Directory(snapshot.roles, FixedTenants(snapshot.tenants)),
+            trusts=KeySetFiles(config.identity.issuers, folder / "jwks", clock.now_s),
+            signer_secrets=SecretFiles(
+                {s.id: folder / s.id for s in config.identity.signed.signers if s.secret_file},
+                clock,
+            ),
+            nonces=SharedNonces(folder / "nonces.table", time.time, slots=1024),
+        ),
         recorder=recorder,
         load=Load(),
     )

@@ -133,3 +133,52 @@ def test_only_cluster_metadata_makes_a_fallback_stream() -> None:
     assert message is not None
     assert codec.fallback_cluster_of(message) == "west:fallback"
     assert codec.fallback_note_of(message) == "note"
+
+
+URI = "spiffe://apps.example/ns/acme/sa/chatbot"
+
+
+def test_the_certificate_of_a_connection_is_read() -> None:
+    names = {"connection.mtls": True, "connection.uri_san_peer_certificate": URI}
+    assert codec.read_peer_uri(envoy.vouched_headers(names)) == URI
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {},
+        {"connection.uri_san_peer_certificate": URI},
+        {"connection.mtls": False, "connection.uri_san_peer_certificate": URI},
+        {"connection.mtls": "true", "connection.uri_san_peer_certificate": URI},
+        {"connection.mtls": True},
+        {"connection.mtls": True, "connection.uri_san_peer_certificate": 7},
+    ],
+)
+def test_without_a_verified_certificate_there_is_none(attributes: dict[str, object]) -> None:
+    message = envoy.vouched_headers(attributes)
+    assert codec.read_peer_uri(message) == ""
+
+
+def test_claims_that_envoy_verified_are_read_as_json_has_them() -> None:
+    claims: dict[str, object] = {
+        "corp": {"sub": "ann", "exp": 1.8e9, "n": 0.5, "a": [1, "x", None, {"b": True}], "e": {}}
+    }
+    found = codec.read_envoy_claims(envoy.vouched_headers({}, claims))
+    assert found == claims
+    assert found is not None
+    assert isinstance(found["corp"]["exp"], int)
+    assert isinstance(found["corp"]["n"], float)
+
+
+def test_a_number_that_a_double_cannot_hold_is_no_whole_number() -> None:
+    """Two ids above 2^53 may have become one: such a number must not name anybody."""
+    found = codec.read_envoy_claims(envoy.vouched_headers({}, {"corp": {"id": 2**53}}))
+    assert found is not None
+    assert isinstance(found["corp"]["id"], float)
+
+
+def test_other_metadata_is_not_handed_over() -> None:
+    message = envoy.vouched_headers({})
+    assert codec.read_envoy_claims(message) is None
+    message.metadata_context.filter_metadata["other"].update({"corp": {"sub": "ann"}})
+    assert codec.read_envoy_claims(message) is None

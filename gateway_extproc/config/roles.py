@@ -1,0 +1,55 @@
+"""The roles that every installation has; a role of the same id in the file replaces one.
+
+Their separations: who develops changes no routes; who runs the platform reads no evidence
+and sends no prompts; who guards it changes guards and revokes keys, issues none and
+spends nothing; who counts money sees only money; who audits sees and changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway_extproc.config.model import Role
+
+SHIPPED: Final[tuple[Role, ...]] = (
+    Role(id="developer", endpoints=("chat", "messages", "models")),
+    Role(id="application", endpoints=("chat", "messages")),
+    Role(
+        id="platform-admin",
+        endpoints=("models",),
+        admin=(
+            "view_status",
+            "view_costs",
+            "view_decisions",
+            "change_routes",
+            "reload",
+            "view_keys",
+            "manage_keys",
+            "revoke_keys",
+        ),
+    ),
+    Role(
+        id="security-operator",
+        endpoints=(),
+        admin=(
+            "view_status",
+            "view_decisions",
+            "reveal_evidence",
+            "change_guards",
+            "reload",
+            "view_keys",
+            "revoke_keys",
+        ),
+    ),
+    Role(id="finops", endpoints=(), admin=("view_status", "view_costs")),
+    Role(
+        id="auditor",
+        endpoints=(),
+        admin=("view_status", "view_costs", "view_decisions", "view_keys"),
+    ),
+)
+
+
+def all_roles(configured: tuple[Role, ...]) -> dict[str, Role]:
+    """The shipped roles and those of a configuration, which win, by id."""
+    return {role.id: role for role in (*SHIPPED, *configured)}
