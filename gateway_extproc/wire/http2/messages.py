@@ -19,6 +19,9 @@ RESERVE: Final = 4
 
 A peer may announce 64 MiB with five bytes, so its word alone takes no memory; and growing
 frame by frame would copy a large message several times."""
+RESERVE_MOST: Final = 1024 * 1024
+"""And never more at once than what is filled in a fraction of a millisecond: other streams
+wait meanwhile."""
 
 
 class MessageCutter:
@@ -75,8 +78,8 @@ class MessageCutter:
         self._filled = filled
 
     def _reserve(self, body: BytesIO, filled: int) -> None:
-        """Room for the rest of the message, or for ``RESERVE`` times what is here."""
-        self._room = min(self._need, RESERVE * filled)
+        """Room for the rest of the message, as far as what is here vouches for it."""
+        self._room = min(self._need, RESERVE * filled, filled + RESERVE_MOST)
         body.seek(self._room - 1)
         body.write(b"\x00")
         body.seek(self._filled)
