@@ -132,6 +132,8 @@ class WireMachine(RuleBasedStateMachine):
         self.streams: dict[int, Sent] = {}
         self.bytes = bytearray()
         self.pings = 0
+        self.changes = 1
+        """SETTINGS that were not acknowledged yet; the first are those of the greeting."""
         self.cut = 0
         self.flush()
         self.settle()
@@ -176,6 +178,19 @@ class WireMachine(RuleBasedStateMachine):
                 self.take(event)
             del self.bytes[:size]
 
+    def change(self, name: h2.settings.SettingCodes, value: int) -> None:
+        """Sends SETTINGS, never two at a time.
+
+        ``h2`` takes an acknowledgement for one change of *every* setting that it has announced, so
+        with two on their way it would obey the second before the server can know of it.
+        """
+        if self.changes:
+            self.settle()
+        assert not self.changes, "SETTINGS were not acknowledged"
+        self.h2.update_settings({name: value})
+        self.changes += 1
+        self.flush()
+
     def settle(self) -> None:
         """Turns until nothing more comes; acknowledgements that ``h2`` makes go out, too."""
         quiet = 0
@@ -203,6 +218,8 @@ class WireMachine(RuleBasedStateMachine):
                 assert self.streams[event.stream_id].ended
             case h2.events.PingAckReceived():
                 self.pings -= 1
+            case h2.events.SettingsAcknowledged():
+                self.changes -= 1
             case h2.events.ConnectionTerminated():
                 raise AssertionError(f"GOAWAY {event.error_code} {event.additional_data!r}")
 
@@ -299,13 +316,11 @@ class WireMachine(RuleBasedStateMachine):
 
     @rule(value=st.sampled_from([0, 1, 10, 1_000, 65_535, ROOMY]))
     def set_window(self, value: int) -> None:
-        self.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: value})
-        self.flush()
+        self.change(h2.settings.SettingCodes.INITIAL_WINDOW_SIZE, value)
 
     @rule(value=st.sampled_from([16_384, 16_385, 100_000]))
     def set_frame_size(self, value: int) -> None:
-        self.h2.update_settings({h2.settings.SettingCodes.MAX_FRAME_SIZE: value})
-        self.flush()
+        self.change(h2.settings.SettingCodes.MAX_FRAME_SIZE, value)
 
     @rule(choice=st.integers(-1, 99), increment=st.sampled_from([1, 9, 1_000, 100_000]))
     def open_window(self, choice: int, increment: int) -> None:
@@ -367,8 +382,7 @@ class WireMachine(RuleBasedStateMachine):
 
     def _finish(self) -> None:
         self.cut = 0
-        self.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: ROOMY})
-        self.flush()
+        self.change(h2.settings.SettingCodes.INITIAL_WINDOW_SIZE, ROOMY)
         # The server takes an empty DATA frame, or a settings change, as often as this test does.
         self.settle()
         for _ in range(20):
