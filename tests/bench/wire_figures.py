@@ -124,6 +124,7 @@ class Mux(asyncio.Protocol):
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._unsent: dict[int, memoryview] = {}
         self._last = -1
+        self._owed = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -147,6 +148,10 @@ class Mux(asyncio.Protocol):
     def _take(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         if kind == frames.Kind.DATA:
             self._expected[stream] -= len(payload)
+            self._owed += len(payload)
+            if self._owed > 64 * MB:
+                self._transport.write(frames.window_update(0, self._owed))
+                self._owed = 0
             if self._expected[stream] == 0:
                 self._waiting.pop(stream).set_result(None)
         elif kind == frames.Kind.WINDOW_UPDATE and stream:
