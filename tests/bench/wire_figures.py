@@ -16,6 +16,7 @@ import struct
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import grpc
@@ -221,10 +222,24 @@ async def small_p99_ms(mux: Mux, streams: list[int], seconds: float) -> float:
     return percentile(took, 0.99) * 1000
 
 
-async def sharing(child: Child, rounds: int, seconds: float) -> tuple[float, float, float, int]:
-    """p99 alone, p99 beside large messages (medians), the median of their ratios, and how many
-    large messages passed."""
-    alone, beside = [], []
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """Medians over the rounds, in milliseconds; ``passed`` counts the large messages.
+
+    ``client_late`` is how late the client's own loop was beside them (p99): what it adds
+    to ``beside`` is not the server's.
+    """
+
+    alone: float
+    beside: float
+    ratio: float
+    passed: int
+    client_late: float
+
+
+async def sharing(child: Child, rounds: int, seconds: float) -> Sharing:
+    """Small messages alone, and beside as many large ones as both sides can carry."""
+    alone, beside, late = [], [], list[float]()
     passed = 0
     loop = asyncio.get_running_loop()
     path = child.address.removeprefix("unix:")
@@ -244,17 +259,31 @@ async def sharing(child: Child, rounds: int, seconds: float) -> tuple[float, flo
             await mux.echo(stream, LARGE)
             passed += 1
 
+    async def watch() -> None:
+        while True:
+            due = time.perf_counter() + 0.001
+            await asyncio.sleep(0.001)
+            late.append(time.perf_counter() - due)
+
     for _ in range(rounds):
         alone.append(await small_p99_ms(mux, streams, seconds))
         stopping = False
         carrying = [asyncio.create_task(carry()) for _ in range(2)]
+        watching = asyncio.create_task(watch())
         beside.append(await small_p99_ms(mux, streams, seconds))
         stopping = True
+        watching.cancel()
         await asyncio.gather(*carrying)
     mux.close()
     assert passed >= rounds, "no large message passed"
     ratios = [b / a for a, b in zip(alone, beside, strict=True)]
-    return statistics.median(alone), statistics.median(beside), statistics.median(ratios), passed
+    return Sharing(
+        statistics.median(alone),
+        statistics.median(beside),
+        statistics.median(ratios),
+        passed,
+        percentile(late, 0.99) * 1000,
+    )
 
 
 # ----------------------------------------------------------------------------- soak
@@ -323,10 +352,12 @@ async def report(rounds: int, seconds: float, soak_s: float) -> None:
         _say(f"{STREAMS} streams at once, fast: {held / KB:.1f} KB each; all finished")
         for kind in KINDS:
             with child_server(kind, f"unix:{folder}/{kind}.sock") as child:
-                alone, beside, ratio, passed = await sharing(child, rounds, seconds)
+                shared = await sharing(child, rounds, seconds)
             _say(
-                f"{SMALL_STREAMS} small streams, {kind}: p99 {alone:.2f} ms alone, {beside:.2f} ms "
-                f"beside 20 MB each way ({passed} of them); ratio {ratio:.2f} over {rounds} rounds"
+                f"{SMALL_STREAMS} small streams, {kind}: p99 {shared.alone:.2f} ms alone, "
+                f"{shared.beside:.2f} ms beside 20 MB each way ({shared.passed} of them); ratio "
+                f"{shared.ratio:.2f} over {rounds} rounds; the client itself was "
+                f"{shared.client_late:.2f} ms late"
             )
         with child_server("fast", f"unix:{folder}/soak.sock") as child:
             megabytes, descriptors = await soak(child, soak_s)
