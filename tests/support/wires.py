@@ -118,6 +118,15 @@ async def _settle(puppet: Puppet, stream: Stream, _: bytes, argument: bytes) -> 
         puppet.settled += 1
 
 
+async def _farewell(puppet: Puppet, stream: Stream, _: bytes, argument: bytes) -> None:
+    """Answers, waits for the gate, and answers once more, however it ends."""
+    try:
+        await stream.write(b"waiting")
+        await puppet.gate.wait()
+    finally:
+        await stream.write(b"farewell")
+
+
 Play = Callable[[Puppet, Stream, bytes, bytes], Awaitable[None]]
 _PLAYS: dict[str, Play] = {
     "raise": _raise,
@@ -127,6 +136,7 @@ _PLAYS: dict[str, Play] = {
     "flood": _flood,
     "collect": _collect,
     "settle": _settle,
+    "farewell": _farewell,
 }
 
 

@@ -149,6 +149,12 @@ class Http2Stream:
         if self._reader is not None and not self._reader.done():
             self._reader.set_exception(fault)
 
+    def lose(self) -> None:
+        """The peer is gone: a handler that settles waits for it no longer."""
+        for waiter in (self._reader, self._writer):
+            if waiter is not None and not waiter.done():
+                waiter.set_exception(StreamAborted("the peer has left"))
+
     def sent(self) -> None:
         """All of ``unsent`` left."""
         self.unsent = None

@@ -154,6 +154,8 @@ class Streams:
             if not task.cancelling():
                 # Once: what was cancelled settles and records.
                 task.cancel()
+            else:
+                stream.lose()
             if not stream.begun:
                 # Its first step will be the cancellation: nobody else takes it off.
                 self.tasks.discard(task)

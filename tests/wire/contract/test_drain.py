@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 import grpc
 import pytest
 
+from gateway_extproc.wire import options
 from gateway_extproc.wire.options import PROCESS_SERVICE
 from support import frames
-from support.frames import WINDOW_MAX, Kind
+from support.frames import WINDOW_MAX, Kind, Setting
 from support.h2peer import raw_peer
 from wire.conftest import FAST, Wired
 
@@ -146,6 +147,22 @@ async def test_a_connection_that_never_spoke_is_no_obstacle(
         await wired.server.drain(30.0)
         assert time.monotonic() - started < 5
         await peer.ended()
+
+
+@FAST
+async def test_a_cancelled_handler_waits_for_no_peer_that_has_gone(
+    wired: Wired, short_lame_duck: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was cancelled once, and what it then says fits in no window."""
+    monkeypatch.setattr(options, "CANCEL_S", 0.2)
+    waiting = frames.message(b"waiting")
+    async with raw_peer(wired.address, (Setting.INITIAL_WINDOW_SIZE, len(waiting))) as peer:
+        await peer.send(frames.headers(1), frames.data(1, frames.message(b"farewell")))
+        await peer.of(Kind.DATA, 1)
+        await wired.server.drain(0.1)
+        await peer.ended()
+    await asyncio.sleep(0.1)
+    assert wired.puppet.running == 0
 
 
 SETTLE = frames.message(b"settle:0.3")
