@@ -61,7 +61,7 @@ async def test_a_drain_under_load_fails_nobody(wired: Wired, short_lame_duck: No
     await wired.server.drain(5.0)
     await asyncio.gather(*clients)
     assert tally.failed == []
-    assert before > 50
+    assert before > 0, "there was no load"
     assert tally.refused > 0, "the server did not end"
     assert wired.puppet.running == 0
 
