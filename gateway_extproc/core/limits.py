@@ -1,0 +1,181 @@
+"""What is limited: counters, what a request takes from them, and how much fits.
+
+Two kinds of arithmetic, each in one pure function that every store follows to the unit:
+
+* ``rate``: GCRA (ITU-T I.371).  A counter is one time, the theoretical arrival time (TAT),
+  in microseconds.  Taking moves it forward, the clock lets it drain.
+* ``period`` and ``slots``: a counter is what was ``used`` and what is ``held``.  A period is a
+  stretch of the calendar (day, month) with a counter of its own; slots have no end.
+
+All times are microseconds since 1970 on the *store's* clock; all numbers are integers below
+2**53, so that Lua's doubles are exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple, Protocol
+
+Kind = Literal["rate", "period", "slots"]
+Mode = Literal["enforce", "shadow"]
+OnError = Literal["open", "closed", "local"]
+
+SECOND_US: Final = 1_000_000
+MAX_AMOUNT: Final = (1 << 53) - 1
+"""Largest limit and amount; nano-dollars up to nine million dollars."""
+
+
+class Period(Protocol):
+    """A partition of time into windows, such as the days of a time zone."""
+
+    def window(self, now_us: int) -> tuple[int, int, int]:
+        """Start and end of the window around ``now_us``, and the end of the one after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """One rule, as stores need to know it.
+
+    ``limit`` units in ``window_us`` (rate: at most ``burst`` at once), in a window of
+    ``period``, or at any time (slots).
+    """
+
+    id: str
+    kind: Kind
+    limit: int
+    window_us: int = 0
+    burst: int = 0
+    period: Period | None = None
+    mode: Mode = "enforce"
+    on_error: OnError = "local"
+
+    @property
+    def capacity_us(self) -> int:
+        """Rate: how far a TAT may run ahead of the clock."""
+        return self.burst * self.window_us // self.limit
+
+    def cost_us(self, amount: int) -> int:
+        """Rate: how far ``amount`` units move a TAT; rounded up, so never too much passes."""
+        return -(-amount * self.window_us // self.limit)
+
+
+class Ask(NamedTuple):
+    """What a request takes from one counter.
+
+    ``name`` tells the values of the rule's ``per`` apart; ``tag`` says whose counter it is (a
+    tenant's id, or empty for one that tenants share): in a Redis Cluster the counters of one tag
+    live in one place.  ``settles`` is true where the real amount is only known afterwards.
+    """
+
+    counter: Counter
+    name: str
+    amount: int
+    tag: str = ""
+    settles: bool = True
+
+
+class State(NamedTuple):
+    """A counter as it stood before a request took from it.
+
+    Rate: ``used`` is how far the TAT ran ahead of the clock, in microseconds.  Others: units used
+    and units held; ``start_us`` and ``end_us`` are the window's (0 for slots).
+    """
+
+    used: int
+    held: int = 0
+    start_us: int = 0
+    end_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """A store's answer to a reservation.
+
+    ``states`` stand in the order of the asks.  Granted: every ask whose ``fits`` is true was
+    applied (an ask in shadow mode that does not fit was not).  Else nothing was.
+    """
+
+    granted: bool
+    now_us: int
+    states: tuple[State, ...]
+    epoch: str = ""
+    """Names the life of the store; another one means that it lost what it knew."""
+
+
+class Share(NamedTuple):
+    """What a settlement says of one counter: ``held`` at reservation, ``actual`` in truth."""
+
+    counter: Counter
+    name: str
+    tag: str
+    start_us: int
+    held: int
+    actual: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The truth about a reservation; ``rid`` is the one it was made under.
+
+    With ``force`` it counts although the store knows of no hold: the reservation was made
+    while the store was away, or the store lost it.  Either way it counts once.
+    """
+
+    rid: str
+    shares: tuple[Share, ...]
+    force: bool = False
+
+
+Settled = Literal["settled", "late", "duplicate"]
+"""``late``: the hold had expired, or was never known; the amounts count all the same."""
+
+
+class Outcome(NamedTuple):
+    """What a settlement did; ``used`` tells for each share what its period stands at now."""
+
+    settled: Settled
+    used: tuple[int, ...]
+
+
+class CounterStore(Protocol):
+    """Counters of all limits and budgets; every method is one atomic step.
+
+    A store that cannot answer raises ``StoreUnavailable``; a reservation may have
+    been made all the same.
+    """
+
+    async def reserve(self, rid: str, asks: tuple[Ask, ...], lease_us: int) -> Reserved:
+        """Checks all asks, then applies all of them, or none.
+
+        Holds end by themselves after ``lease_us``, unless they are renewed.
+        """
+
+    async def settle(self, settlement: Settlement) -> Outcome:
+        """Replaces what was held by what was used, once for each ``rid``."""
+
+    async def renew(self, rids: tuple[tuple[str, str], ...], lease_us: int) -> None:
+        """Holds of these (tag, rid) live for another lease; unknown ones stay unknown."""
+
+
+def fits(ask: Ask, state: State) -> bool:
+    """Whether what is asked is still there."""
+    counter = ask.counter
+    if counter.kind == "rate":
+        return state.used + counter.cost_us(ask.amount) <= counter.capacity_us
+    return state.used + state.held + ask.amount <= counter.limit
+
+
+def ahead_us(counter: Counter, tat_us: int, now_us: int) -> int:
+    """How far a stored TAT runs ahead of the clock.
+
+    At most twice the capacity: what lies further ahead comes from a clock that was set back, or
+    from a wider limit, and nobody may be refused for longer for it.
+    """
+    return min(max(tat_us - now_us, 0), 2 * counter.capacity_us)
+
+
+def settled_tat(share: Share, tat_us: int, now_us: int) -> int:
+    """Where a TAT stands after settlement; at or below ``now_us`` the counter is idle."""
+    held_us = share.counter.cost_us(share.held)
+    delta_us = share.counter.cost_us(share.actual) - held_us
+    return (max(tat_us, now_us) if delta_us > 0 else tat_us) + delta_us
