@@ -20,14 +20,11 @@ from pathlib import Path
 
 from gateway_extproc import __version__
 from gateway_extproc.config.compile import Snapshot, compile_config
-from gateway_extproc.config.load import (
-    ConfigError,
-    Mistake,
-    load,
-    load_with_mistakes,
-)
+from gateway_extproc.config.load import load, load_with_mistakes
+from gateway_extproc.config.mistakes import ConfigError, Mistake
 from gateway_extproc.config.model import Config, GuardRule
 from gateway_extproc.core.exchange import Exchange
+from gateway_extproc.core.limits import Limiter
 from gateway_extproc.core.pipeline import Pipeline
 from gateway_extproc.core.ports import (
     AnswerWriter,
@@ -47,23 +44,24 @@ from gateway_extproc.evidence.traces import trace_context
 from gateway_extproc.guards.errors import GuardCompileError
 from gateway_extproc.guards.guard import RuleGuard
 from gateway_extproc.identities import Identities, identify_stage, open_identities
+from gateway_extproc.limiters import make_spending, open_limits
 from gateway_extproc.providers.translate import DIALECTS, translator
 from gateway_extproc.stages.admit import Admit
 from gateway_extproc.stages.attempt import AttemptBuilder
 from gateway_extproc.stages.authorize import Authorize
-from gateway_extproc.stages.budget import Budget
 from gateway_extproc.stages.cache import Cache
 from gateway_extproc.stages.credential import Credential
 from gateway_extproc.stages.fallback import Fallback
 from gateway_extproc.stages.guard import Guard as GuardStage
-from gateway_extproc.stages.limit import Limit
+from gateway_extproc.stages.limit import Limit, Spending
+from gateway_extproc.stages.models import Models
 from gateway_extproc.stages.parse import Parse
 from gateway_extproc.stages.record import Record
 from gateway_extproc.stages.refusal import RefusalWriter
 from gateway_extproc.stages.route import Route
 from gateway_extproc.stages.translate import Translate
 from gateway_extproc.stores.following import follow
-from gateway_extproc.stores.memory import MemoryCache, SharedLimits
+from gateway_extproc.stores.memory import MemoryCache
 from gateway_extproc.stores.secrets import SecretFiles, SecretUnavailable, read_secret
 from gateway_extproc.supervisor.worker import run_worker as run_process
 from gateway_extproc.wire.server import make_server
@@ -81,7 +79,8 @@ class Parts:
     snapshot: Snapshot
     dialects: Mapping[str, Dialect]
     guards: Guard
-    limits: SharedLimits
+    limiter: Limiter
+    spending: Spending
     cache: MemoryCache
     credentials: SecretFiles
     identities: Identities
@@ -93,7 +92,9 @@ def pipeline(parts: Parts) -> list[Stage]:
     """The stages, outermost first; answers pass them in reverse.
 
     parse stands before authorize, because a role allows models and the body names
-    the model; a body is only read after identify accepted its sender.
+    the model; a body is only read after identify accepted its sender.  route stands before
+    limit, because what a request may cost hangs on who answers, and all that it takes from
+    limits and budgets is one step; limit before guard, because who probes a guard is limited, too.
     """
     snapshot, config = parts.snapshot, parts.snapshot.config
     ids = Ids()
@@ -108,12 +109,13 @@ def pipeline(parts: Parts) -> list[Stage]:
         identify_stage(config, parts.identities, worker_count(config)),
         Parse(parts.dialects, writer_for, max_depth=config.caps.depth),
         authorize,
-        Limit(parts.limits, snapshot.limits_for),
+        Route(snapshot.routes, config.failover.max_attempts, parts.spending.cheaper_route),
+        Limit(parts.limiter, parts.spending, snapshot.routes, parts.recorder,
+              config.caps.cost_nanos),
+        Models(snapshot.routes, authorize.usable),
         GuardStage(parts.guards, messages),
         Cache(parts.cache, snapshot.routes, snapshot.revision),
-        Route(snapshot.routes, config.failover.max_attempts, authorize.usable),
-        Budget(snapshot.routes, config.caps.cost_nanos),
-        Translate(parts.dialects, translator_for, attempts, snapshot.routes),
+        Translate(parts.dialects, translator_for, attempts),
         Credential(attempts),
     ]  # fmt: skip
 
@@ -182,11 +184,6 @@ def metrics_dir(config: Config) -> Path:
     return Path(config.server.socket_dir) / "metrics"
 
 
-def limits_table(config: Config) -> Path:
-    """Where the workers of a host count together."""
-    return Path(config.server.socket_dir) / "limits.table"
-
-
 class Gateway:
     """One worker's service: its parts, its server, and how they stop."""
 
@@ -197,11 +194,13 @@ class Gateway:
         self._drain_s = config.server.drain_s
         self._socket = Path(socket_path(config, worker))
         self.recorder = _open_recorder(config, worker, pepper)
+        self._limits = open_limits(config, worker, self.recorder)
         self.parts = Parts(
             snapshot=snapshot,
             dialects=DIALECTS,
             guards=RuleGuard(config.guards),
-            limits=SharedLimits(limits_table(config), time.monotonic_ns),
+            limiter=self._limits.limiter,
+            spending=make_spending(config),
             cache=MemoryCache(CACHE_BYTES, time.monotonic_ns),
             credentials=SecretFiles(
                 {p.id: Path(p.credential_file) for p in config.providers}, time.monotonic_ns
@@ -227,6 +226,7 @@ class Gateway:
         # A worker that was killed leaves its socket behind.
         self._socket.unlink(missing_ok=True)
         self._following = asyncio.create_task(follow(self._identities.followed))
+        await self._limits.start()
         try:
             await self._server.start()
             if self._address.startswith("unix:"):
@@ -241,8 +241,8 @@ class Gateway:
         await self._server.drain(self._drain_s)
         if self._following is not None:
             self._following.cancel()
+        await self._limits.close()
         self.recorder.close()
-        self.parts.limits.close()
         self._identities.close()
 
 

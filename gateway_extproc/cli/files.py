@@ -7,7 +7,8 @@ from pathlib import Path
 
 from gateway_extproc.app import read_config
 from gateway_extproc.cli.failure import CommandFailure
-from gateway_extproc.config.load import ConfigError, load_tenants
+from gateway_extproc.config.load import load_tenants
+from gateway_extproc.config.mistakes import ConfigError
 from gateway_extproc.config.model import Config, Tenant
 
 BAD_CONFIGURATION = 2

@@ -23,7 +23,7 @@ from gateway_extproc.cli.files import read_file
 from gateway_extproc.cli.keyargs import CONFIG_PLACES
 from gateway_extproc.config.compile import key_record
 from gateway_extproc.config.keyterms import read_terms
-from gateway_extproc.config.load import ConfigError
+from gateway_extproc.config.mistakes import ConfigError
 from gateway_extproc.config.model import Config
 from gateway_extproc.core.apikey import key_hmac, make_key, parse_key
 from gateway_extproc.core.keys import (

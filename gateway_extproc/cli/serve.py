@@ -25,7 +25,7 @@ from gateway_extproc.app import (
 from gateway_extproc.cli.control import CurrentControl
 from gateway_extproc.cli.failure import CommandFailure
 from gateway_extproc.config.compile import compile_config
-from gateway_extproc.config.load import ConfigError
+from gateway_extproc.config.mistakes import ConfigError
 from gateway_extproc.config.model import Config
 from gateway_extproc.core.ports import StoreUnavailable
 from gateway_extproc.evidence import metrics

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from gateway_extproc.app import limits_table, read_config, worker_count
+from gateway_extproc.app import read_config, worker_count
 from gateway_extproc.cli.failure import CommandFailure
 from gateway_extproc.cli.keys import issue_key
 from gateway_extproc.cli.processes import (
@@ -27,10 +27,11 @@ from gateway_extproc.cli.processes import (
     wait_http,
 )
 from gateway_extproc.cli.serve import Supervisor
-from gateway_extproc.config.load import ConfigError
+from gateway_extproc.config.mistakes import ConfigError
 from gateway_extproc.config.model import Config
 from gateway_extproc.envoyconf.render import render
 from gateway_extproc.identities import state_dir
+from gateway_extproc.limiters import limits_table
 from gateway_extproc.stores.secrets import read_secret
 
 PORT_VARIABLES = {

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, time
 from urllib.parse import urlsplit
 
 from gateway_extproc.config.condition import compile_condition
-from gateway_extproc.config.model import ApiKey, Config, Limit, Provider, Role, RoleRule
+from gateway_extproc.config.model import ApiKey, Config, Provider, Role, RoleRule
 from gateway_extproc.config.model import Tenant as TenantSection
 from gateway_extproc.config.roles import all_roles
 from gateway_extproc.core.access import ANY_CLASS, Grant, name_matcher
@@ -45,15 +45,6 @@ class Snapshot:
     providers: Mapping[str, Provider]
     targets_by_cluster: Mapping[str, Provider]
     """Fallback clusters, by the name that Envoy calls them."""
-
-    def limits_for(self, tenant: str, endpoint: str) -> tuple[Limit, ...]:
-        """The limits that a request of this tenant at this endpoint touches."""
-        return tuple(
-            limit
-            for limit in self.config.limits
-            if (not limit.tenants or tenant in limit.tenants)
-            and (not limit.endpoints or endpoint in limit.endpoints)
-        )
 
 
 def compile_config(config: Config) -> Snapshot:

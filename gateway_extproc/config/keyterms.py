@@ -8,7 +8,8 @@ from typing import Any, Final
 import orjson
 from pydantic import ValidationError
 
-from gateway_extproc.config.load import ConfigError, Mistake, validation_mistakes
+from gateway_extproc.config.load import validation_mistakes
+from gateway_extproc.config.mistakes import ConfigError, Mistake
 from gateway_extproc.config.model import ApiKey, Config
 from gateway_extproc.config.roles import all_roles
 

@@ -6,7 +6,6 @@ import ipaddress
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -15,6 +14,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from gateway_extproc.config.condition import ConditionError, compile_condition
+from gateway_extproc.config.limitchecks import limit_mistakes
+from gateway_extproc.config.mistakes import ConfigError, Mistake
 from gateway_extproc.config.model import Config, Tenant, TenantsFile, WorkerTcp
 from gateway_extproc.config.proofs import Issuer, Signer, Workload
 from gateway_extproc.config.roles import all_roles
@@ -25,26 +26,6 @@ SOCKET_PATH_BYTES = 107
 
 TIMESTAMP = "tag:yaml.org,2002:timestamp"
 MERGE = "tag:yaml.org,2002:merge"
-
-
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """One thing wrong in a configuration: where, what stands there, what should."""
-
-    path: str
-    value: str
-    expected: str
-
-    def __str__(self) -> str:
-        return f"{self.path}: got {self.value}; expected {self.expected}"
-
-
-class ConfigError(ValueError):
-    """A configuration with at least one mistake; ``mistakes`` holds all of them."""
-
-    def __init__(self, mistakes: Sequence[Mistake]) -> None:
-        super().__init__("\n".join(map(str, mistakes)))
-        self.mistakes = tuple(mistakes)
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -174,7 +155,16 @@ def _shown(value: Any) -> str:
 
 def _dangling(config: Config) -> Iterator[Mistake]:
     """Names that nothing defines, names defined twice, rules without substance."""
-    for section in ("tenants", "roles", "keys", "limits", "guards", "providers", "data_classes"):
+    for section in (
+        "tenants",
+        "roles",
+        "keys",
+        "limits",
+        "budgets",
+        "guards",
+        "providers",
+        "data_classes",
+    ):
         yield from _twice(section, [item.id for item in getattr(config, section)])
     yield from _twice("models", [route.model for route in config.models], field="model")
     yield from _twice("prices.models", [p.model for p in config.prices.models], field="model")
@@ -200,8 +190,10 @@ def _dangling(config: Config) -> Iterator[Mistake]:
         yield from _unknown(
             f"keys[{i}].roles", key.roles, roles, "roles of this file, or shipped ones"
         )
-    for i, limit in enumerate(config.limits):
-        yield from _unknown(f"limits[{i}].tenants", limit.tenants, tenants, "tenants of this file")
+    for section in ("limits", "budgets"):
+        for i, scope in enumerate(getattr(config, section)):
+            path = f"{section}[{i}].tenants"
+            yield from _unknown(path, scope.tenants, tenants, "tenants of this file")
     for i, rule in enumerate(config.guards):
         yield from _unknown(f"guards[{i}].tenants", rule.tenants, tenants, "tenants of this file")
         if rule.kind == "pattern" and not rule.patterns:
@@ -223,6 +215,7 @@ def _dangling(config: Config) -> Iterator[Mistake]:
     yield from _dangling_proofs(config, tenants, roles)
     yield from _bad_conditions(config)
     yield from _bad_abuse_rules(config)
+    yield from limit_mistakes(config)
     yield from tenant_mistakes(config.tenants, config)
 
 

@@ -51,6 +51,7 @@ class LlmRequest:
     wants_usage: bool
     document: Document
     texts: tuple[TextAt, ...]
+    completions: int = 1
 
 
 # ----------------------------------------------------------------- the hub: requests

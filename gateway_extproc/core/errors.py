@@ -53,6 +53,10 @@ REASONS: Final[dict[str, tuple[int, str]]] = {
     "request_timeout": (408, "invalid_request_error"),
     # how much is left
     "rate_limit_exceeded": (429, "rate_limit_error"),
+    # OpenAI's own word for a budget that is used up.
+    "insufficient_quota": (429, "insufficient_quota"),
+    "request_exceeds_limit": (400, "invalid_request_error"),
+    "limits_unavailable": (503, "api_error"),
     "request_cost_too_high": (400, "invalid_request_error"),
     # what may pass
     "prompt_blocked": (400, "invalid_request_error"),

@@ -11,6 +11,7 @@ from gateway_extproc.core.chat import LlmRequest
 from gateway_extproc.core.endpoint import Endpoint
 from gateway_extproc.core.errors import Refusal
 from gateway_extproc.core.identity import Permit
+from gateway_extproc.core.limits import Measure, Reservation
 from gateway_extproc.core.ports import (
     AnswerReader,
     AnswerWriter,
@@ -45,7 +46,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class LimitState:
-    """How a limit stood when it was asked: what is left of it, and until when."""
+    """How a limit or budget stood when it was asked: what is left of it, and until when.
+
+    ``held`` is what this request took of it; ``retry_after_s`` is 0 where it was allowed.
+    """
 
     id: str
     limit: int
@@ -53,6 +57,10 @@ class LimitState:
     reset_s: float
     allowed: bool
     mode: Literal["enforce", "shadow"]
+    measure: Measure = "requests"
+    budget: bool = False
+    held: int = 0
+    retry_after_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +71,9 @@ class Event:
     a credential's id, an address, data classes.  Never a credential.
     """
 
-    category: Literal["governance", "abuse"]
+    category: Literal["governance", "abuse", "spend"]
     kind: str
-    action: Literal["alert", "refuse", "throttle", "suspend"]
+    action: Literal["alert", "refuse", "throttle", "suspend", "route"]
     subject: str
     rule: str = ""
 
@@ -137,7 +145,7 @@ class Exchange:
     # --- authorize: the grant that allowed it
     grant: Grant | None = None
 
-    # --- identify (abuse), authorize and route (governance)
+    # --- identify (abuse), authorize and route (governance), route and limit (spend)
     events: list[Event] = field(default_factory=list)
 
     # --- parse
@@ -145,9 +153,6 @@ class Exchange:
     asked_body: bytes = b""
     writer: AnswerWriter | None = None
     client_body: bytes = b""
-
-    # --- limit
-    limits: tuple[LimitState, ...] = ()
 
     # --- guard (``approved`` is ``asked`` after masking; ``released`` what may leave)
     approved: LlmRequest | None = None
@@ -165,7 +170,13 @@ class Exchange:
     targets: tuple[Target, ...] = ()
     attempts: tuple[Attempt, ...] = ()
 
-    # --- budget
+    # --- limit (``cap_tokens`` caps one completion; ``settled`` stands beside ``limits``)
+    limits: tuple[LimitState, ...] = ()
+    settled: tuple[int, ...] = ()
+    reservation: Reservation | None = None
+    expected_prompt_tokens: int = 0
+    expected_completion_tokens: int = 0
+    cap_tokens: int = 0
     worst_case_nanos: int = 0
     usage: Usage | None = None
     cost_nanos: int = 0

@@ -14,8 +14,11 @@ All times are microseconds since 1970 on the *store's* clock; all numbers are in
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
+Measure = Literal[
+    "requests", "prompt_tokens", "completion_tokens", "tokens", "concurrency", "nanos"
+]
 Kind = Literal["rate", "period", "slots"]
 Mode = Literal["enforce", "shadow"]
 OnError = Literal["open", "closed", "local"]
@@ -179,3 +182,72 @@ def settled_tat(share: Share, tat_us: int, now_us: int) -> int:
     held_us = share.counter.cost_us(share.held)
     delta_us = share.counter.cost_us(share.actual) - held_us
     return (max(tat_us, now_us) if delta_us > 0 else tat_us) + delta_us
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What a request got: the store's answer, and what it has to give back.
+
+    ``shared`` holds what the shared store granted (None while it is away), ``own`` what this
+    host's table granted in its place.
+    """
+
+    rid: str
+    asks: tuple[Ask, ...]
+    reserved: Reserved
+    shared: tuple[Share, ...] = ()
+    own: tuple[Share, ...] = ()
+    degraded: bool = False
+    ticket: int = -1
+    epoch: str = ""
+
+    @property
+    def granted(self) -> bool:
+        return self.reserved.granted
+
+
+class Limiter(Protocol):
+    """Reservations and settlements, whatever the stores do."""
+
+    async def reserve(self, rid: str, asks: tuple[Ask, ...], bill: Bill) -> Reservation:
+        """One round trip; raises ``StoreUnavailable`` where policy says ``closed``."""
+
+    def settle(self, reservation: Reservation, actuals: tuple[int, ...], bill: Bill) -> None:
+        """Takes the truth (an amount for each ask) and returns at once; it counts exactly once."""
+
+
+class Bill(Protocol):
+    """Writes, when it is needed, what the ledger shall say of a request."""
+
+    def __call__(self) -> tuple[tuple[int, ...], dict[str, Any]]:
+        """The amounts to settle if nothing better is ever known, and the cost record for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crossed:
+    """A budget's use has passed one of its thresholds; ``subject`` names whose it is."""
+
+    budget: str
+    subject: str
+    percent: int
+    used: int
+    limit: int
+
+
+class Ledger(Protocol):
+    """Where bills and news of budgets go."""
+
+    def charge(self, record: dict[str, Any]) -> None:
+        """A cost record that a dead worker did not write."""
+
+    def crossed(self, crossed: Crossed) -> None:
+        """A threshold was passed; told once over all workers."""
+
+    def settled(self, outcome: str) -> None:
+        """A settlement's fate: settled, late, duplicate or lost."""
+
+    def costs_accepted(self) -> int:
+        """Cost records that were handed over so far."""
+
+    def costs_kept(self) -> int:
+        """How many of them are in the file, or known to be lost."""

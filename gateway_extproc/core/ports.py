@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from gateway_extproc.core.chat import Chunk, Document, LlmRequest, Path, TextAt
 from gateway_extproc.core.errors import Refusal
@@ -226,41 +226,6 @@ class StoreUnavailable(Exception):
     """A store did not answer in time, or could not be read; nothing was changed."""
 
 
-@dataclass(frozen=True, slots=True)
-class LimitAsk:
-    """One limit that a request touches: ``key`` names the counter.
-
-    ``limit`` requests in ``window_s`` seconds, at most ``burst`` at once.
-    """
-
-    id: str
-    key: bytes
-    limit: int
-    window_s: float
-    burst: int
-    shadow: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class LimitReply:
-    """``retry_after_s`` is 0 for an allowed request."""
-
-    allowed: bool
-    remaining: int
-    reset_s: float
-    retry_after_s: float
-
-
-class LimitStore(Protocol):
-    """Takes one unit from each limit, all or nothing, in one atomic step.
-
-    Shadow limits are evaluated, and consumed only together with an allowed
-    request; they never refuse.
-    """
-
-    async def take(self, asks: Sequence[LimitAsk]) -> Sequence[LimitReply]: ...
-
-
 class AnswerCache(Protocol):
     """Whole answers by key; the key holds the tenant and the policy revision."""
 
@@ -287,6 +252,9 @@ class Recorder(Protocol):
 
     def record(self, exchange: object, ended_ns: int) -> None:
         """A request that was opened is over."""
+
+    def bill(self, exchange: object, usage: Usage, cost_nanos: int) -> dict[str, Any]:
+        """The cost record of a request that used so much."""
 
 
 @dataclass(slots=True)

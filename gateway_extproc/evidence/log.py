@@ -49,6 +49,7 @@ class JsonLinesLog:
         """Records refused: the queue was full, or the log closed."""
         self.failed = 0
         """Records that could not be encoded or written (disk full)."""
+        self._accepted = 0
         self._bound = bound
         self._linger_s = linger_s
         self._on_loss = on_loss
@@ -61,12 +62,23 @@ class JsonLinesLog:
         self._thread.start()
 
     @property
+    def accepted(self) -> int:
+        """Records handed over so far, whatever became of them."""
+        return self._accepted
+
+    @property
+    def kept(self) -> int:
+        """Records of them that are in the file, or known to be lost."""
+        return self.written + self.dropped + self.failed
+
+    @property
     def waiting(self) -> int:
         """Records that the thread has not taken yet."""
         return self._queue.qsize()
 
     def write(self, record: Record) -> None:
         """Takes a record; it must not be changed afterwards.  Never blocks, never raises."""
+        self._accepted += 1
         if self._queue.qsize() >= self._bound or self._closing.is_set():
             self.dropped += 1
             self._tell(1)

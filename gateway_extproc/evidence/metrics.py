@@ -45,7 +45,8 @@ AUTH_REASONS: Final = frozenset(
     "credential_throttled",
 }  # fmt: skip
 
-LOGS: Final = ("decisions", "costs", "spans")
+LOGS: Final = ("decisions", "costs", "alerts", "spans")
+SETTLEMENTS: Final = ("settled", "late", "duplicate", "lost")
 
 STATUS_CLASS: Final = {0: NONE, 1: "1xx", 2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
 
@@ -104,6 +105,20 @@ class Metrics:
         self.limit_hits = counter(
             "limit_hits", "Limits that said no; in shadow mode nobody noticed.", "limit", "mode"
         )
+        self.budget_alerts = counter(
+            "budget_alerts", "Thresholds that a budget's use has passed.", "budget", "percent"
+        )
+        self.spend_events = counter(
+            "spend_events", "Requests that a budget's threshold or a rise of tokens touched.",
+            "kind", "action",
+        )  # fmt: skip
+        self.settlements = counter(
+            "settlements", "Reservations whose truth is known; late: their hold had expired.",
+            "outcome",
+        )  # fmt: skip
+        self.degraded = counter(
+            "degraded", "Requests decided without something that was away.", "what", "outcome"
+        )
         self.guard_findings = counter(
             "guard_findings", "Observations of guard rules.", "rule", "action", "mode", "direction"
         )
@@ -146,6 +161,8 @@ class Metrics:
         self._in_flight.set(0)  # an earlier process of this worker took its requests along
         for name in LOGS:  # made here, because the logs' own threads count on them
             self.records_dropped.inc((name,), 0)
+        for outcome in SETTLEMENTS:
+            self.settlements.inc((outcome,), 0)
 
     def in_flight(self, requests: int) -> None:
         """How many requests this worker handles now."""
@@ -204,6 +221,8 @@ class Metrics:
         for state in exchange.limits:
             if not state.allowed:
                 self.limit_hits.inc((state.id, state.mode))
+        for what in exchange.degraded:
+            self.degraded.inc((what, exchange.outcome))
         for found in exchange.findings:
             self.guard_findings.inc((found.rule, found.action, found.mode, found.direction))
 
@@ -211,6 +230,8 @@ class Metrics:
         for event in exchange.events:
             if event.category == "governance":
                 self.governance_events.inc((event.kind, event.action))
+            elif event.category == "spend":
+                self.spend_events.inc((event.kind, event.action))
             else:
                 self.abuse_events.inc((event.rule, event.action))
 

@@ -7,15 +7,18 @@ part: an exception is counted and logged, the client never notices.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from gateway_extproc.core.exchange import Exchange
+from gateway_extproc.core.limits import Crossed
+from gateway_extproc.core.usage import Usage
 from gateway_extproc.evidence.log import JsonLinesLog, Record
 from gateway_extproc.evidence.metrics import KnownLabels, Metrics, open_metrics
-from gateway_extproc.evidence.records import cost_record, decision_record
+from gateway_extproc.evidence.records import alert_record, cost_record, decision_record
 from gateway_extproc.evidence.traces import Traces, open_traces
 
 log = logging.getLogger(__name__)
@@ -24,13 +27,19 @@ log = logging.getLogger(__name__)
 class RecordLog(Protocol):
     """A file of records; ``JsonLinesLog`` in production."""
 
+    @property
+    def accepted(self) -> int: ...
+
+    @property
+    def kept(self) -> int: ...
+
     def write(self, record: Record) -> None: ...
 
     def close(self, timeout_s: float = 5.0) -> bool: ...
 
 
 class EvidenceRecorder:
-    """Implements ``core.ports.Recorder``.
+    """Implements ``core.ports.Recorder`` and ``core.limits.Ledger``.
 
     ``prompt_key`` keys the prompts' fingerprints; it must be secret, or guesses
     at a prompt could be checked against the log.
@@ -40,18 +49,21 @@ class EvidenceRecorder:
         self,
         decisions: RecordLog,
         costs: RecordLog,
+        alerts: RecordLog,
         metrics: Metrics,
         traces: Traces,
         *,
         version: str,
         worker: int,
         prompt_key: bytes,
+        wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         if not prompt_key:
             raise ValueError("prompt_key must not be empty")
         self.metrics = metrics
         self._in_flight = 0
         self._decisions, self._costs, self._traces = decisions, costs, traces
+        self._alerts, self._wall_ns = alerts, wall_ns
         self._version, self._worker, self._prompt_key = version, worker, prompt_key
         self._sinks: tuple[tuple[str, Callable[[Exchange, int], None]], ...] = (
             ("decisions", self._decide),
@@ -79,9 +91,37 @@ class EvidenceRecorder:
             self._in_flight -= 1
             self.metrics.in_flight(self._in_flight)
 
+    def bill(self, exchange: object, usage: Usage, cost_nanos: int) -> Record:
+        """The cost record of a request that used so much."""
+        assert isinstance(exchange, Exchange)
+        return cost_record(exchange, usage, cost_nanos)
+
+    def charge(self, record: Record) -> None:
+        """A cost record that a dead worker did not write."""
+        if record:
+            self._costs.write(record)
+
+    def crossed(self, crossed: Crossed) -> None:
+        """A budget's threshold was passed."""
+        self.metrics.budget_alerts.inc((crossed.budget, str(crossed.percent)))
+        self._alerts.write(alert_record(crossed, self._wall_ns()))
+
+    def settled(self, outcome: str) -> None:
+        """Counts a settlement."""
+        self.metrics.settlements.inc((outcome,))
+
+    def costs_accepted(self) -> int:
+        """Cost records that were handed over so far."""
+        return self._costs.accepted
+
+    def costs_kept(self) -> int:
+        """How many of them are in the file, or known to be lost."""
+        return self._costs.kept
+
     def close(self, timeout_s: float = 5.0) -> bool:
         """Writes and sends all that waits; False when a log did not get done in time."""
-        done = [self._decisions.close(timeout_s), self._costs.close(timeout_s)]
+        logs = (self._decisions, self._costs, self._alerts)
+        done = [log.close(timeout_s) for log in logs]
         self._traces.shutdown()
         if all(done):  # else a log's thread still counts its losses there
             self.metrics.close()
@@ -121,7 +161,8 @@ def open_evidence(
 ) -> EvidenceRecorder:
     """All sinks of one worker; call it in the worker process, after the fork.
 
-    Writes ``decisions-{worker}.jsonl`` and ``costs-{worker}.jsonl`` under ``directory``.
+    Writes ``decisions-{worker}.jsonl``, ``costs-{worker}.jsonl`` and ``alerts-{worker}.jsonl``
+    under ``directory``.
     """
     metrics = open_metrics(metrics_dir, worker, known)
 
@@ -131,6 +172,7 @@ def open_evidence(
     return EvidenceRecorder(
         JsonLinesLog(directory / f"decisions-{worker}.jsonl", on_loss=losses("decisions")),
         JsonLinesLog(directory / f"costs-{worker}.jsonl", on_loss=losses("costs")),
+        JsonLinesLog(directory / f"alerts-{worker}.jsonl", on_loss=losses("alerts")),
         metrics,
         open_traces(otlp_endpoint, version=version, worker=worker, on_loss=losses("spans")),
         version=version,

@@ -18,6 +18,7 @@ from typing import Any, Final
 from gateway_extproc.core.chat import LlmRequest
 from gateway_extproc.core.errors import Refusal
 from gateway_extproc.core.exchange import Event, Exchange, Finding
+from gateway_extproc.core.limits import Crossed
 from gateway_extproc.core.usage import Usage
 from gateway_extproc.core.verdict import TrailEntry
 
@@ -97,16 +98,25 @@ def decision_record(
     return record
 
 
-def cost_record(exchange: Exchange) -> Record:
-    """What this request cost, as a ``CostRecord``; for exchanges that have a usage."""
+def cost_record(
+    exchange: Exchange, usage: Usage | None = None, cost_nanos: int | None = None
+) -> Record:
+    """What this request cost, as a ``CostRecord``; for exchanges that have a usage.
+
+    ``usage`` and ``cost_nanos`` stand in for those of an exchange that is not over.
+    """
+    usage = usage or exchange.usage
+    target = exchange.answered_by or (exchange.targets[0] if exchange.targets else None)
+    over = exchange.outcome != "open"
     record: Record = {
         "decision_id": exchange.decision_id,
         "request_id": exchange.request_id[:MAX_TEXT],
         "time": rfc3339(exchange.started_wall_ns),
         "route": exchange.route_id,
-        "cost_nanos": exchange.cost_nanos,
+        "cost_nanos": exchange.cost_nanos if cost_nanos is None else cost_nanos,
         "price_version": exchange.price_version,
-        "outcome": OUTCOMES[exchange.outcome],
+        # What is still open when it is billed died with its worker.
+        "outcome": OUTCOMES[exchange.outcome] if over else "ABORTED",
     }
     if exchange.permit is not None:
         principal = exchange.permit.principal
@@ -115,12 +125,27 @@ def cost_record(exchange: Exchange) -> Record:
         record["application"] = principal.application
         if principal.labels:
             record["labels"] = dict(principal.labels)
-    if exchange.answered_by is not None:
-        record["provider"] = exchange.answered_by.provider
-        record["model"] = exchange.answered_by.model
-    if exchange.usage is not None:
-        record["usage"] = _usage(exchange.usage)
+    if target is not None:
+        record["provider"] = target.provider
+        record["model"] = target.model
+        if target.price is not None and not record["price_version"]:
+            record["price_version"] = target.price.version
+    if usage is not None:
+        record["usage"] = _usage(usage)
     return record
+
+
+def alert_record(crossed: Crossed, wall_ns: int) -> Record:
+    """A budget's threshold that was passed, as an ``AlertRecord``."""
+    return {
+        "time": rfc3339(wall_ns),
+        "kind": "budget_threshold",
+        "budget": crossed.budget,
+        "subject": crossed.subject[:MAX_TEXT],
+        "percent": crossed.percent,
+        "used": crossed.used,
+        "limit": crossed.limit,
+    }
 
 
 def sent_status(exchange: Exchange) -> int:
@@ -172,17 +197,7 @@ def _prompt(asked: LlmRequest, key: bytes) -> Record:
 
 def _add_policy(record: Record, exchange: Exchange) -> None:
     if exchange.limits:
-        record["limits"] = [
-            {
-                "id": state.id,
-                "limit": state.limit,
-                "remaining": state.remaining,
-                "reset_s": state.reset_s,
-                "allowed": state.allowed,
-                "mode": state.mode,
-            }
-            for state in exchange.limits
-        ]
+        record["limits"] = _limits(exchange)
     if exchange.findings:
         record["findings"] = [_finding(found) for found in exchange.findings[:MAX_FINDINGS]]
         if len(exchange.findings) > MAX_FINDINGS:
@@ -191,6 +206,25 @@ def _add_policy(record: Record, exchange: Exchange) -> None:
         record["degraded"] = exchange.degraded
     if exchange.failed_open:
         record["failed_open"] = True
+
+
+def _limits(exchange: Exchange) -> list[Record]:
+    settled = exchange.settled or (0,) * len(exchange.limits)
+    return [
+        {
+            "id": state.id,
+            "limit": state.limit,
+            "remaining": state.remaining,
+            "reset_s": state.reset_s,
+            "allowed": state.allowed,
+            "mode": state.mode,
+            "measure": state.measure,
+            "budget": state.budget,
+            "held": state.held,
+            "settled": actual,
+        }
+        for state, actual in zip(exchange.limits, settled, strict=True)
+    ]
 
 
 def _add_answer(record: Record, exchange: Exchange) -> None:

@@ -10,10 +10,17 @@ from gateway_extproc.core.errors import Refusal
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.ports import Dialect
 from gateway_extproc.core.verdict import Answer, Header
-from gateway_extproc.stages.limit import limit_headers
+from gateway_extproc.stages.limit import headers_of
 from gateway_extproc.stages.record import request_id_headers
 
-FINAL = frozenset({"prompt_blocked", "answer_blocked", "request_cost_too_high"})
+FINAL = frozenset(
+    {
+        "prompt_blocked",
+        "answer_blocked",
+        "request_cost_too_high",
+        "request_exceeds_limit",
+    }
+)
 """Refusals that the same request will meet again, whatever their status."""
 
 
@@ -31,7 +38,7 @@ class RefusalWriter:
         headers = (
             ("content-type", "application/json"),
             *request_id_headers(exchange),
-            *limit_headers(exchange),
+            *headers_of(exchange),
             *_retry_headers(refusal),
         )
         body = dialect.refusal_body(refusal, exchange.request_id)
@@ -44,7 +51,10 @@ def _retry_headers(refusal: Refusal) -> tuple[Header, ...]:
         return (("x-should-retry", "false"),)
     if refusal.retry_after_s is None:
         return ()
+    # A budget begins anew in hours or weeks: an SDK that waits for it would only hang.
+    stop = (("x-should-retry", "false"),) if refusal.reason == "insufficient_quota" else ()
     return (
+        *stop,
         ("retry-after", str(max(1, math.ceil(refusal.retry_after_s)))),
         ("retry-after-ms", str(math.ceil(refusal.retry_after_s * 1000))),
     )

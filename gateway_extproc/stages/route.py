@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import orjson
-
 from gateway_extproc.config.compile import Route as ModelRoute
-from gateway_extproc.core.endpoint import MODELS
 from gateway_extproc.core.errors import refuse
-from gateway_extproc.core.exchange import Exchange
-from gateway_extproc.core.identity import Permit
+from gateway_extproc.core.exchange import Event, Exchange
 from gateway_extproc.core.stage import Stage
-from gateway_extproc.core.verdict import CONTINUE, Answer, Respond, Verdict
+from gateway_extproc.core.verdict import CONTINUE, Amend, Respond, Verdict
 from gateway_extproc.routing.attempts import attempts_made
 from gateway_extproc.routing.candidates import plan_targets
 from gateway_extproc.stages.authorize import data_class_event
-from gateway_extproc.stages.record import request_id_headers
 
 
 class Route(Stage):
@@ -26,25 +21,37 @@ class Route(Stage):
         self,
         routes: Mapping[str, ModelRoute],
         max_attempts: int,
-        usable: Callable[[Exchange, str], bool],
+        cheaper_route: Callable[[Exchange], str],
     ) -> None:
         self._routes = routes
-        self._usable = usable
+        self._cheaper_route = cheaper_route
         self._max_attempts = max_attempts
 
     async def request_body(self, exchange: Exchange, body: bytes) -> Verdict:
         assert exchange.permit is not None
-        if exchange.endpoint is MODELS:
-            return Respond(answer=self._models(exchange, exchange.permit), rule="models")
-        assert exchange.approved is not None
-        route = self._routes[exchange.approved.model]
+        if exchange.asked is None:
+            return CONTINUE
+        route = self._routes[exchange.asked.model]
         exchange.route_id = route.id
         exchange.targets = plan_targets(exchange.permit, route, self._max_attempts)
+        cheaper = self._cheaper_route(exchange)
+        if cheaper and exchange.targets:
+            return self._switch(exchange, self._routes[cheaper])
         if not exchange.targets:
             exchange.events.append(data_class_event(exchange))
             message = f"No provider of '{route.id}' is approved for this request's data class."
             return Respond(refuse("no_eligible_target", message, param="model"))
         return CONTINUE
+
+    def _switch(self, exchange: Exchange, route: ModelRoute) -> Verdict:
+        """A budget near its end is served by a cheaper route, if one may see the data."""
+        assert exchange.permit is not None
+        targets = plan_targets(exchange.permit, route, self._max_attempts)
+        if not targets or route.id == exchange.route_id:
+            return CONTINUE
+        exchange.route_id, exchange.targets = route.id, targets
+        exchange.events.append(Event("spend", "threshold", "route", route.id))
+        return Amend(rule=f"route:{route.id}")
 
     async def response_headers(self, exchange: Exchange) -> Verdict:
         self._observe(exchange)
@@ -62,13 +69,3 @@ class Route(Stage):
             exchange.attempt_notes,
             exchange.response_status if exchange.answered_by else 0,
         )
-
-    def _models(self, exchange: Exchange, permit: Permit) -> Answer:
-        listed = [
-            {"id": name, "object": "model", "created": 0, "owned_by": "gateway"}
-            for name, route in self._routes.items()
-            if plan_targets(permit, route, 1) and self._usable(exchange, name)
-        ]
-        headers = (("content-type", "application/json"), *request_id_headers(exchange))
-        body = orjson.dumps({"object": "list", "data": listed})
-        return Answer(200, headers, body, "models")

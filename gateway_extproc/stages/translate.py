@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import orjson
 
-from gateway_extproc.config.compile import Route
 from gateway_extproc.core.chat import (
     Chunk,
     End,
@@ -46,18 +45,16 @@ class Translate(Stage):
         dialects: Mapping[str, Dialect],
         translator_for: TranslatorFor,
         attempts: AttemptBuilder,
-        routes: Mapping[str, Route],
     ) -> None:
         self._dialects = dialects
         self._translator_for = translator_for
         self._attempts = attempts
-        self._routes = routes
 
     async def request_body(self, exchange: Exchange, body: bytes) -> Verdict:
         request = exchange.approved
         assert request is not None
         first = exchange.targets[0]
-        cap = self._routes[request.model].max_tokens
+        cap = exchange.cap_tokens
         translated = self._attempts.body(request, first.dialect, first.model, cap)
         headers = self._attempts.body_headers(request, first.dialect, first.base_path, translated)
         retries = (MAX_RETRIES_HEADER, str(len(exchange.targets) - 1))

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gateway_extproc.config.load import ConfigError
+from gateway_extproc.config.mistakes import ConfigError
 from gateway_extproc.core.access import Grant
 from gateway_extproc.core.keys import (
     NEVER,

@@ -98,25 +98,6 @@ def test_a_route_caps_tokens_by_itself_or_by_the_default() -> None:
     assert (routes["small"].max_tokens, routes["large"].max_tokens) == (70, 500)
 
 
-def test_limits_apply_by_tenant_and_endpoint() -> None:
-    snapshot = make_snapshot(
-        limits=[
-            {"id": "all", "per": [], "requests": 1},
-            {"id": "acme", "per": [], "requests": 1, "tenants": ["acme"]},
-            {"id": "chat", "per": [], "requests": 1, "endpoints": ["chat"]},
-            {"id": "both", "per": [], "requests": 1, "tenants": ["beta"], "endpoints": ["chat"]},
-        ]
-    )
-
-    def ids(tenant: str, endpoint: str) -> list[str]:
-        return [limit.id for limit in snapshot.limits_for(tenant, endpoint)]
-
-    assert ids("acme", "messages") == ["all", "acme"]
-    assert ids("acme", "chat") == ["all", "acme", "chat"]
-    assert ids("beta", "chat") == ["all", "chat", "both"]
-    assert ids("clinic", "models") == ["all"]
-
-
 def test_the_revision_is_the_contents_and_nothing_else() -> None:
     revision = make_snapshot().revision
     backwards = dict(reversed(document().items()))

@@ -9,7 +9,8 @@ import yaml
 from pydantic import ValidationError
 
 from gateway_extproc.app import read_config
-from gateway_extproc.config.load import ConfigError, load
+from gateway_extproc.config.load import load
+from gateway_extproc.config.mistakes import ConfigError
 from support.config import document, make_config, text
 
 BAD = sorted((Path(__file__).parent / "bad").glob("*.yaml"))

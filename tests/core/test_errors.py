@@ -41,7 +41,7 @@ def test_status_and_type_belong_together(reason: str) -> None:
     expected = {
         401: {"authentication_error"},
         403: {"permission_error"},
-        429: {"rate_limit_error"},
+        429: {"rate_limit_error", "insufficient_quota"},
     }
     clients_fault, ours = {"invalid_request_error"}, {"api_error", "overloaded_error"}
     assert kind in expected.get(status, clients_fault if status < 500 else ours)

@@ -57,7 +57,10 @@ def full() -> Exchange:
         "openai", "chat", "gpt-x", True, 100, False, {"messages": [PROMPT]},
         (TextAt(("messages", 0, "content"), "user", PROMPT),),
     )  # fmt: skip
-    exchange.limits = (LimitState("per-user", 60, 12, 30.5, True, "enforce"),)
+    exchange.limits = (
+        LimitState("team", 60, 12, 30.5, True, "enforce", "tokens", budget=True, held=300),
+    )
+    exchange.settled = (200,)
     exchange.findings = [
         Finding("cards", "card", "request", "mask", "enforce", "messages.0.content", 31, 50, 0.9)
     ]

@@ -7,7 +7,9 @@ import pytest
 from google.protobuf import json_format
 
 from evidence import samples
+from gateway_extproc.core.limits import Crossed, Ledger
 from gateway_extproc.core.ports import Recorder
+from gateway_extproc.core.usage import Usage
 from gateway_extproc.evidence.metrics import KnownLabels, open_metrics, render
 from gateway_extproc.evidence.recorder import EvidenceRecorder, open_evidence
 from gateway_extproc.evidence.traces import NoTraces
@@ -17,6 +19,8 @@ from gateway_extproc.pb.gateway.v1 import decision_pb2
 class Broken:
     def write(self, record: Any) -> None:
         raise RuntimeError("broken")
+
+    accepted = kept = 0
 
     def close(self, timeout_s: float = 5.0) -> bool:
         return True
@@ -57,7 +61,7 @@ def test_no_output_holds_a_planted_secret(tmp_path: Path, caplog: pytest.LogCapt
         recorder.record(exchange, samples.ENDED_NS)
     recorder.close()
     files = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
-    assert len(files) == 5
+    assert len(files) == 6
     written = b"".join(files).decode("latin-1") + caplog.text
     assert [secret for secret in samples.PLANTED if secret in written] == []
 
@@ -65,7 +69,7 @@ def test_no_output_holds_a_planted_secret(tmp_path: Path, caplog: pytest.LogCapt
 def test_a_broken_sink_does_not_stop_the_others(tmp_path: Path) -> None:
     costs = Kept()
     recorder = EvidenceRecorder(
-        Broken(), costs, open_metrics(tmp_path, 0), NoTraces(),
+        Broken(), costs, Kept(), open_metrics(tmp_path, 0), NoTraces(),
         version="1", worker=0, prompt_key=b"k",
     )  # fmt: skip
     recorder.record(samples.full(), samples.ENDED_NS)
@@ -79,6 +83,28 @@ def test_a_broken_sink_does_not_stop_the_others(tmp_path: Path) -> None:
 def test_a_prompt_key_is_demanded(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="prompt_key"):
         EvidenceRecorder(
-            Kept(), Kept(), open_metrics(tmp_path, 0), NoTraces(),
+            Kept(), Kept(), Kept(), open_metrics(tmp_path, 0), NoTraces(),
             version="1", worker=0, prompt_key=b"",
         )  # fmt: skip
+
+
+def test_what_a_dead_worker_left_is_charged_and_a_threshold_is_told(tmp_path: Path) -> None:
+    recorder = opened(tmp_path)
+    ledger: Ledger = recorder
+    bill = recorder.bill(samples.full(), Usage(7, 8, source="estimated"), 99)
+    ledger.charge(bill)
+    ledger.charge({})
+    ledger.crossed(Crossed("team", "acme", 80, 81, 100))
+    ledger.settled("late")
+    assert ledger.costs_accepted() == 1
+    assert recorder.close()
+    assert ledger.costs_kept() == 1
+    folder = tmp_path / "evidence"
+    cost = json_format.Parse((folder / "costs-0.jsonl").read_text(), decision_pb2.CostRecord())
+    assert (cost.decision_id, cost.cost_nanos, cost.usage.completion_tokens) == ("d-1", 99, 8)
+    line = (folder / "alerts-0.jsonl").read_text()
+    alert = json_format.Parse(line, decision_pb2.AlertRecord())
+    assert (alert.budget, alert.subject, alert.percent, alert.used) == ("team", "acme", 80, 81)
+    text = render(tmp_path / "metrics").decode()
+    assert 'gateway_budget_alerts_total{budget="team",percent="80"} 1.0' in text
+    assert 'gateway_settlements_total{outcome="late"} 1.0' in text

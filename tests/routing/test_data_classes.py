@@ -125,7 +125,7 @@ class Requests(RuleBasedStateMachine):
         )
 
     def teardown(self) -> None:
-        self.bench.parts.limits.close()
+        self.bench.close()
         self.folder.cleanup()
 
     @rule(name=st.sampled_from(CLASSES), data_class=st.sampled_from(CLASSES))
@@ -193,4 +193,4 @@ async def test_a_violation_is_refused_and_is_a_governance_event(tmp_path: Path) 
     assert (event.category, event.kind, event.action, event.subject, event.rule) == (
         "governance", "data_class", "refuse", "regulated", "open-only",
     )  # fmt: skip
-    bench.parts.limits.close()
+    bench.close()

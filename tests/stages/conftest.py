@@ -14,4 +14,4 @@ from support.parts import Bench, make_bench
 def bench(tmp_path: Path) -> Iterator[Bench]:
     made = make_bench(tmp_path)
     yield made
-    made.parts.limits.close()
+    made.close()

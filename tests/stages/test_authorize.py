@@ -95,7 +95,7 @@ ROLES = [
 def ruled(tmp_path: Path) -> Iterator[Bench]:
     bench = make_bench(tmp_path, roles=ROLES)
     yield bench
-    bench.parts.limits.close()
+    bench.close()
 
 
 async def decided(
@@ -156,7 +156,7 @@ async def test_a_key_is_narrower_than_its_roles(
     else:
         found = verdict.refusal.reason
     assert found == reason
-    bench.parts.limits.close()
+    bench.close()
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ async def test_the_models_of_a_caller_are_those_that_it_could_use_now(
     ruled: Bench, key: str, models: set[str]
 ) -> None:
     exchange = ruled.exchange(key, path="/v1/models", method="GET")
-    verdict = await ruled.stage("route").request_body(exchange, b"")
+    verdict = await ruled.stage("models").request_body(exchange, b"")
     assert isinstance(verdict, Respond)
     assert verdict.answer is not None
     assert {model["id"] for model in json.loads(verdict.answer.body)["data"]} == models

@@ -12,20 +12,31 @@ from gateway_extproc.config.compile import compile_config
 from gateway_extproc.core.endpoint import error_dialect, find_endpoint
 from gateway_extproc.core.exchange import Exchange, TraceContext
 from gateway_extproc.core.identity import Permit, Proven
+from gateway_extproc.core.limits import Crossed
 from gateway_extproc.core.pipeline import Pipeline
 from gateway_extproc.core.ports import Load
 from gateway_extproc.core.secret import Secret
 from gateway_extproc.core.stage import Stage
+from gateway_extproc.core.usage import Usage
+from gateway_extproc.evidence.records import cost_record
 from gateway_extproc.guards.guard import RuleGuard
 from gateway_extproc.identities import Identities
 from gateway_extproc.identity.apikeys import ApiKeys
 from gateway_extproc.identity.directory import Directory
+from gateway_extproc.limiters import alerts_of
+from gateway_extproc.limits.learned import Learned
+from gateway_extproc.limits.levels import Levels
+from gateway_extproc.limits.rules import RuleBook, compile_rules
 from gateway_extproc.providers.translate import DIALECTS, translator
 from gateway_extproc.stages.attempt import AttemptBuilder
 from gateway_extproc.stages.fallback import Fallback
+from gateway_extproc.stages.limit import Spending
 from gateway_extproc.stages.refusal import RefusalWriter
+from gateway_extproc.stores.host import HostCounters
+from gateway_extproc.stores.journal import Journal
 from gateway_extproc.stores.keysets import KeySetFiles
-from gateway_extproc.stores.memory import FixedKeys, FixedTenants, MemoryCache, SharedLimits
+from gateway_extproc.stores.limiter import WorkerLimiter
+from gateway_extproc.stores.memory import FixedKeys, FixedTenants, MemoryCache
 from gateway_extproc.stores.nonces import SharedNonces
 from gateway_extproc.stores.secrets import SecretFiles
 from gateway_extproc.wire.session import Processor
@@ -47,6 +58,34 @@ class ListRecorder:
         assert isinstance(exchange, Exchange)
         self.exchanges.append(exchange)
 
+    def bill(self, exchange: object, usage: Usage, cost_nanos: int) -> dict[str, Any]:
+        assert isinstance(exchange, Exchange)
+        return cost_record(exchange, usage, cost_nanos)
+
+
+@dataclass
+class ListLedger:
+    """Keeps what a limiter tells; every cost record is in its file at once."""
+
+    charged: list[dict[str, Any]] = field(default_factory=list)
+    alerts: list[Crossed] = field(default_factory=list)
+    outcomes: list[str] = field(default_factory=list)
+
+    def charge(self, record: dict[str, Any]) -> None:
+        self.charged.append(record)
+
+    def crossed(self, crossed: Crossed) -> None:
+        self.alerts.append(crossed)
+
+    def settled(self, outcome: str) -> None:
+        self.outcomes.append(outcome)
+
+    def costs_accepted(self) -> int:
+        return 0
+
+    def costs_kept(self) -> int:
+        return 0
+
 
 @dataclass
 class Bench:
@@ -56,6 +95,11 @@ class Bench:
     recorder: ListRecorder
     clock: FakeClock
     stages: list[Stage]
+    table: HostCounters
+    ledger: ListLedger
+
+    def close(self) -> None:
+        self.table.close()
 
     def stage(self, name: str) -> Any:
         return next(stage for stage in self.stages if stage.name == name)
@@ -101,14 +145,25 @@ def make_bench(folder: Path, **sections: Any) -> Bench:
     """A worker's parts over files in ``folder``; keyword arguments replace sections."""
     for name, secret in SECRETS.items():
         (folder / name).write_text(secret)
-    clock, recorder = FakeClock(), ListRecorder()
+    clock, recorder, ledger = FakeClock(), ListRecorder(), ListLedger()
+    table = HostCounters(folder / "limits.table", lambda: clock() // 1000)
     config = make_config(**sections)
     snapshot = compile_config(config)
     parts = app.Parts(
         snapshot=snapshot,
         dialects=DIALECTS,
         guards=RuleGuard(config.guards),
-        limits=SharedLimits(folder / "limits.table", clock),
+        limiter=WorkerLimiter(
+            table,
+            Journal(folder / "reservations.journal"),
+            ledger,
+            now_us=lambda: clock() // 1000,
+            lease_us=60_000_000,
+            alerts=alerts_of(config),
+        ),
+        spending=Spending(
+            RuleBook(compile_rules(config)), Levels(), Learned(), lambda: clock() // 1000
+        ),
         cache=MemoryCache(1 << 20, clock),
         credentials=SecretFiles({p.id: folder / p.id for p in config.providers}, clock),
         identities=Identities(
@@ -125,7 +180,7 @@ def make_bench(folder: Path, **sections: Any) -> Bench:
         recorder=recorder,
         load=Load(),
     )
-    return Bench(parts, recorder, clock, app.pipeline(parts))
+    return Bench(parts, recorder, clock, app.pipeline(parts), table, ledger)
 
 
 def chat_exchange(

@@ -80,7 +80,7 @@ async def serve(kind: Kind, tmp_path: Path) -> AsyncIterator[Callable[..., Any]]
     for served in made:
         await served.channel.close()
         await served.server.drain(0)
-        served.bench.parts.limits.close()
+        served.bench.close()
 
 
 @pytest.fixture

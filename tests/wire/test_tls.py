@@ -40,7 +40,7 @@ async def port(tmp_path: Path, kind: Kind, files: Certificates) -> AsyncIterator
     await server.start()
     yield free
     await server.drain(0)
-    bench.parts.limits.close()
+    bench.close()
 
 
 def channel(port: int, files: Certificates, *, with_certificate: bool) -> Any:

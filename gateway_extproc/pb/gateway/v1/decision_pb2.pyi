@@ -191,20 +191,28 @@ class TrailEntry(_message.Message):
     def __init__(self, stage: _Optional[str] = ..., phase: _Optional[str] = ..., verdict: _Optional[str] = ..., rule: _Optional[str] = ..., microseconds: _Optional[int] = ...) -> None: ...
 
 class LimitState(_message.Message):
-    __slots__ = ("id", "limit", "remaining", "reset_s", "allowed", "mode")
+    __slots__ = ("id", "limit", "remaining", "reset_s", "allowed", "mode", "measure", "budget", "held", "settled")
     ID_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     REMAINING_FIELD_NUMBER: _ClassVar[int]
     RESET_S_FIELD_NUMBER: _ClassVar[int]
     ALLOWED_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
+    MEASURE_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    SETTLED_FIELD_NUMBER: _ClassVar[int]
     id: str
     limit: int
     remaining: int
     reset_s: float
     allowed: bool
     mode: str
-    def __init__(self, id: _Optional[str] = ..., limit: _Optional[int] = ..., remaining: _Optional[int] = ..., reset_s: _Optional[float] = ..., allowed: _Optional[bool] = ..., mode: _Optional[str] = ...) -> None: ...
+    measure: str
+    budget: bool
+    held: int
+    settled: int
+    def __init__(self, id: _Optional[str] = ..., limit: _Optional[int] = ..., remaining: _Optional[int] = ..., reset_s: _Optional[float] = ..., allowed: _Optional[bool] = ..., mode: _Optional[str] = ..., measure: _Optional[str] = ..., budget: _Optional[bool] = ..., held: _Optional[int] = ..., settled: _Optional[int] = ...) -> None: ...
 
 class Finding(_message.Message):
     __slots__ = ("rule", "kind", "direction", "action", "mode", "path", "start", "end", "score")
@@ -285,6 +293,24 @@ class AdminRecord(_message.Message):
     role: str
     rule: str
     def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., method: _Optional[str] = ..., path: _Optional[str] = ..., source: _Optional[str] = ..., permission: _Optional[str] = ..., status: _Optional[int] = ..., reason: _Optional[str] = ..., tenant: _Optional[str] = ..., user: _Optional[str] = ..., application: _Optional[str] = ..., credential_id: _Optional[str] = ..., auth_method: _Optional[str] = ..., role: _Optional[str] = ..., rule: _Optional[str] = ...) -> None: ...
+
+class AlertRecord(_message.Message):
+    __slots__ = ("time", "kind", "budget", "subject", "percent", "used", "limit")
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    PERCENT_FIELD_NUMBER: _ClassVar[int]
+    USED_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    time: _timestamp_pb2.Timestamp
+    kind: str
+    budget: str
+    subject: str
+    percent: int
+    used: int
+    limit: int
+    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[str] = ..., budget: _Optional[str] = ..., subject: _Optional[str] = ..., percent: _Optional[int] = ..., used: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
 
 class CostRecord(_message.Message):
     __slots__ = ("decision_id", "request_id", "time", "tenant", "user", "application", "route", "provider", "model", "usage", "cost_nanos", "price_version", "outcome", "labels")

@@ -1,0 +1,111 @@
+"""The composition root's part for limits and budgets: which store counts, and what is kept where.
+
+Every worker of a host opens the same table; the journal is a worker's own.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway_extproc.config.model import Config
+from gateway_extproc.core.limits import SECOND_US, CounterStore, Ledger
+from gateway_extproc.identities import redis_address
+from gateway_extproc.limits.learned import Learned
+from gateway_extproc.limits.levels import Levels
+from gateway_extproc.limits.rules import RuleBook, compile_rules
+from gateway_extproc.stages.limit import Spending
+from gateway_extproc.stores.host import HostCounters
+from gateway_extproc.stores.journal import Journal
+from gateway_extproc.stores.limiter import WorkerLimiter
+from gateway_extproc.stores.redis_counters import RedisCounters
+
+log = logging.getLogger(__name__)
+
+
+def limits_table(config: Config) -> Path:
+    """Where the workers of a host count together."""
+    return Path(config.server.socket_dir) / "limits.table"
+
+
+def journal_file(config: Config, worker: int) -> Path:
+    """What a worker has not settled yet, for its successor."""
+    return Path(config.server.socket_dir) / f"reservations-{worker}.journal"
+
+
+def make_spending(config: Config) -> Spending:
+    """What a worker knows of limits beside their store."""
+    return Spending(RuleBook(compile_rules(config)), Levels(), Learned(), now_us)
+
+
+def now_us() -> int:
+    """This machine's clock, in microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """A worker's limiter and the stores below it, and how they start and stop."""
+
+    limiter: WorkerLimiter
+    table: HostCounters
+    remote: RedisCounters | None
+
+    async def start(self) -> None:
+        """Makes good what a dead predecessor left."""
+        await self.limiter.start()
+
+    async def close(self) -> None:
+        """Settles what waits; the journal keeps what cannot be settled now."""
+        await self.limiter.close()
+        if self.remote is not None:
+            await self.remote.close()
+        self.table.close()
+
+
+def alerts_of(config: Config) -> dict[str, list[int]]:
+    """The percentages of each budget that are told."""
+    return {
+        budget.id: [t.percent for t in budget.thresholds if t.action == "alert"]
+        for budget in config.budgets
+    }
+
+
+def open_limits(config: Config, worker: int, ledger: Ledger) -> Limits:
+    """The limiter of one worker; call it in the worker's process."""
+    table = HostCounters(limits_table(config), now_us)
+    remote = open_redis(config)
+    shared: CounterStore = table if remote is None else remote
+    workers = config.server.workers or len(os.sched_getaffinity(0))
+    limiter = WorkerLimiter(
+        shared,
+        Journal(journal_file(config, worker)),
+        ledger,
+        now_us=now_us,
+        lease_us=int(config.store.lease_s * SECOND_US),
+        own=None if remote is None else table,
+        worker=f"{socket.gethostname()}:{os.getpid()}",
+        workers_here=workers,
+        alerts=alerts_of(config),
+    )
+    if worker == 0:
+        log.info("limits: %s", described(config, workers))
+    return Limits(limiter, table, remote)
+
+
+def described(config: Config, workers: int) -> str:
+    """What holds where, for the log of a start."""
+    if config.store.kind == "redis":
+        return "counted in Redis, by all hosts; while it is away each host has its share"
+    return f"counted in one table by the {workers} workers of this host, exactly; not across hosts"
+
+
+def open_redis(config: Config) -> RedisCounters | None:
+    """The Redis that counts, where the configuration says so."""
+    if config.store.kind != "redis" or config.redis is None:
+        return None
+    return RedisCounters(redis_address(config.redis), config.redis.prefix)

@@ -1,0 +1,49 @@
+"""What a request used and what that costs; pure, but for the exchange it reads."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gateway_extproc.core.exchange import Exchange
+from gateway_extproc.core.money import cost
+from gateway_extproc.core.usage import Usage, estimate_tokens
+
+
+def make_bill(exchange: Exchange) -> None:
+    """Writes usage, cost and price version into the exchange, if it used anything."""
+    exchange.usage = final_usage(exchange)
+    target = exchange.answered_by or (exchange.targets[0] if exchange.targets else None)
+    if exchange.usage is not None and target is not None and target.price is not None:
+        exchange.cost_nanos = cost(exchange.usage, target.price)
+        exchange.price_version = target.price.version
+
+
+def final_usage(exchange: Exchange) -> Usage | None:
+    """What the provider reported; an estimate, marked as such, for what it did not.
+
+    None where nothing was used: refused here, answered from the cache, failed at the provider.
+    """
+    if exchange.answered_by is None or exchange.response_status != 200:
+        return _abandoned(exchange)
+    reported = exchange.reported_usage
+    if reported is not None and exchange.answer_ended_well:
+        return reported
+    completion = estimate_tokens(exchange.answer_text_bytes)
+    if reported is not None:
+        # The stream broke off: the last report may be older than the last text.
+        completion = max(completion, reported.completion_tokens)
+        return replace(reported, completion_tokens=completion, source="estimated")
+    return Usage(exchange.expected_prompt_tokens, completion, source="estimated")
+
+
+def _abandoned(exchange: Exchange) -> Usage | None:
+    """A client that leaves before the answer begins has still made a provider work.
+
+    Whole answers are made in one go, so what is usual counts; of a stream that had not begun, only
+    its prompt.
+    """
+    sent = exchange.targets and not exchange.answer_status and not exchange.response_status
+    if not sent or exchange.outcome != "aborted" or exchange.asked is None:
+        return None
+    completion = 0 if exchange.asked.stream else exchange.expected_completion_tokens
+    return Usage(exchange.expected_prompt_tokens, completion, source="estimated")

@@ -1,0 +1,438 @@
+"""Reservations and settlements over a store that may be away.
+
+One worker's part of limits and budgets: asks the shared store, falls back to policy when it does
+not answer, keeps what is not settled in the journal, settles behind the answer, and makes good
+what a dead predecessor or an outage left open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from gateway_extproc.core.limits import (
+    SECOND_US,
+    Ask,
+    Bill,
+    Counter,
+    CounterStore,
+    Crossed,
+    Ledger,
+    Outcome,
+    Reservation,
+    Reserved,
+    Settlement,
+    Share,
+    State,
+    fits,
+)
+from gateway_extproc.core.ports import StoreUnavailable
+from gateway_extproc.stores.journal import Journal, JournalFull
+
+log = logging.getLogger(__name__)
+
+TICK_S: Final = 0.25
+BEAT_S: Final = 1.0
+BEAT_LEASE_US: Final = 5 * SECOND_US
+AT_ONCE: Final = 64
+"""Settlements that are sent together."""
+REMEMBERED: Final = 10_000
+"""Budgets whose use a worker remembers, for a store that forgets it."""
+
+GRACE_PERCENT: Final = 5
+GRACE_US: Final = 600 * SECOND_US
+"""What a budget with ``local`` gives during one outage, and for how long."""
+
+_LIVE = Counter(id="gateway-workers", kind="slots", limit=1 << 20, on_error="open")
+
+
+class WorkerLimiter:
+    """Implements ``core.limits.Limiter`` for one worker.
+
+    ``own`` is this host's table, for ``local``; None where the shared store is that table.
+    ``alerts`` holds the percentages that are told, by budget.
+    """
+
+    def __init__(
+        self,
+        shared: CounterStore,
+        journal: Journal,
+        ledger: Ledger,
+        *,
+        now_us: Callable[[], int],
+        lease_us: int,
+        own: CounterStore | None = None,
+        worker: str = "0",
+        workers_here: int = 1,
+        alerts: Mapping[str, Sequence[int]] | None = None,
+    ) -> None:
+        self._shared, self._own, self._journal, self._ledger = shared, own, journal, ledger
+        self._now_us, self._lease_us = now_us, lease_us
+        self._worker, self._workers_here = worker, workers_here
+        self._alerts = dict(alerts or {})
+        self._open: dict[str, tuple[Reservation, int]] = {}
+        self._pending: deque[tuple[Settlement, int]] = deque()
+        self._wake = asyncio.Event()
+        self._done: list[int] = []
+        self._kept: list[int] = []
+        self._mark = 0
+        self._away_since_us = 0
+        self._live_workers = workers_here
+        self._beat_rid = ""
+        self._beat_us = 0
+        self._epoch = ""
+        self._known: OrderedDict[tuple[str, int], tuple[Share, int]] = OrderedDict()
+        self._shares: dict[tuple[Counter, int], Counter] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # ------------------------------------------------------------------ requests
+
+    async def reserve(self, rid: str, asks: tuple[Ask, ...], bill: Bill) -> Reservation:
+        try:
+            reserved = await self._shared.reserve(rid, asks, self._lease_us)
+        except StoreUnavailable as error:
+            made = await self._reserve_without(rid, asks, error)
+        else:
+            self._away_since_us = 0
+            if reserved.epoch != self._epoch:
+                self._begin_epoch(reserved.epoch)
+            shares = _shares(asks, reserved) if reserved.granted else ()
+            made = Reservation(rid, asks, reserved, shared=shares, epoch=reserved.epoch)
+        if made.granted and any(s.counter.kind == "period" for s in (*made.shared, *made.own)):
+            made = self._note(made, bill)
+        if made.granted and (made.shared or made.own):
+            self._open[rid] = (made, self._now_us())
+        return made
+
+    def settle(self, made: Reservation, actuals: tuple[int, ...], bill: Bill) -> None:
+        if self._open.pop(made.rid, None) is None:
+            return
+        if made.ticket >= 0:
+            _, record = bill()
+            with contextlib.suppress(JournalFull):
+                self._journal.close_entry(made.ticket, {"actual": actuals, "bill": record})
+        for settlement, store in self._settlements(made, actuals):
+            if store is self._shared:
+                self._pending.append((settlement, made.ticket))
+            else:
+                self._spawn(self._settle_own(settlement))
+        self._wake.set()
+
+    def _settlements(
+        self, made: Reservation, actuals: tuple[int, ...]
+    ) -> list[tuple[Settlement, CounterStore]]:
+        """The shared store learns everything, also what was granted while it was away."""
+        truth = {ask.name: actual for ask, actual in zip(made.asks, actuals, strict=True)}
+        found: list[tuple[Settlement, CounterStore]] = []
+        shared = tuple(s._replace(actual=truth[s.name]) for s in made.shared)
+        if shared:
+            force = made.degraded or made.epoch != self._epoch
+            found.append((Settlement(made.rid, shared, force), self._shared))
+        own = tuple(s._replace(actual=truth[s.name]) for s in made.own)
+        if own and self._own is not None:
+            found.append((Settlement(made.rid, own), self._own))
+        return found
+
+    # -------------------------------------------------------------------- outage
+
+    async def _reserve_without(
+        self, rid: str, asks: tuple[Ask, ...], error: StoreUnavailable
+    ) -> Reservation:
+        """What policy says while the shared store does not answer."""
+        now_us = self._now_us()
+        if not self._away_since_us:
+            self._away_since_us = now_us
+            log.warning("limits go on without their store: %s", error)
+        local = [ask for ask in asks if ask.counter.on_error == "local"]
+        if any(self._is_closed(ask, now_us) for ask in asks):
+            self._cancel(rid, asks, now_us)
+            raise error
+        scaled = tuple(self._scaled(ask) for ask in local)
+        own = Reserved(True, now_us, ())
+        if scaled and self._own is not None:
+            own = await self._own.reserve(rid, scaled, self._lease_us)
+        if not own.granted:
+            self._cancel(rid, asks, now_us)
+        states = iter(own.states)
+        merged = tuple(
+            next(states) if ask.counter.on_error == "local" else _untouched(ask, now_us)
+            for ask in asks
+        )
+        reserved = Reserved(own.granted, own.now_us, merged)
+        counted = tuple(
+            scaled[local.index(ask)] if ask.counter.on_error == "local" else ask for ask in asks
+        )
+        return Reservation(
+            rid,
+            counted,
+            reserved,
+            # Nothing is held there, but what it comes to counts there in the end.
+            shared=tuple(
+                Share(real.counter, ask.name, ask.tag, state.start_us, 0, 0)
+                for real, ask, state in zip(asks, counted, merged, strict=True)
+                if own.granted and real.settles and real.counter.kind != "slots"
+            ),
+            own=_shares(scaled, own) if own.granted else (),
+            degraded=True,
+            epoch=self._epoch,
+        )
+
+    def _cancel(self, rid: str, asks: Sequence[Ask], now_us: int) -> None:
+        """The store may have granted what it could not say: it shall take that back."""
+        shares = tuple(
+            Share(ask.counter, ask.name, ask.tag, _untouched(ask, now_us).start_us, 0, 0)
+            for ask in asks
+            if ask.settles
+        )
+        if shares:
+            self._pending.append((Settlement(rid, shares), -1))
+
+    def _is_closed(self, ask: Ask, now_us: int) -> bool:
+        counter = ask.counter
+        if counter.mode == "shadow" or counter.on_error == "open":
+            return False
+        if counter.on_error == "closed" or self._own is None:
+            return True
+        return counter.kind == "period" and now_us - self._away_since_us > GRACE_US
+
+    def _scaled(self, ask: Ask) -> Ask:
+        """This host's share of a limit; of a period only the grace of one outage."""
+        counter = ask.counter
+        here = min(self._workers_here, self._live_workers)
+        key = (counter, here * (1 << 20) + self._live_workers)
+        scaled = self._shares.get(key)
+        if scaled is None:
+            per = GRACE_PERCENT if counter.kind == "period" else 100
+            limit = max(1, counter.limit * here * per // (self._live_workers * 100))
+            burst = max(1, counter.burst * here // self._live_workers)
+            scaled = self._shares[key] = replace(counter, limit=limit, burst=burst)
+        return ask._replace(counter=scaled)
+
+    # ------------------------------------------------------------ settling, behind
+
+    async def start(self) -> None:
+        """Makes good what a dead predecessor left, then settles until ``close``."""
+        for entry in self._journal.left():
+            self._adopt(entry.ticket, entry.opened, entry.closed)
+        self._tasks = [asyncio.create_task(self._settle_all()), asyncio.create_task(self._tick())]
+
+    async def close(self, patience_s: float = 1.0) -> None:
+        """Settles what it can in time; the journal keeps the rest for the successor."""
+        self._wake.set()
+        for _ in range(int(patience_s / 0.01)):
+            if not self._pending:
+                break
+            await asyncio.sleep(0.01)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._journal.close()
+
+    @property
+    def unsettled(self) -> int:
+        """Settlements that the shared store has not taken yet."""
+        return len(self._pending)
+
+    def _adopt(self, ticket: int, opened: dict[str, Any], closed: dict[str, Any] | None) -> None:
+        """A request that died with its worker is charged what was assumed of it."""
+        actuals = (closed or opened)["actual"]
+        record = (closed or opened)["bill"]
+        shares = tuple(
+            Share(_counter(row), row[5], row[6], row[7], row[8], actual)
+            for row, actual in zip(opened["shares"], actuals, strict=True)
+        )
+        self._pending.append((Settlement(opened["rid"], shares, opened["force"]), ticket))
+        self._ledger.charge(record)
+
+    async def _settle_all(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._pending:
+                batch = [self._pending.popleft() for _ in range(min(AT_ONCE, len(self._pending)))]
+                if len(batch) == 1:
+                    results = [await self._settle(*batch[0])]
+                else:
+                    results = await asyncio.gather(*(self._settle(*item) for item in batch))
+                if not all(results):
+                    break  # until the next tick: the store is away
+
+    async def _settle(self, settlement: Settlement, ticket: int) -> bool:
+        try:
+            outcome = await self._shared.settle(settlement)
+        except StoreUnavailable:
+            # It may have been made all the same: the store knows by the rid.
+            self._pending.append((settlement, ticket))
+            return False
+        except Exception:
+            log.exception("settlement %s is lost", settlement.rid)
+            self._ledger.settled("lost")
+            return True
+        self._ledger.settled(outcome.settled)
+        if outcome.settled != "duplicate":
+            self._tell(settlement, outcome)
+        if ticket >= 0:
+            self._done.append(ticket)
+        return True
+
+    async def _settle_own(self, settlement: Settlement) -> None:
+        if self._own is not None:
+            with contextlib.suppress(StoreUnavailable):
+                await self._own.settle(settlement)
+
+    def _tell(self, settlement: Settlement, outcome: Outcome) -> None:
+        for share, used in zip(settlement.shares, outcome.used, strict=True):
+            if share.counter.kind != "period":
+                continue
+            self._remember(share, used)
+            limit = share.counter.limit
+            for percent in self._alerts.get(share.counter.id, ()):
+                # Only one settlement moves the use over a mark, whoever made it.
+                if (used - share.actual) * 100 < percent * limit <= used * 100:
+                    self._ledger.crossed(
+                        Crossed(share.counter.id, subject(share), percent, used, limit)
+                    )
+
+    def _remember(self, share: Share, used: int) -> None:
+        self._known[share.name, share.start_us] = (share, used)
+        self._known.move_to_end((share.name, share.start_us))
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+
+    def _begin_epoch(self, epoch: str) -> None:
+        """The store is another one than before: what is known of its budgets goes back to it."""
+        before, self._epoch = self._epoch, epoch
+        if not before:
+            return
+        log.warning("the store of limits lost what it knew; %d budgets go back", len(self._known))
+        for (name, start), (share, used) in self._known.items():
+            # One worker's word counts for each budget: the first one's.
+            rid = f"restore:{epoch}:{name}:{start}"
+            told = share._replace(held=0, actual=used)
+            self._pending.append((Settlement(rid, (told,), force=True), -1))
+        self._wake.set()
+
+    # ---------------------------------------------------------------- housekeeping
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            try:
+                self._free_kept()
+                await self._renew()
+                if self._own is not None:
+                    await self._beat()
+            except StoreUnavailable:
+                pass
+            except Exception:
+                log.exception("limits: a tick failed")
+            if self._pending:
+                self._wake.set()
+
+    def _free_kept(self) -> None:
+        """Entries whose settlement counts and whose cost record is in the file are done with."""
+        if self._ledger.costs_kept() >= self._mark:
+            for ticket in self._kept:
+                self._journal.free(ticket)
+            self._kept, self._done = self._done, []
+            self._mark = self._ledger.costs_accepted()
+
+    async def _renew(self) -> None:
+        """Long answers keep what they hold."""
+        now_us = self._now_us()
+        due = [
+            rid for rid, (_, since) in self._open.items() if now_us - since > self._lease_us // 4
+        ]
+        if not due:
+            return
+        for store in (self._shared, self._own):
+            rids = tuple({(share.tag, rid) for rid in due for share in self._held_in(store, rid)})
+            if store is not None and rids:
+                await store.renew(rids, self._lease_us)
+        for rid in due:
+            if rid in self._open:
+                self._open[rid] = (self._open[rid][0], now_us)
+
+    def _held_in(self, store: CounterStore | None, rid: str) -> tuple[Share, ...]:
+        made = self._open[rid][0] if rid in self._open else None
+        if made is None:
+            return ()
+        if store is self._own:
+            return made.own
+        return () if made.degraded else made.shared
+
+    async def _beat(self) -> None:
+        """Every worker of every host holds a slot while it lives: shares follow their number."""
+        now_us = self._now_us()
+        if now_us - self._beat_us < BEAT_S * SECOND_US:
+            return
+        if self._beat_rid and now_us - self._beat_us < BEAT_LEASE_US:
+            await self._shared.renew((("", self._beat_rid),), BEAT_LEASE_US)
+        else:
+            self._beat_rid = f"worker:{self._worker}:{now_us}"
+            asks = (Ask(_LIVE, "gateway-workers", 1),)
+            await self._shared.reserve(self._beat_rid, asks, BEAT_LEASE_US)
+        look = (Ask(_LIVE, "gateway-workers", 0, settles=False),)
+        reserved = await self._shared.reserve(f"look:{self._worker}:{now_us}", look, 1)
+        self._beat_us = now_us
+        self._live_workers = max(1, reserved.states[0].held)
+
+    def _note(self, made: Reservation, bill: Bill) -> Reservation:
+        actuals, record = bill()
+        truth = {ask.name: actual for ask, actual in zip(made.asks, actuals, strict=True)}
+        entry = {
+            "rid": made.rid,
+            "force": made.degraded,
+            "shares": [_row(share) for share in made.shared],
+            "actual": [truth[share.name] for share in made.shared],
+            "bill": record,
+        }
+        try:
+            return replace(made, ticket=self._journal.open(entry))
+        except JournalFull as error:
+            log.error("a reservation would not outlive its worker: %s", error)
+            return made
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.append(task)
+        task.add_done_callback(self._tasks.remove)
+
+
+def subject(share: Share) -> str:
+    """Whose budget it is: what its name holds behind the rule's id."""
+    return "/".join(share.name.split("\x1f")[1:])
+
+
+def _shares(asks: Sequence[Ask], reserved: Reserved) -> tuple[Share, ...]:
+    """What has to be settled of a granted reservation."""
+    return tuple(
+        Share(ask.counter, ask.name, ask.tag, state.start_us, ask.amount, 0)
+        for ask, state in zip(asks, reserved.states, strict=True)
+        if ask.settles and fits(ask, state)
+    )
+
+
+def _untouched(ask: Ask, now_us: int) -> State:
+    """An open limit while its store is away: nothing of it is known to be used."""
+    if ask.counter.period is None:
+        return State(0)
+    start_us, end_us, _ = ask.counter.period.window(now_us)
+    return State(0, 0, start_us, end_us)
+
+
+def _row(share: Share) -> list[Any]:
+    counter = share.counter
+    return [
+        counter.id, counter.kind, counter.limit, counter.window_us, counter.burst,
+        share.name, share.tag, share.start_us, share.held,
+    ]  # fmt: skip
+
+
+def _counter(row: list[Any]) -> Counter:
+    return Counter(id=row[0], kind=row[1], limit=row[2], window_us=row[3], burst=row[4])

@@ -1,0 +1,5 @@
+class RedisCounters:
+    def __init__(self, *args: object) -> None:
+        raise NotImplementedError
+
+    async def close(self) -> None: ...
