@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway_extproc.config.model import Config
+from gateway_extproc.config.model import Config, CounterRedis
 from gateway_extproc.core.limits import SECOND_US, CounterStore, Ledger
 from gateway_extproc.identities import redis_address
 from gateway_extproc.limits.learned import Learned
@@ -22,7 +22,8 @@ from gateway_extproc.stages.limit import Spending
 from gateway_extproc.stores.host import HostCounters
 from gateway_extproc.stores.journal import Journal
 from gateway_extproc.stores.limiter import WorkerLimiter
-from gateway_extproc.stores.redis_counters import RedisCounters
+from gateway_extproc.stores.rediscounters import RedisCounters
+from gateway_extproc.stores.redistopology import Cluster, OneServer, Topology
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,8 @@ class Limits:
 
     async def start(self) -> None:
         """Makes good what a dead predecessor left."""
+        if self.remote is not None:
+            await self.remote.open()
         await self.limiter.start()
 
     async def close(self) -> None:
@@ -106,6 +109,18 @@ def described(config: Config, workers: int) -> str:
 
 def open_redis(config: Config) -> RedisCounters | None:
     """The Redis that counts, where the configuration says so."""
-    if config.store.kind != "redis" or config.redis is None:
+    section = config.store.redis or config.redis
+    if config.store.kind != "redis" or section is None:
         return None
-    return RedisCounters(redis_address(config.redis), config.redis.prefix)
+    address = redis_address(section)
+    sentinels: tuple[tuple[str, int], ...] = ()
+    service, cluster = "", False
+    if isinstance(section, CounterRedis):
+        sentinels = tuple((at.address, at.port) for at in section.sentinels)
+        service, cluster = section.service, section.cluster
+    topology: Topology = (
+        Cluster(address, section.prefix)
+        if cluster
+        else OneServer(address, section.prefix, sentinels, service)
+    )
+    return RedisCounters(topology, section.prefix, now_us, by_tag=cluster)

@@ -33,8 +33,23 @@ def limit_mistakes(config: Config) -> Iterator[Mistake]:
             f"{len(holds)} budgets, periods and concurrency limits",
             f"at most {MAX_HOLDS} of them together",
         )
-    if config.store.kind == "redis" and config.redis is None:
+    yield from _store(config)
+
+
+def _store(config: Config) -> Iterator[Mistake]:
+    store = config.store
+    if store.kind == "redis" and config.redis is None and store.redis is None:
         yield Mistake("store.kind", "'redis'", "'memory', or a section redis")
+    if store.redis is None:
+        return
+    if bool(store.redis.sentinels) != bool(store.redis.service):
+        yield Mistake(
+            "store.redis.service",
+            repr(store.redis.service),
+            "a name beside sentinels, and only then",
+        )
+    if store.redis.cluster and store.redis.sentinels:
+        yield Mistake("store.redis.cluster", "true", "either a Cluster or Sentinels")
 
 
 def _one_measure(path: str, scope: Limit | Budget, measures: tuple[str, ...]) -> Iterator[Mistake]:

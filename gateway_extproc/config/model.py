@@ -343,12 +343,27 @@ class Redis(Section):
     """Longest wait for one answer."""
 
 
+class CounterRedis(Redis):
+    """A Redis for limits and budgets: one server, one that Sentinels watch, or a Cluster."""
+
+    sentinels: tuple[Listen, ...] = ()
+    """Sentinels that know where the master is; ``address`` is not used then."""
+    service: str = ""
+    """The master's name at the Sentinels."""
+    cluster: bool = False
+    """Whether ``address`` is a node of a Redis Cluster. Counters of one tenant live together; a
+    reservation that also takes from counters that tenants share is one script in each place."""
+
+
 class Store(Section):
     """Where limits and budgets are counted."""
 
     kind: Literal["memory", "redis"] = "memory"
     """``memory``: one table for all workers of this host, in ``server.socket_dir``; ``redis``: one
-    for all hosts, at the section ``redis``."""
+    for all hosts."""
+    redis: CounterRedis | None = None
+    """The Redis that counts; the section ``redis`` by default. Its ``maxmemory-policy`` has to be
+    ``noeviction``."""
     lease_s: Annotated[float, Field(ge=1, le=3600)] = 60.0
     """A hold whose worker is gone ends after so long; those of long answers are renewed."""
 

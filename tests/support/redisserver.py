@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,13 +25,14 @@ class RedisServer:
     port: int = field(default_factory=find_free_port)
     process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, options: Sequence[str] = ()) -> None:
         binary = shutil.which("redis-server")
         assert binary is not None, "redis-server is not installed"
         with (self.folder / "redis.log").open("ab") as output:
             self.process = subprocess.Popen(
                 [binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
-                 "--appendonly", "yes", "--appendfsync", "always", "--dir", str(self.folder)],
+                 "--appendonly", "yes", "--appendfsync", "always", "--dir", str(self.folder),
+                 *options],
                 stdout=output, stderr=subprocess.STDOUT,
             )  # fmt: skip
         self._await()
