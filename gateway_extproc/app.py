@@ -60,6 +60,7 @@ from gateway_extproc.stages.record import Record
 from gateway_extproc.stages.refusal import RefusalWriter
 from gateway_extproc.stages.route import Route
 from gateway_extproc.stages.translate import Translate
+from gateway_extproc.stages.truncate import Truncate
 from gateway_extproc.stores.following import follow
 from gateway_extproc.stores.memory import MemoryCache
 from gateway_extproc.stores.secrets import SecretFiles, SecretUnavailable, read_secret
@@ -110,6 +111,7 @@ def pipeline(parts: Parts) -> list[Stage]:
         Parse(parts.dialects, writer_for, max_depth=config.caps.depth),
         authorize,
         Route(snapshot.routes, config.failover.max_attempts, parts.spending.cheaper_route),
+        Truncate(parts.dialects, snapshot.routes),
         Limit(parts.limiter, parts.spending, snapshot.routes, parts.recorder,
               config.caps.cost_nanos),
         Models(snapshot.routes, authorize.usable),

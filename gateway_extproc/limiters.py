@@ -40,7 +40,9 @@ def journal_file(config: Config, worker: int) -> Path:
 
 def make_spending(config: Config) -> Spending:
     """What a worker knows of limits beside their store."""
-    return Spending(RuleBook(compile_rules(config)), Levels(), Learned(), now_us)
+    return Spending(
+        RuleBook(compile_rules(config)), Levels(), Learned(config.store.rise_factor), now_us
+    )
 
 
 def now_us() -> int:

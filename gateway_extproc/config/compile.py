@@ -29,6 +29,8 @@ class Route:
     targets: tuple[Target, ...]
     max_tokens: int
     cache_ttl_s: float
+    prompt_tokens: int | None = None
+    too_long: str = "refuse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ def compile_config(config: Config) -> Snapshot:
                 ),
                 max_tokens=route.max_tokens or config.caps.max_tokens,
                 cache_ttl_s=route.cache_ttl_s,
+                prompt_tokens=route.prompt_tokens or config.caps.prompt_tokens,
+                too_long=route.too_long or config.caps.too_long,
             )
             for route in config.models
         },

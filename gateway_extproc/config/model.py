@@ -142,6 +142,9 @@ class Server(Section):
     """How long streams may go on after a worker was asked to stop."""
 
 
+TooLong = Literal["refuse", "oldest_turns"]
+
+
 class Caps(Section):
     """Upper bounds of one request."""
 
@@ -153,6 +156,11 @@ class Caps(Section):
     """How deeply a request's JSON may be nested."""
     max_tokens: Positive = 8192
     """Completion tokens that a request may ask for; also the default when it asks for none."""
+    prompt_tokens: Positive | None = None
+    """Prompt tokens (estimated) of a request; none for no cap but the provider's own."""
+    too_long: TooLong = "refuse"
+    """What happens to a longer prompt: ``refuse``, or ``oldest_turns`` to leave out its oldest
+    turns (never system messages nor the last user turn; calls of tools stay with their results)."""
     cost_nanos: Nanos | None = None
     """Worst-case price of one request in nano-dollars; dearer ones are refused."""
 
@@ -364,6 +372,9 @@ class Store(Section):
     redis: CounterRedis | None = None
     """The Redis that counts; the section ``redis`` by default. Its ``maxmemory-policy`` has to be
     ``noeviction``."""
+    rise_factor: Annotated[float, Field(ge=0)] = 3.0
+    """Tokens of a request are told to rise suddenly when an application's recent mean is so many
+    times its usual one; 0 tells nothing."""
     lease_s: Annotated[float, Field(ge=1, le=3600)] = 60.0
     """A hold whose worker is gone ends after so long; those of long answers are renewed."""
 
@@ -553,6 +564,10 @@ class ModelRoute(Section):
     """Who serves it, first choice first; one target a provider is used."""
     max_tokens: Positive | None = None
     """Cap for this model instead of ``caps.max_tokens``."""
+    prompt_tokens: Positive | None = None
+    """Cap of its prompts instead of ``caps.prompt_tokens``."""
+    too_long: TooLong | None = None
+    """What happens to longer prompts instead of ``caps.too_long``."""
     cache_ttl_s: Annotated[float, Field(ge=0, le=86400)] = 0.0
     """Whole answers are kept this long, per tenant; 0 keeps none."""
 

@@ -41,6 +41,8 @@ class LlmRequest:
     ``texts`` holds every text a guard must see, of every role.  ``max_tokens``
     is the cap that the client asked for, None if it gave none;
     ``wants_usage`` tells whether a streaming client asked for a usage event.
+    ``completions`` answers are asked for at once; ``media`` counts images, files and sounds,
+    whose tokens no text shows; ``has_tools`` because providers add a prompt of their own.
     """
 
     dialect: str
@@ -52,6 +54,8 @@ class LlmRequest:
     document: Document
     texts: tuple[TextAt, ...]
     completions: int = 1
+    media: int = 0
+    has_tools: bool = False
 
 
 # ----------------------------------------------------------------- the hub: requests

@@ -57,6 +57,7 @@ REASONS: Final[dict[str, tuple[int, str]]] = {
     "insufficient_quota": (429, "insufficient_quota"),
     "request_exceeds_limit": (400, "invalid_request_error"),
     "limits_unavailable": (503, "api_error"),
+    "prompt_too_long": (400, "invalid_request_error"),
     "request_cost_too_high": (400, "invalid_request_error"),
     # what may pass
     "prompt_blocked": (400, "invalid_request_error"),

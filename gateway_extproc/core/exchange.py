@@ -148,11 +148,12 @@ class Exchange:
     # --- identify (abuse), authorize and route (governance), route and limit (spend)
     events: list[Event] = field(default_factory=list)
 
-    # --- parse
+    # --- parse; truncate, where it left out the oldest turns
     asked: LlmRequest | None = None
     asked_body: bytes = b""
     writer: AnswerWriter | None = None
     client_body: bytes = b""
+    dropped_messages: int = 0
 
     # --- guard (``approved`` is ``asked`` after masking; ``released`` what may leave)
     approved: LlmRequest | None = None

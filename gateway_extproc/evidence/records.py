@@ -262,6 +262,7 @@ def _add_answer(record: Record, exchange: Exchange) -> None:
         ("response_body_bytes", exchange.response_body_bytes),
         ("delivered_bytes", exchange.delivered_bytes),
         ("worst_case_nanos", exchange.worst_case_nanos),
+        ("dropped_messages", exchange.dropped_messages),
     ):
         if number:
             record[name] = number

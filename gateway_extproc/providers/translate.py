@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from gateway_extproc.core.chat import ChatResponse, Document, LlmRequest, TextAt
+from gateway_extproc.core.errors import invalid
 from gateway_extproc.core.ports import AnswerReader, AnswerWriter, Dialect, Release, Translator
 from gateway_extproc.providers import anthropic, openai
 from gateway_extproc.providers.anthropic import answer as anthropic_answer
@@ -21,6 +22,7 @@ from gateway_extproc.providers.anthropic.reader import anthropic_reader
 from gateway_extproc.providers.openai import answer as openai_answer
 from gateway_extproc.providers.openai import usage as openai_usage
 from gateway_extproc.providers.openai import writer as openai_writer
+from gateway_extproc.providers.openai.caps import write_cap
 from gateway_extproc.providers.openai.reader import openai_reader
 from gateway_extproc.providers.problems import Unreadable, unreadable
 
@@ -88,14 +90,7 @@ class OpenAIToOpenAI(_ToOpenAI):
     ) -> Document:
         document = dict(request.document)
         document["model"] = model
-        cap = _capped(request, max_tokens)
-        spelled = False
-        for key in ("max_tokens", "max_completion_tokens"):
-            if document.get(key) is not None:
-                document[key] = cap
-                spelled = True
-        if not spelled:  # the spelling that every OpenAI-compatible server knows
-            document["max_tokens"] = cap
+        write_cap(document, _capped(request, max_tokens))
         if force_usage and request.stream:
             options = document.get("stream_options") or {}
             document["stream_options"] = {**options, "include_usage": True}
@@ -131,6 +126,10 @@ class AnthropicToAnthropic(_ToAnthropic):
         document = dict(request.document)
         document["model"] = model
         document["max_tokens"] = _capped(request, max_tokens)
+        thinking = (document.get("thinking") or {}).get("budget_tokens") or 0
+        if thinking >= document["max_tokens"]:
+            # Anthropic refuses it, too, but would name a cap that the client never sent.
+            raise invalid("thinking.budget_tokens", f"less than {document['max_tokens']}")
         return document
 
     def answer(self, document: Document, raw: bytes) -> Release:

@@ -19,6 +19,7 @@ FINAL = frozenset(
         "answer_blocked",
         "request_cost_too_high",
         "request_exceeds_limit",
+        "prompt_too_long",
     }
 )
 """Refusals that the same request will meet again, whatever their status."""

@@ -45,8 +45,9 @@ from gateway_extproc.providers.translate import DIALECTS
 from gateway_extproc.stages.limit import who_asks
 from gateway_extproc.stages.refusal import RefusalWriter
 from gateway_extproc.stores.host import HostCounters
+from gateway_extproc.stores.rediscounters import RedisCounters
 from support.config import ANN, PEPPER, document
-from support.redisserver import RedisServer
+from support.redisserver import RedisServer, redis_server
 
 MODES: Final = ("check", "estimate", "strict")
 CAP: Final = 1000
@@ -364,11 +365,13 @@ async def _stands(text: str) -> tuple[int, int]:
     await client.request_headers(exchange)
     [named] = make_spending(config).rules.of(who_asks(exchange, "small", "east"))
     store: Any = open_redis(config) or HostCounters(limits_table(config), now_us)
+    if isinstance(store, RedisCounters):
+        await store.open()
     look = (Ask(named.rule.counter, named.name, 0, named.tag, settles=False),)
     reserved = await store.reserve("the-end", look, SECOND_US)
     state = reserved.states[0]
-    if hasattr(store, "aclose"):
-        await store.aclose()
+    if isinstance(store, RedisCounters):
+        await store.close()
     return state.used, state.held
 
 
@@ -408,18 +411,15 @@ def main() -> int:
     stores = ("memory", "redis") if options.store == "both" else (options.store,)
     print(HEAD, flush=True)
     good = True
-    for store in stores:
-        redis = RedisServer(Path(tempfile.mkdtemp())) if store == "redis" else None
-        try:
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        redis = stack.enter_context(redis_server(Path(folder))) if "redis" in stores else None
+        for store in stores:
             for setting in settings(store, quick=options.quick):
-                with tempfile.TemporaryDirectory() as folder:
+                with tempfile.TemporaryDirectory() as place:
                     seconds = 8.0 + setting.kills * 0.6
-                    result = asyncio.run(run(setting, Path(folder), redis, seconds))
+                    result = asyncio.run(run(setting, Path(place), redis, seconds))
                 print(show(result), flush=True)
                 good = good and within(result)
-        finally:
-            if redis is not None:
-                redis.stop()
     return 0 if good else 1
 
 

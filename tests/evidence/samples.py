@@ -71,7 +71,7 @@ def full() -> Exchange:
         Attempt("east/gpt-x-1", "east-fb", 200, "answered"),
     )
     exchange.answered_by = target
-    exchange.worst_case_nanos = 900_000
+    exchange.worst_case_nanos, exchange.dropped_messages = 900_000, 2
     exchange.usage = Usage(120, 80, 20, 10, "reported")
     exchange.cost_nanos, exchange.price_version = 456_000, "2026-01"
     exchange.provider_request_id = "req-9"

@@ -196,7 +196,7 @@ async def load_long(stand: Stand) -> None:
             for number in range(2000):
                 pipe.set(f"filler{number}", b"x")
             pipe.execute()
-        admin.execute_command("BGREWRITEAOF")
+        admin.bgrewriteaof()
         time.sleep(0.5)
         stand.server.kill()
         stand.server.start(options=("--key-load-delay", "1000"))
@@ -311,7 +311,7 @@ async def test_replies_never_meet_the_wrong_caller(stand: Stand) -> None:
         text = f"echo-{number}".encode()
         try:
             async with asyncio.timeout(0.0005 if number % 2 else None):
-                reply = await link.call(hiredis.pack_command(("ECHO", text)))
+                reply = await link.call(hiredis.pack_command(("ECHO", f"echo-{number}")))
         except (TimeoutError, StoreUnavailable):
             return
         answered += 1

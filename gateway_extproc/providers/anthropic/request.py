@@ -19,6 +19,8 @@ _SCHEMA_TYPES: Final = frozenset(
     {"string", "number", "integer", "boolean", "object", "array", "null"}
 )
 
+_MEDIA: Final = frozenset({"image", "document", "container_upload"})
+
 
 def _tools(value: Any, param: str) -> None:
     checks.array(value, param)
@@ -97,7 +99,24 @@ def read_request(document: Document) -> LlmRequest:
         True,  # Anthropic's streams always report usage
         document,
         tuple(texts),
+        media=_media(document["messages"]),
+        has_tools=bool(document.get("tools")),
     )
+
+
+def _media(messages: list[Any]) -> int:
+    """Blocks that are no text, also inside of tools' results."""
+    count = 0
+    for message in messages:
+        blocks = message["content"]
+        if type(blocks) is not list:
+            continue
+        for block in blocks:
+            count += block["type"] in _MEDIA
+            inside = block.get("content") if block["type"] == "tool_result" else None
+            if type(inside) is list:
+                count += sum(part["type"] in _MEDIA for part in inside)
+    return count
 
 
 def _read_messages(messages: Any, texts: list[TextAt]) -> None:

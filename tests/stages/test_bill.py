@@ -1,4 +1,4 @@
-"""budget: the worst case beforehand, the truth afterwards."""
+"""What a request may cost beforehand, and what it did cost afterwards."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import pytest
 
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.usage import Usage
+from gateway_extproc.limits.estimate import MESSAGE_TOKENS, REPLY_TOKENS
 from support import bodies, flow
 from support.parts import Bench, make_bench
 
 BODY = bodies.chat(max_tokens=100)
-WORST = len(BODY) * 200 + 100 * 1000
+PROMPT = len("Hello") + 2 * (MESSAGE_TOKENS + REPLY_TOKENS)
+"""More tokens than this "Hello" cannot have."""
+WORST = PROMPT * 200 + 100 * 1000
 """At the dearer target of the route."""
 
 
@@ -26,13 +29,13 @@ async def test_the_worst_case_is_the_dearest_target_for_every_byte_and_token(
 async def test_a_client_that_names_no_cap_is_held_to_the_routes(bench: Bench) -> None:
     body = bodies.chat()
     exchange, _ = await flow.ask(bench, body)
-    assert exchange.worst_case_nanos == len(body) * 200 + 8192 * 1000
+    assert exchange.worst_case_nanos == PROMPT * 200 + 8192 * 1000
 
 
 async def test_no_request_asks_for_more_than_the_cap(bench: Bench) -> None:
     body = bodies.chat(max_tokens=10**6)
     exchange, decision = await flow.ask(bench, body)
-    assert exchange.worst_case_nanos == len(body) * 200 + 8192 * 1000
+    assert exchange.worst_case_nanos == PROMPT * 200 + 8192 * 1000
     assert decision.body is not None
     assert b'"max_tokens":8192' in decision.body
 
@@ -69,7 +72,7 @@ async def test_a_fallback_is_billed_at_its_own_price(bench: Bench) -> None:
 async def test_an_answer_without_usage_is_estimated_and_says_so(bench: Bench) -> None:
     exchange, _ = await flow.ask(bench, bodies.chat("x" * 40))
     await flow.answer(bench, exchange, bodies.completion("y" * 20, usage=None))
-    assert exchange.usage == Usage(10, 5, source="estimated")
+    assert exchange.usage == Usage(exchange.expected_prompt_tokens, 5, source="estimated")
 
 
 async def streamed(bench: Bench, *pieces: bytes) -> Exchange:
@@ -85,8 +88,9 @@ async def streamed(bench: Bench, *pieces: bytes) -> Exchange:
 async def test_a_client_that_leaves_pays_at_least_for_what_came(bench: Bench) -> None:
     exchange = await streamed(bench, *(bodies.completion_event("y" * 40) for _ in range(3)))
     assert exchange.outcome == "aborted"
-    assert exchange.usage == Usage(10, 30, source="estimated")
-    assert exchange.cost_nanos == 10 * 100 + 30 * 400
+    prompt = exchange.expected_prompt_tokens
+    assert exchange.usage == Usage(prompt, 30, source="estimated")
+    assert exchange.cost_nanos == prompt * 100 + 30 * 400
 
 
 async def test_a_client_that_leaves_at_the_last_moment_pays_what_was_reported(
