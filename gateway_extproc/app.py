@@ -12,7 +12,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
@@ -36,6 +36,7 @@ from gateway_extproc.core.ports import (
     Translator,
 )
 from gateway_extproc.core.secret import Secret
+from gateway_extproc.core.shedding import TICK_S, Shedding
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.envoyconf.processor import socket_path, worker_address
 from gateway_extproc.evidence.metrics import KnownLabels
@@ -59,6 +60,7 @@ from gateway_extproc.stages.parse import Parse
 from gateway_extproc.stages.record import Record
 from gateway_extproc.stages.refusal import RefusalWriter
 from gateway_extproc.stages.route import Route
+from gateway_extproc.stages.shed import Shed
 from gateway_extproc.stages.translate import Translate
 from gateway_extproc.stages.truncate import Truncate
 from gateway_extproc.stores.following import follow
@@ -86,7 +88,12 @@ class Parts:
     credentials: SecretFiles
     identities: Identities
     recorder: Recorder
-    load: Load
+    shedding: Shedding
+
+    @property
+    def load(self) -> Load:
+        """What this worker has to do; the wire counts, shedding looks."""
+        return self.shedding.load
 
 
 def pipeline(parts: Parts) -> list[Stage]:
@@ -106,7 +113,7 @@ def pipeline(parts: Parts) -> list[Stage]:
         Record(parts.recorder, snapshot.revision, time.monotonic_ns, time.time_ns, ids.decision,
                partial(trace_context, new_id=ids.hex,
                        sample_ratio=config.evidence.trace_sample_ratio)),
-        Admit(parts.load, config.server.max_in_flight, config.caps.body_bytes),
+        Admit(parts.shedding, config.caps.body_bytes, may_wait(config)),
         identify_stage(config, parts.identities, worker_count(config)),
         Parse(parts.dialects, writer_for, max_depth=config.caps.depth),
         authorize,
@@ -209,9 +216,9 @@ class Gateway:
             ),
             identities=self._identities,
             recorder=self.recorder,
-            load=Load(),
+            shedding=make_shedding(config),
         )
-        self._following: asyncio.Task[None] | None = None
+        self._watching: list[asyncio.Task[None]] = []
         self.processor = build_processor(self.parts)
         self._address = worker_address(config, worker)
         self._server = make_server(
@@ -227,7 +234,10 @@ class Gateway:
         self._socket.parent.mkdir(parents=True, exist_ok=True)
         # A worker that was killed leaves its socket behind.
         self._socket.unlink(missing_ok=True)
-        self._following = asyncio.create_task(follow(self._identities.followed))
+        self._watching = [
+            asyncio.create_task(follow(self._identities.followed)),
+            asyncio.create_task(watch_lag(self.parts.shedding, self.recorder.metrics.pressure)),
+        ]
         await self._limits.start()
         try:
             await self._server.start()
@@ -241,8 +251,8 @@ class Gateway:
     async def drain(self) -> None:
         """Finishes what runs, then writes out all evidence."""
         await self._server.drain(self._drain_s)
-        if self._following is not None:
-            self._following.cancel()
+        for task in self._watching:
+            task.cancel()
         await self._limits.close()
         self.recorder.close()
         self._identities.close()
@@ -258,12 +268,48 @@ def _server_tls(config: Config) -> ServerTls | None:
     )
 
 
+def make_shedding(config: Config) -> Shedding:
+    """What a worker turns away; its loop's lateness is told to it by ``watch_lag``."""
+    return Shedding(Load(), config.server.max_in_flight, config.server.shed.lag_ms / 1000)
+
+
+def may_wait(config: Config) -> Callable[[Exchange], bool]:
+    """Whether policy lets a request wait; what says so itself was asked at its headers."""
+    shed = config.server.shed
+    tenants, applications = frozenset(shed.batch_tenants), frozenset(shed.batch_applications)
+
+    def judge(exchange: Exchange) -> bool:
+        if exchange.permit is None or not (tenants or applications):
+            return False
+        principal = exchange.permit.principal
+        return principal.tenant.id in tenants or principal.application in applications
+
+    return judge
+
+
+async def watch_lag(shedding: Shedding, tell: Callable[[float, float], None]) -> None:
+    """Tells how late this loop runs, until it is cancelled."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due_s = loop.time() + TICK_S
+        await asyncio.sleep(TICK_S)
+        shedding.tick(max(0.0, loop.time() - due_s))
+        tell(shedding.late_s, shedding.pressure)
+
+
 def build_processor(parts: Parts) -> Processor:
     """The wire's view of the gateway."""
+    shed = Shed(
+        parts.shedding,
+        parts.dialects,
+        parts.snapshot.config.server.shed.priority_header,
+        parts.recorder.shed,
+    )
     attempts = AttemptBuilder(parts.dialects, translator_for, parts.credentials)
     return Processor(
         Pipeline(pipeline(parts), RefusalWriter(parts.dialects)),
         Fallback(parts.snapshot, parts.dialects, attempts),
+        shed,
     )
 
 

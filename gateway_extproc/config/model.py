@@ -117,6 +117,24 @@ class WorkerTcp(Section):
     """Certificates; needed, with the client files, wherever the address is not loopback."""
 
 
+class Shed(Section):
+    """What a worker turns away when it has more to do than it can.
+
+    Refused with 503 and a ``retry-after``, first what may wait; a worker's load is how late its
+    event loop runs, not how many requests wait for their providers.
+    """
+
+    lag_ms: Annotated[float, Field(ge=1, le=1000)] = 30.0
+    """How late the event loop may run, in milliseconds; later, requests are turned away, and those
+    that may wait at a third of it."""
+    priority_header: HeaderName = "x-gateway-priority"
+    """Header by which a request says ``batch``: it may wait. Nothing raises a priority."""
+    batch_tenants: tuple[Id, ...] = ()
+    """Tenants whose requests may all wait."""
+    batch_applications: tuple[Name, ...] = ()
+    """Applications whose requests may all wait."""
+
+
 class Server(Section):
     """The worker processes and the admin server."""
 
@@ -138,6 +156,8 @@ class Server(Section):
     """Envoy's own admin interface; keep it private."""
     max_in_flight: Positive = 1000
     """Requests one worker handles at a time; more are refused at once with 503."""
+    shed: Shed = Shed()
+    """When and whom an overloaded worker turns away."""
     drain_s: Annotated[float, Field(ge=0, le=3600)] = 20.0
     """How long streams may go on after a worker was asked to stop."""
 

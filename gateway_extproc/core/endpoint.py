@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,7 +31,7 @@ def find_endpoint(path: str) -> Endpoint | None:
     return BY_PATH.get(path.partition("?")[0])
 
 
-def error_dialect(path: str, headers: dict[str, str]) -> str:
+def error_dialect(path: str, headers: Mapping[str, str]) -> str:
     """Which dialect an error must be written in, also for a path we do not serve."""
     endpoint = find_endpoint(path)
     if endpoint is not None and endpoint is not MODELS:

@@ -253,6 +253,9 @@ class Recorder(Protocol):
     def record(self, exchange: object, ended_ns: int) -> None:
         """A request that was opened is over."""
 
+    def shed(self, priority: str) -> None:
+        """A request was turned away before it was opened."""
+
     def bill(self, exchange: object, usage: Usage, cost_nanos: int) -> dict[str, Any]:
         """The cost record of a request that used so much."""
 

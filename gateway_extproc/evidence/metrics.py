@@ -105,6 +105,9 @@ class Metrics:
         self.limit_hits = counter(
             "limit_hits", "Limits that said no; in shadow mode nobody noticed.", "limit", "mode"
         )
+        self.shed = counter(
+            "shed", "Requests turned away because the worker was overloaded.", "priority"
+        )
         self.budget_alerts = counter(
             "budget_alerts", "Thresholds that a budget's use has passed.", "budget", "percent"
         )
@@ -158,11 +161,26 @@ class Metrics:
         self._in_flight = gauges.value(
             "gateway_in_flight", "gateway_in_flight", (), (), "Requests being handled."
         )
+        self._late = gauges.value(
+            "gateway_loop_lag_seconds", "gateway_loop_lag_seconds", (), (),
+            "How late the workers' event loops run, all together.",
+        )  # fmt: skip
+        self._pressure = gauges.value(
+            "gateway_shed_pressure", "gateway_shed_pressure", (), (),
+            "Share of requests turned away: 0 to 1 of batch, 1 to 2 of the others; summed.",
+        )  # fmt: skip
         self._in_flight.set(0)  # an earlier process of this worker took its requests along
         for name in LOGS:  # made here, because the logs' own threads count on them
             self.records_dropped.inc((name,), 0)
+        for priority in ("interactive", "batch"):
+            self.shed.inc((priority,), 0)
         for outcome in SETTLEMENTS:
             self.settlements.inc((outcome,), 0)
+
+    def pressure(self, late_s: float, pressure: float) -> None:
+        """How late this worker's loop runs, and how much of what comes it turns away."""
+        self._late.set(late_s)
+        self._pressure.set(pressure)
 
     def in_flight(self, requests: int) -> None:
         """How many requests this worker handles now."""

@@ -91,6 +91,10 @@ class EvidenceRecorder:
             self._in_flight -= 1
             self.metrics.in_flight(self._in_flight)
 
+    def shed(self, priority: str) -> None:
+        """Counts a request that was turned away before it was opened."""
+        self.metrics.shed.inc((priority,))
+
     def bill(self, exchange: object, usage: Usage, cost_nanos: int) -> Record:
         """The cost record of a request that used so much."""
         assert isinstance(exchange, Exchange)

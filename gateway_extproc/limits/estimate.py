@@ -15,7 +15,7 @@ import re
 from typing import Any, Final, NamedTuple
 
 from gateway_extproc.core.chat import LlmRequest
-from gateway_extproc.limits.weights import CLASSES, WEIGHTS, Class
+from gateway_extproc.limits.weights import ASCII, CLASSES, WEIGHTS, Class
 
 FAMILIES: Final = (
     (re.compile(r"gpt-(4o|4\.1|4\.5|5|oss)|chatgpt|o[1-9](-|$)|codex"), "o200k"),
@@ -83,13 +83,22 @@ def count_tokens(data: bytes, text: str, family: str) -> int:
 
 def calibrated(data: bytes, family: str) -> int:
     """The linear model's estimate for a text in UTF-8; at least 1 for any text."""
-    weights = WEIGHTS[family]
     size = len(data)
     total = 0.0
-    for name, members in CLASSES.items():
+    for weight, members in _WEIGHED[family, data.isascii()]:
         # What is left after a class was deleted: one pass in C.
-        total += weights[name] * (size - len(data.translate(None, members)))
+        total += weight * (size - len(data.translate(None, members)))
     return max(round(total), 1 if size else 0)
+
+
+_WEIGHED: Final = {
+    (family, is_ascii): [
+        (weights[name], members)
+        for name, members in list(CLASSES.items())[: ASCII if is_ascii else None]
+    ]
+    for family, weights in WEIGHTS.items()
+    for is_ascii in (True, False)
+}
 
 
 def features(data: bytes) -> dict[Class, int]:

@@ -12,6 +12,9 @@ from typing import Final
 
 Class = str
 
+ASCII: Final = 6
+"""So many of the classes are of ASCII; plain texts have no others."""
+
 CLASSES: Final[dict[Class, bytes]] = {
     "lower": string.ascii_lowercase.encode(),
     "upper": string.ascii_uppercase.encode(),

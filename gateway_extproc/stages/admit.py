@@ -1,18 +1,18 @@
-"""admit: refuses at once what this worker cannot or does not serve.
+"""admit: refuses at once what this worker does not serve, or what may wait while it is busy.
 
-Before any other work: an overloaded gateway must not spend itself on refusals.
+What an overloaded worker turns away by its headers alone never gets here (``stages/shed.py``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gateway_extproc.core.endpoint import ENDPOINTS
 from gateway_extproc.core.errors import refuse
 from gateway_extproc.core.exchange import Exchange
-from gateway_extproc.core.ports import Load
+from gateway_extproc.core.shedding import Shedding
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.core.verdict import CONTINUE, Respond, Verdict
-
-RETRY_AFTER_S = 1.0
 
 SERVED = ", ".join(f"{endpoint.method} {endpoint.path}" for endpoint in ENDPOINTS)
 
@@ -20,20 +20,15 @@ SERVED = ", ".join(f"{endpoint.method} {endpoint.path}" for endpoint in ENDPOINT
 class Admit(Stage):
     name = "admit"
 
-    def __init__(self, load: Load, max_in_flight: int, max_body_bytes: int) -> None:
-        self._load = load
-        self._max_in_flight = max_in_flight
+    def __init__(
+        self, shedding: Shedding, max_body_bytes: int, may_wait: Callable[[Exchange], bool]
+    ) -> None:
+        self._shedding = shedding
+        self._load = shedding.load
         self._max_body_bytes = max_body_bytes
+        self._may_wait = may_wait
 
     async def request_headers(self, exchange: Exchange) -> Verdict:
-        if self._load.in_flight >= self._max_in_flight:
-            return Respond(
-                refuse(
-                    "overloaded",
-                    "The gateway is overloaded; try again shortly.",
-                    retry_after_s=RETRY_AFTER_S,
-                )
-            )
         self._load.in_flight += 1
         exchange.admitted = True
         endpoint = exchange.endpoint
@@ -49,6 +44,10 @@ class Admit(Stage):
         return CONTINUE
 
     async def request_body(self, exchange: Exchange, body: bytes) -> Verdict:
+        if self._may_wait(exchange) and self._shedding.turns_away("batch"):
+            message = "The gateway is busy with others; requests that may wait have to."
+            wait_s = self._shedding.retry_after_s()
+            return Respond(refuse("overloaded", message, retry_after_s=wait_s))
         # A chunked body names no length beforehand, and Envoy buffers up to the larger
         # of its listener's and its route's limit.
         if len(body) > self._max_body_bytes:

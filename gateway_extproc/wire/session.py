@@ -8,7 +8,7 @@ even with ``failure_mode_allow: false``.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 
@@ -17,7 +17,7 @@ from gateway_extproc.core.errors import Refusal, refuse
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.phase import MAY_FOLLOW, Phase
 from gateway_extproc.core.pipeline import GATEWAY_ERROR, Pipeline
-from gateway_extproc.core.verdict import Decision
+from gateway_extproc.core.verdict import Answer, Decision
 from gateway_extproc.wire import codec
 from gateway_extproc.wire.stream import Stream, StreamAborted
 
@@ -36,12 +36,22 @@ Fallback = Callable[[str, str, dict[str, str]], Decision]
 left, and the headers as the failed attempt left them."""
 
 
+Shed = Callable[[Mapping[str, str]], Answer | None]
+"""The answer to a request that is turned away before anything else, by its headers."""
+
+
+def shed_nothing(headers: Mapping[str, str]) -> Answer | None:
+    """A worker that takes everything."""
+    return None
+
+
 class Processor:
     """Serves ext_proc streams with one pipeline; shared by all streams of a worker."""
 
-    def __init__(self, pipeline: Pipeline, fallback: Fallback) -> None:
+    def __init__(self, pipeline: Pipeline, fallback: Fallback, shed: Shed = shed_nothing) -> None:
         self.pipeline = pipeline
         self.fallback = fallback
+        self.shed = shed
 
     async def serve(self, stream: Stream) -> None:
         """Runs one stream to its end; returns only after its last answer was written."""
@@ -53,7 +63,7 @@ class Processor:
             await stream.abort("not an ext_proc message")
         cluster = codec.fallback_cluster_of(message)
         if cluster is None:
-            await _Conversation(self.pipeline, stream).run(message)
+            await _Conversation(self.pipeline, stream, self.shed).run(message)
         else:
             await self._serve_fallback(stream, message, cluster)
 
@@ -91,9 +101,10 @@ def _split(decision: Decision) -> tuple[Decision, Decision]:
 class _Conversation:
     """A router-level stream and its exchange."""
 
-    def __init__(self, pipeline: Pipeline, stream: Stream) -> None:
+    def __init__(self, pipeline: Pipeline, stream: Stream, shed: Shed) -> None:
         self.pipeline = pipeline
         self.stream = stream
+        self.shed = shed
         self.exchange: Exchange | None = None
         self.phase: Phase | None = None
         self.decided = False
@@ -139,7 +150,13 @@ class _Conversation:
             await self._end(self.pipeline.refuse(self.exchange, GATEWAY_ERROR))
 
     async def _request_headers(self, message: pb.ProcessingRequest) -> None:
-        exchange = self.exchange = _open(message.request_headers)
+        values, repeated = codec.read_headers(message.request_headers)
+        shed = self.shed(values)
+        if shed is not None:
+            self.over = True
+            await self.stream.write(codec.encode_answer(shed, {}))
+            return
+        exchange = self.exchange = _open(message.request_headers, values, repeated)
         exchange.peer_uri = codec.read_peer_uri(message)
         exchange.envoy_claims = codec.read_envoy_claims(message)
         decision = await self.pipeline.request_headers(exchange)
@@ -250,8 +267,7 @@ _STEPS = {
 }
 
 
-def _open(headers: pb.HttpHeaders) -> Exchange:
-    values, repeated = codec.read_headers(headers)
+def _open(headers: pb.HttpHeaders, values: dict[str, str], repeated: frozenset[str]) -> Exchange:
     path = values.get(":path", "")
     return Exchange(
         method=values.get(":method", ""),

@@ -6,6 +6,7 @@ import pytest
 
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.ports import Load
+from gateway_extproc.core.shedding import Shedding
 from gateway_extproc.core.verdict import Continue, Respond, Verdict
 from gateway_extproc.stages.admit import Admit
 from support.parts import chat_exchange
@@ -22,31 +23,32 @@ def reason(verdict: Verdict) -> str:
     return verdict.refusal.reason
 
 
+def admit(load: Load) -> Admit:
+    return Admit(Shedding(load, 2, 0.03), 100, lambda exchange: False)
+
+
 async def ask(load: Load, exchange: Exchange) -> Verdict:
-    return await Admit(load, 2, 100).request_headers(exchange)
+    return await admit(load).request_headers(exchange)
 
 
-async def test_one_more_than_the_worker_takes_is_refused_with_a_time(load: Load) -> None:
-    admitted = [chat_exchange() for _ in range(2)]
-    for exchange in admitted:
-        assert isinstance(await ask(load, exchange), Continue)
-    verdict = await ask(load, chat_exchange())
-    assert reason(verdict) == "overloaded"
-    assert isinstance(verdict, Respond)
-    assert verdict.refusal is not None
-    assert (verdict.refusal.status, verdict.refusal.retry_after_s) == (503, 1.0)
+async def test_what_may_wait_by_policy_waits_while_others_pass(load: Load) -> None:
+    shedding = Shedding(load, 10, 0.03, pressure=1.0)
+    for may_wait in (True, False):
+        stage = Admit(shedding, 100, lambda exchange, waits=may_wait: waits)  # type: ignore[misc]
+        verdict = await stage.request_body(chat_exchange(), b"")
+        assert isinstance(verdict, Respond) is may_wait
+        if may_wait:
+            assert reason(verdict) == "overloaded"
 
 
 async def test_close_frees_the_slot_of_the_admitted_only(load: Load) -> None:
-    stage = Admit(load, 1, 100)
+    stage = admit(load)
     first, second = chat_exchange(), chat_exchange()
     await stage.request_headers(first)
-    await stage.request_headers(second)
-    await stage.close(second)
+    await stage.close(second)  # turned away before it got here
     assert load.in_flight == 1
     await stage.close(first)
     assert load.in_flight == 0
-    assert isinstance(await stage.request_headers(chat_exchange()), Continue)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,7 @@ async def test_what_is_not_served_is_refused_and_frees_its_slot(
     load: Load, path: str, method: str, headers: dict[str, str], expected: str
 ) -> None:
     exchange = chat_exchange(path, method=method, headers=headers)
-    stage = Admit(load, 2, 100)
+    stage = admit(load)
     assert reason(await stage.request_headers(exchange)) == expected
     await stage.close(exchange)
     assert load.in_flight == 0

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import hiredis
 import pytest
@@ -311,7 +312,8 @@ async def test_replies_never_meet_the_wrong_caller(stand: Stand) -> None:
         text = f"echo-{number}".encode()
         try:
             async with asyncio.timeout(0.0005 if number % 2 else None):
-                reply = await link.call(hiredis.pack_command(("ECHO", f"echo-{number}")))
+                command: Any = ("ECHO", text)
+                reply = await link.call(hiredis.pack_command(command))
         except (TimeoutError, StoreUnavailable):
             return
         answered += 1

@@ -14,7 +14,6 @@ from gateway_extproc.core.exchange import Exchange, TraceContext
 from gateway_extproc.core.identity import Permit, Proven
 from gateway_extproc.core.limits import Crossed
 from gateway_extproc.core.pipeline import Pipeline
-from gateway_extproc.core.ports import Load
 from gateway_extproc.core.secret import Secret
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.core.usage import Usage
@@ -50,6 +49,7 @@ class ListRecorder:
 
     exchanges: list[Exchange] = field(default_factory=list)
     begun: int = 0
+    turned_away: list[str] = field(default_factory=list)
 
     def opened(self) -> None:
         self.begun += 1
@@ -57,6 +57,9 @@ class ListRecorder:
     def record(self, exchange: object, ended_ns: int) -> None:
         assert isinstance(exchange, Exchange)
         self.exchanges.append(exchange)
+
+    def shed(self, priority: str) -> None:
+        self.turned_away.append(priority)
 
     def bill(self, exchange: object, usage: Usage, cost_nanos: int) -> dict[str, Any]:
         assert isinstance(exchange, Exchange)
@@ -178,7 +181,7 @@ def make_bench(folder: Path, **sections: Any) -> Bench:
             nonces=SharedNonces(folder / "nonces.table", time.time, slots=1024),
         ),
         recorder=recorder,
-        load=Load(),
+        shedding=app.make_shedding(config),
     )
     return Bench(parts, recorder, clock, app.pipeline(parts), table, ledger)
 
