@@ -17,7 +17,7 @@ from gateway_extproc.core.limits import SECOND_US, CounterStore, Ledger
 from gateway_extproc.identities import redis_address
 from gateway_extproc.limits.learned import Learned
 from gateway_extproc.limits.levels import Levels
-from gateway_extproc.limits.rules import RuleBook, compile_rules
+from gateway_extproc.limits.rules import RuleBook, alert_marks, compile_rules
 from gateway_extproc.stages.limit import Spending
 from gateway_extproc.stores.host import HostCounters
 from gateway_extproc.stores.journal import Journal
@@ -72,14 +72,6 @@ class Limits:
         self.table.close()
 
 
-def alerts_of(config: Config) -> dict[str, list[int]]:
-    """The percentages of each budget that are told."""
-    return {
-        budget.id: [t.percent for t in budget.thresholds if t.action == "alert"]
-        for budget in config.budgets
-    }
-
-
 def open_limits(config: Config, worker: int, ledger: Ledger) -> Limits:
     """The limiter of one worker; call it in the worker's process."""
     table = HostCounters(limits_table(config), now_us)
@@ -95,7 +87,7 @@ def open_limits(config: Config, worker: int, ledger: Ledger) -> Limits:
         own=None if remote is None else table,
         worker=f"{socket.gethostname()}:{os.getpid()}",
         workers_here=workers,
-        alerts=alerts_of(config),
+        alerts=alert_marks(compile_rules(config)),
     )
     if worker == 0:
         log.info("limits: %s", described(config, workers))

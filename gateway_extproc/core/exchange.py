@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from gateway_extproc.core.access import Grant
 from gateway_extproc.core.chat import LlmRequest
@@ -44,8 +44,7 @@ class Finding:
     score: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class LimitState:
+class LimitState(NamedTuple):
     """How a limit or budget stood when it was asked: what is left of it, and until when.
 
     ``held`` is what this request took of it; ``retry_after_s`` is 0 where it was allowed.

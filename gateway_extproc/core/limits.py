@@ -13,8 +13,11 @@ All times are microseconds since 1970 on the *store's* clock; all numbers are in
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple, Protocol
+
+from gateway_extproc.core.unavailable import StoreUnavailable
 
 Measure = Literal[
     "requests", "prompt_tokens", "completion_tokens", "tokens", "concurrency", "nanos"
@@ -35,12 +38,13 @@ class Period(Protocol):
         """Start and end of the window around ``now_us``, and the end of the one after it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Counter:
-    """One rule, as stores need to know it.
+    """One rule, as stores need to know it; compared by identity, for a rule is made once.
 
     ``limit`` units in ``window_us`` (rate: at most ``burst`` at once), in a window of
-    ``period``, or at any time (slots).
+    ``period``, or at any time (slots).  ``capacity_us`` is how far a rate's TAT may run ahead of
+    the clock.
     """
 
     id: str
@@ -51,11 +55,10 @@ class Counter:
     period: Period | None = None
     mode: Mode = "enforce"
     on_error: OnError = "local"
+    capacity_us: int = field(init=False, default=0)
 
-    @property
-    def capacity_us(self) -> int:
-        """Rate: how far a TAT may run ahead of the clock."""
-        return self.burst * self.window_us // self.limit
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "capacity_us", self.burst * self.window_us // self.limit)
 
     def cost_us(self, amount: int) -> int:
         """Rate: how far ``amount`` units move a TAT; rounded up, so never too much passes."""
@@ -90,19 +93,20 @@ class State(NamedTuple):
     end_us: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Reserved:
+class Reserved(NamedTuple):
     """A store's answer to a reservation.
 
-    ``states`` stand in the order of the asks.  Granted: every ask whose ``fits`` is true was
-    applied (an ask in shadow mode that does not fit was not).  Else nothing was.
+    ``states`` stand in the order of the asks, ``fit`` beside them tells which of them fit.
+    Granted: every ask that fits was applied (one in shadow mode that does not fit was not).
+    Else nothing was.  ``epoch`` names the life of the store; another one means that it lost what
+    it knew.
     """
 
     granted: bool
     now_us: int
     states: tuple[State, ...]
+    fit: tuple[bool, ...]
     epoch: str = ""
-    """Names the life of the store; another one means that it lost what it knew."""
 
 
 class Share(NamedTuple):
@@ -116,8 +120,7 @@ class Share(NamedTuple):
     actual: int
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """The truth about a reservation; ``rid`` is the one it was made under.
 
     With ``force`` it counts although the store knows of no hold: the reservation was made
@@ -156,6 +159,11 @@ class CounterStore(Protocol):
     async def settle(self, settlement: Settlement) -> Outcome:
         """Replaces what was held by what was used, once for each ``rid``."""
 
+    async def settle_all(
+        self, settlements: Sequence[Settlement]
+    ) -> Sequence[Outcome | StoreUnavailable]:
+        """Several settlements, each a step of its own, at the price of one wait."""
+
     async def renew(self, rids: tuple[tuple[str, str], ...], lease_us: int) -> None:
         """Holds of these (tag, rid) live for another lease; unknown ones stay unknown."""
 
@@ -184,19 +192,18 @@ def settled_tat(share: Share, tat_us: int, now_us: int) -> int:
     return (max(tat_us, now_us) if delta_us > 0 else tat_us) + delta_us
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(NamedTuple):
     """What a request got: the store's answer, and what it has to give back.
 
-    ``shared`` holds what the shared store granted (None while it is away), ``own`` what this
-    host's table granted in its place.
+    ``shared`` holds what the shared store has to be told in the end, ``own`` what this host's table
+    granted in its place; each share stands with the index of its ask.
     """
 
     rid: str
     asks: tuple[Ask, ...]
     reserved: Reserved
-    shared: tuple[Share, ...] = ()
-    own: tuple[Share, ...] = ()
+    shared: tuple[tuple[int, Share], ...] = ()
+    own: tuple[tuple[int, Share], ...] = ()
     degraded: bool = False
     ticket: int = -1
     epoch: str = ""
@@ -212,15 +219,20 @@ class Limiter(Protocol):
     async def reserve(self, rid: str, asks: tuple[Ask, ...], bill: Bill) -> Reservation:
         """One round trip; raises ``StoreUnavailable`` where policy says ``closed``."""
 
-    def settle(self, reservation: Reservation, actuals: tuple[int, ...], bill: Bill) -> None:
-        """Takes the truth (an amount for each ask) and returns at once; it counts exactly once."""
+    def settle(
+        self, reservation: Reservation, actuals: tuple[int, ...], bill: dict[str, Any]
+    ) -> None:
+        """Takes the truth (an amount for each ask) and returns at once; it counts exactly once.
+
+        ``bill`` is the cost record, empty where nothing is charged.
+        """
 
 
 class Bill(Protocol):
-    """Writes, when it is needed, what the ledger shall say of a request."""
+    """Writes, where it is needed, what a request is charged if its worker dies."""
 
     def __call__(self) -> tuple[tuple[int, ...], dict[str, Any]]:
-        """The amounts to settle if nothing better is ever known, and the cost record for it."""
+        """An amount for each ask, and the cost record."""
 
 
 @dataclass(frozen=True, slots=True)

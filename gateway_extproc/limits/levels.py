@@ -23,7 +23,7 @@ class Levels:
 
     def note(self, name: str, rule: Rule, state: State, taken: int) -> None:
         """A budget stood so when it was asked."""
-        percent = (state.used + state.held + taken) * 100 // rule.counter.limit
+        percent = (state.used + state.held + taken) * 100 // rule.whole
         self._percent[name] = (percent, state.end_us)
         self._percent.move_to_end(name)
         if len(self._percent) > REMEMBERED:

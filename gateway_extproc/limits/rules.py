@@ -37,8 +37,9 @@ class Who(NamedTuple):
 class Rule:
     """One limit or budget, compiled.
 
-    ``strict`` holds the worst case; ``throttles`` are the further limits of its thresholds,
-    by the per cent from which they count.
+    ``whole`` is all of a budget, of which thresholds are percentages; the counter's limit is less
+    where it refuses earlier.  ``strict`` holds the worst case; ``throttles`` are the further
+    limits of its thresholds, by the per cent from which they count.
     """
 
     counter: Counter
@@ -49,6 +50,7 @@ class Rule:
     concerns: Callable[[Who], bool]
     thresholds: tuple[Threshold, ...] = ()
     throttles: tuple[tuple[int, Rule], ...] = ()
+    whole: int = 0
 
 
 class Named(NamedTuple):
@@ -84,6 +86,19 @@ def compile_rules(config: Config) -> tuple[Rule, ...]:
         *(_limit(limit) for limit in config.limits),
         *(_budget(budget) for budget in config.budgets),
     )
+
+
+def alert_marks(rules: Sequence[Rule]) -> dict[str, list[tuple[int, int]]]:
+    """The thresholds that are told, by budget: per cent, and the use at which they are passed."""
+    return {
+        rule.counter.id: [
+            (threshold.percent, -(-rule.whole * threshold.percent // 100))
+            for threshold in rule.thresholds
+            if threshold.action == "alert"
+        ]
+        for rule in rules
+        if rule.budget
+    }
 
 
 def _named(rule: Rule, who: Who) -> Named:
@@ -126,6 +141,7 @@ def _budget(budget: Budget) -> Rule:
         counter, measure, budget.hold == "strict", True, tuple(budget.per), _concerns(budget),
         tuple(sorted(budget.thresholds, key=lambda threshold: threshold.percent)),
         tuple(_throttles(budget)),
+        amount,
     )  # fmt: skip
 
 

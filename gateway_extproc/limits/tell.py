@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from gateway_extproc.core.exchange import LimitState
-from gateway_extproc.core.limits import SECOND_US, Ask, Reserved, State, fits
+from gateway_extproc.core.limits import SECOND_US, Ask, Reserved, State
 from gateway_extproc.core.verdict import Header
 from gateway_extproc.limits.rules import Rule
 
@@ -34,31 +34,32 @@ KINDS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
 """Kind in a header's name -> measures of which the tightest limit is told."""
 
 
-def limit_state(rule: Rule, ask: Ask, state: State, reserved: Reserved) -> LimitState:
+def limit_state(
+    rule: Rule, ask: Ask, state: State, reserved: Reserved, *, allowed: bool
+) -> LimitState:
     """One limit or budget, as the request left it."""
     counter = ask.counter
-    allowed = fits(ask, state)
     taken = ask.amount if reserved.granted and allowed else 0
     if counter.kind == "rate":
         ahead = state.used + (counter.cost_us(taken) if taken else 0)
         left = max(0, counter.capacity_us - ahead)
         remaining, reset_us = left * counter.limit // counter.window_us, ahead
-        wait_us = state.used + counter.cost_us(ask.amount) - counter.capacity_us
+        wait_us = 0 if allowed else state.used + counter.cost_us(ask.amount) - counter.capacity_us
     else:
         remaining = max(0, counter.limit - state.used - state.held - taken)
         reset_us = state.end_us - reserved.now_us if state.end_us else 0
         wait_us = reset_us or int(SLOT_WAIT_S * SECOND_US)
     return LimitState(
-        id=counter.id,
-        limit=counter.burst if counter.kind == "rate" else counter.limit,
-        remaining=remaining,
-        reset_s=reset_us / SECOND_US,
-        allowed=allowed,
-        mode=counter.mode,
-        measure=rule.measure,
-        budget=rule.budget,
-        held=taken,
-        retry_after_s=0.0 if allowed else max(0, wait_us) / SECOND_US,
+        counter.id,
+        counter.burst if counter.kind == "rate" else counter.limit,
+        remaining,
+        reset_us / SECOND_US,
+        allowed,
+        counter.mode,
+        rule.measure,
+        rule.budget,
+        taken,
+        0.0 if allowed else max(0, wait_us) / SECOND_US,
     )
 
 

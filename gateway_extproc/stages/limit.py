@@ -100,11 +100,10 @@ class Limit(Stage):
         actuals = _amounts(exchange.limits, made.asks, used)
         exchange.settled = actuals
 
-        def bill() -> tuple[tuple[int, ...], dict[str, Any]]:
-            record = self._recorder.bill(exchange, usage, exchange.cost_nanos) if usage else {}
-            return actuals, record
-
-        self._limiter.settle(made, actuals, bill)
+        news: dict[str, Any] = {}
+        if usage is not None and made.ticket >= 0:
+            news = self._recorder.bill(exchange, usage, exchange.cost_nanos)
+        self._limiter.settle(made, actuals, news)
 
     def _plan(self, exchange: Exchange, rules: Sequence[Named]) -> Forecast:
         """How much it may use and will probably use; decides the cap that is sent."""
@@ -147,8 +146,12 @@ class Limit(Stage):
     def _note(self, exchange: Exchange, rules: Sequence[Named], made: Reservation) -> None:
         reserved, states = made.reserved, made.reserved.states
         exchange.limits = tuple(
-            limit_state(named.rule, ask, state, reserved)
-            for named, ask, state in zip(rules, made.asks, states, strict=True)
+            [
+                limit_state(named.rule, ask, state, reserved, allowed=fit)
+                for named, ask, state, fit in zip(
+                    rules, made.asks, states, reserved.fit, strict=True
+                )
+            ]
         )
         if made.degraded:
             exchange.degraded = (*exchange.degraded, "limits")
@@ -202,7 +205,7 @@ def _learned_key(exchange: Exchange) -> tuple[str, ...]:
 
 def _asks(exchange: Exchange, rules: Sequence[Named], plan: Forecast) -> tuple[Ask, ...]:
     named_cap = exchange.asked is not None and exchange.asked.max_tokens is not None
-    return tuple(_ask(named, plan, named_cap=named_cap) for named in rules)
+    return tuple([_ask(named, plan, named_cap=named_cap) for named in rules])
 
 
 def _ask(named: Named, plan: Forecast, *, named_cap: bool) -> Ask:
@@ -220,8 +223,10 @@ def _amounts(
 ) -> tuple[int, ...]:
     """What each ask comes to, for a request that used so much."""
     return tuple(
-        used.of(by.measure) if ask.settles else ask.amount
-        for by, ask in zip(measured, asks, strict=True)
+        [
+            used.of(by.measure) if ask.settles else ask.amount
+            for by, ask in zip(measured, asks, strict=True)
+        ]
     )
 
 

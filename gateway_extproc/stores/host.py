@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -78,6 +78,7 @@ class HostCounters:
         self._now_us = now_us
         self._file = WordFile(path, _END - FIRST, FORMAT)
         self._words = self._file.words
+        self._epoch = self._file.epoch
         if not self._words[_NEXT_EXPIRY]:
             self._words[_NEXT_EXPIRY] = NEVER
 
@@ -94,6 +95,19 @@ class HostCounters:
         await self._file.lock()
         try:
             return self._settle(settlement, self._now_us())
+        finally:
+            self._file.unlock()
+
+    async def settle_all(
+        self, settlements: Sequence[Settlement]
+    ) -> Sequence[Outcome | StoreUnavailable]:
+        try:
+            await self._file.lock()
+        except StoreUnavailable as error:
+            return [error] * len(settlements)
+        try:
+            now_us = self._now_us()
+            return [self._settle(settlement, now_us) for settlement in settlements]
         finally:
             self._file.unlock()
 
@@ -118,6 +132,7 @@ class HostCounters:
     def _reserve(self, rid: str, asks: tuple[Ask, ...], lease_us: int, now_us: int) -> Reserved:
         changes: dict[int, int] = {}
         states: list[State] = []
+        fit: list[bool] = []
         holds: list[tuple[Hash, int]] = []
         granted, registered = True, False
         for ask in asks:
@@ -129,7 +144,8 @@ class HostCounters:
             at = self._place(name, now_us, changes)
             state = self._state(ask, at, now_us, start_us, end_us, changes)
             states.append(state)
-            if not fits(ask, state):
+            fit.append(fits(ask, state))
+            if not fit[-1]:
                 granted = granted and counter.mode == "shadow"
                 continue
             registered = registered or ask.settles
@@ -148,7 +164,7 @@ class HostCounters:
             if registered or holds:
                 self._register(_hash(rid), holds, now_us + lease_us, changes)
             self._file.commit(changes)
-        return Reserved(granted, now_us, tuple(states), self._file.epoch)
+        return Reserved(granted, now_us, tuple(states), tuple(fit), self._epoch)
 
     def _state(
         self, ask: Ask, at: int, now_us: int, start_us: int, end_us: int, changes: dict[int, int]
@@ -167,12 +183,11 @@ class HostCounters:
         if self._find_reservation(rid) is not None:
             raise ValueError("a reservation of this id is open")
         words = self._words
-        for probe in range(PROBES):
-            place = (rid[0] + probe) % RESERVATIONS
-            if not words[_EXPIRIES_AT + place]:
-                break
-        else:
+        first = rid[0] % (RESERVATIONS - PROBES)
+        column = words[_EXPIRIES_AT + first : _EXPIRIES_AT + first + PROBES].tolist()
+        if 0 not in column:
             raise StoreUnavailable("no place for another reservation")
+        place = first + column.index(0)
         at = _RESERVATIONS_AT + place * _RESERVATION_WORDS
         changes[at], changes[at + 1] = rid
         changes[at + _COUNT] = len(holds)
@@ -186,11 +201,13 @@ class HostCounters:
 
     def _find_reservation(self, rid: Hash) -> int | None:
         words = self._words
-        for probe in range(PROBES):
-            place = (rid[0] + probe) % RESERVATIONS
-            at = _RESERVATIONS_AT + place * _RESERVATION_WORDS
-            if words[_EXPIRIES_AT + place] and words[at] == rid[0] and words[at + 1] == rid[1]:
-                return place
+        first = rid[0] % (RESERVATIONS - PROBES)
+        column = words[_EXPIRIES_AT + first : _EXPIRIES_AT + first + PROBES].tolist()
+        if any(column):
+            for place, expiry in enumerate(column, first):
+                at = _RESERVATIONS_AT + place * _RESERVATION_WORDS
+                if expiry and words[at] == rid[0] and words[at + 1] == rid[1]:
+                    return place
         return None
 
     # -------------------------------------------------------------------- settling

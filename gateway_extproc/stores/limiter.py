@@ -29,7 +29,6 @@ from gateway_extproc.core.limits import (
     Settlement,
     Share,
     State,
-    fits,
 )
 from gateway_extproc.core.ports import StoreUnavailable
 from gateway_extproc.stores.journal import Journal, JournalFull
@@ -55,7 +54,7 @@ class WorkerLimiter:
     """Implements ``core.limits.Limiter`` for one worker.
 
     ``own`` is this host's table, for ``local``; None where the shared store is that table.
-    ``alerts`` holds the percentages that are told, by budget.
+    ``alerts`` holds the thresholds that are told, by budget: per cent, and the use that passes it.
     """
 
     def __init__(
@@ -69,7 +68,7 @@ class WorkerLimiter:
         own: CounterStore | None = None,
         worker: str = "0",
         workers_here: int = 1,
-        alerts: Mapping[str, Sequence[int]] | None = None,
+        alerts: Mapping[str, Sequence[tuple[int, int]]] | None = None,
     ) -> None:
         self._shared, self._own, self._journal, self._ledger = shared, own, journal, ledger
         self._now_us, self._lease_us = now_us, lease_us
@@ -102,41 +101,27 @@ class WorkerLimiter:
             if reserved.epoch != self._epoch:
                 self._begin_epoch(reserved.epoch)
             shares = _shares(asks, reserved) if reserved.granted else ()
-            made = Reservation(rid, asks, reserved, shared=shares, epoch=reserved.epoch)
-        if made.granted and any(s.counter.kind == "period" for s in (*made.shared, *made.own)):
-            made = self._note(made, bill)
-        if made.granted and (made.shared or made.own):
+            made = Reservation(rid, asks, reserved, shares, epoch=reserved.epoch)
+        if made.shared or made.own:
+            if any(ask.counter.kind == "period" for ask in asks):
+                made = self._note(made, bill)
             self._open[rid] = (made, self._now_us())
         return made
 
-    def settle(self, made: Reservation, actuals: tuple[int, ...], bill: Bill) -> None:
+    def settle(self, made: Reservation, actuals: tuple[int, ...], bill: dict[str, Any]) -> None:
         if self._open.pop(made.rid, None) is None:
             return
+        shared = _told(made.shared, actuals)
         if made.ticket >= 0:
-            _, record = bill()
+            told = [share.actual for share in shared]
             with contextlib.suppress(JournalFull):
-                self._journal.close_entry(made.ticket, {"actual": actuals, "bill": record})
-        for settlement, store in self._settlements(made, actuals):
-            if store is self._shared:
-                self._pending.append((settlement, made.ticket))
-            else:
-                self._spawn(self._settle_own(settlement))
-        self._wake.set()
-
-    def _settlements(
-        self, made: Reservation, actuals: tuple[int, ...]
-    ) -> list[tuple[Settlement, CounterStore]]:
-        """The shared store learns everything, also what was granted while it was away."""
-        truth = {ask.name: actual for ask, actual in zip(made.asks, actuals, strict=True)}
-        found: list[tuple[Settlement, CounterStore]] = []
-        shared = tuple(s._replace(actual=truth[s.name]) for s in made.shared)
+                self._journal.close_entry(made.ticket, {"actual": told, "bill": bill})
         if shared:
             force = made.degraded or made.epoch != self._epoch
-            found.append((Settlement(made.rid, shared, force), self._shared))
-        own = tuple(s._replace(actual=truth[s.name]) for s in made.own)
-        if own and self._own is not None:
-            found.append((Settlement(made.rid, own), self._own))
-        return found
+            self._pending.append((Settlement(made.rid, shared, force), made.ticket))
+            self._wake.set()
+        if made.own:
+            self._spawn(self._settle_own(Settlement(made.rid, _told(made.own, actuals))))
 
     # -------------------------------------------------------------------- outage
 
@@ -153,33 +138,33 @@ class WorkerLimiter:
             self._cancel(rid, asks, now_us)
             raise error
         scaled = tuple(self._scaled(ask) for ask in local)
-        own = Reserved(True, now_us, ())
+        own = Reserved(True, now_us, (), ())
         if scaled and self._own is not None:
             own = await self._own.reserve(rid, scaled, self._lease_us)
         if not own.granted:
             self._cancel(rid, asks, now_us)
-        states = iter(own.states)
-        merged = tuple(
-            next(states) if ask.counter.on_error == "local" else _untouched(ask, now_us)
+        # In the order of the asks: what the own table said of local ones, nothing of the others.
+        said = iter(zip(scaled, own.states, own.fit, strict=True))
+        rows = [
+            next(said) if ask.counter.on_error == "local" else (ask, _untouched(ask, now_us), True)
             for ask in asks
-        )
-        reserved = Reserved(own.granted, own.now_us, merged)
-        counted = tuple(
-            scaled[local.index(ask)] if ask.counter.on_error == "local" else ask for ask in asks
-        )
-        return Reservation(
-            rid,
-            counted,
-            reserved,
+        ]
+        counted, states, fit = (tuple(column) for column in zip(*rows, strict=True))
+        made = Reservation(
+            rid, counted, Reserved(own.granted, own.now_us, states, fit), degraded=True,
+            epoch=self._epoch,
+        )  # fmt: skip
+        if not own.granted:
+            return made
+        mine = [i for i, ask in enumerate(asks) if ask.counter.on_error == "local"]
+        return made._replace(
             # Nothing is held there, but what it comes to counts there in the end.
             shared=tuple(
-                Share(real.counter, ask.name, ask.tag, state.start_us, 0, 0)
-                for real, ask, state in zip(asks, counted, merged, strict=True)
-                if own.granted and real.settles and real.counter.kind != "slots"
+                (i, Share(ask.counter, ask.name, ask.tag, states[i].start_us, 0, 0))
+                for i, ask in enumerate(asks)
+                if ask.settles and ask.counter.kind != "slots"
             ),
-            own=_shares(scaled, own) if own.granted else (),
-            degraded=True,
-            epoch=self._epoch,
+            own=tuple((mine[i], share) for i, share in _shares(scaled, own)),
         )
 
     def _cancel(self, rid: str, asks: Sequence[Ask], now_us: int) -> None:
@@ -255,30 +240,31 @@ class WorkerLimiter:
             self._wake.clear()
             while self._pending:
                 batch = [self._pending.popleft() for _ in range(min(AT_ONCE, len(self._pending)))]
-                if len(batch) == 1:
-                    results = [await self._settle(*batch[0])]
-                else:
-                    results = await asyncio.gather(*(self._settle(*item) for item in batch))
-                if not all(results):
+                if not await self._settle_batch(batch):
                     break  # until the next tick: the store is away
 
-    async def _settle(self, settlement: Settlement, ticket: int) -> bool:
+    async def _settle_batch(self, batch: Sequence[tuple[Settlement, int]]) -> bool:
+        """False where the store did not answer; what it did not take waits for its turn."""
         try:
-            outcome = await self._shared.settle(settlement)
-        except StoreUnavailable:
-            # It may have been made all the same: the store knows by the rid.
-            self._pending.append((settlement, ticket))
-            return False
+            outcomes = await self._shared.settle_all([settlement for settlement, _ in batch])
         except Exception:
-            log.exception("settlement %s is lost", settlement.rid)
-            self._ledger.settled("lost")
+            log.exception("%d settlements are lost", len(batch))
+            for _ in batch:
+                self._ledger.settled("lost")
             return True
-        self._ledger.settled(outcome.settled)
-        if outcome.settled != "duplicate":
-            self._tell(settlement, outcome)
-        if ticket >= 0:
-            self._done.append(ticket)
-        return True
+        answered = True
+        for (settlement, ticket), outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, StoreUnavailable):
+                # It may have been made all the same: the store knows by the rid.
+                self._pending.append((settlement, ticket))
+                answered = False
+                continue
+            self._ledger.settled(outcome.settled)
+            if outcome.settled != "duplicate":
+                self._tell(settlement, outcome)
+            if ticket >= 0:
+                self._done.append(ticket)
+        return answered
 
     async def _settle_own(self, settlement: Settlement) -> None:
         if self._own is not None:
@@ -290,12 +276,11 @@ class WorkerLimiter:
             if share.counter.kind != "period":
                 continue
             self._remember(share, used)
-            limit = share.counter.limit
-            for percent in self._alerts.get(share.counter.id, ()):
+            for percent, mark in self._alerts.get(share.counter.id, ()):
                 # Only one settlement moves the use over a mark, whoever made it.
-                if (used - share.actual) * 100 < percent * limit <= used * 100:
+                if used - share.actual < mark <= used:
                     self._ledger.crossed(
-                        Crossed(share.counter.id, subject(share), percent, used, limit)
+                        Crossed(share.counter.id, subject(share), percent, used, mark)
                     )
 
     def _remember(self, share: Share, used: int) -> None:
@@ -351,14 +336,16 @@ class WorkerLimiter:
         if not due:
             return
         for store in (self._shared, self._own):
-            rids = tuple({(share.tag, rid) for rid in due for share in self._held_in(store, rid)})
+            rids = tuple(
+                {(share.tag, rid) for rid in due for _, share in self._held_in(store, rid)}
+            )
             if store is not None and rids:
                 await store.renew(rids, self._lease_us)
         for rid in due:
             if rid in self._open:
                 self._open[rid] = (self._open[rid][0], now_us)
 
-    def _held_in(self, store: CounterStore | None, rid: str) -> tuple[Share, ...]:
+    def _held_in(self, store: CounterStore | None, rid: str) -> tuple[tuple[int, Share], ...]:
         made = self._open[rid][0] if rid in self._open else None
         if made is None:
             return ()
@@ -384,16 +371,15 @@ class WorkerLimiter:
 
     def _note(self, made: Reservation, bill: Bill) -> Reservation:
         actuals, record = bill()
-        truth = {ask.name: actual for ask, actual in zip(made.asks, actuals, strict=True)}
         entry = {
             "rid": made.rid,
             "force": made.degraded,
-            "shares": [_row(share) for share in made.shared],
-            "actual": [truth[share.name] for share in made.shared],
+            "shares": [_row(share) for _, share in made.shared],
+            "actual": [actuals[i] for i, _ in made.shared],
             "bill": record,
         }
         try:
-            return replace(made, ticket=self._journal.open(entry))
+            return made._replace(ticket=self._journal.open(entry))
         except JournalFull as error:
             log.error("a reservation would not outlive its worker: %s", error)
             return made
@@ -409,13 +395,21 @@ def subject(share: Share) -> str:
     return "/".join(share.name.split("\x1f")[1:])
 
 
-def _shares(asks: Sequence[Ask], reserved: Reserved) -> tuple[Share, ...]:
+def _shares(asks: Sequence[Ask], reserved: Reserved) -> tuple[tuple[int, Share], ...]:
     """What has to be settled of a granted reservation."""
+    states, fit = reserved.states, reserved.fit
     return tuple(
-        Share(ask.counter, ask.name, ask.tag, state.start_us, ask.amount, 0)
-        for ask, state in zip(asks, reserved.states, strict=True)
-        if ask.settles and fits(ask, state)
+        [
+            (i, Share(ask.counter, ask.name, ask.tag, states[i].start_us, ask.amount, 0))
+            for i, ask in enumerate(asks)
+            if ask.settles and fit[i]
+        ]
     )
+
+
+def _told(shares: Sequence[tuple[int, Share]], actuals: Sequence[int]) -> tuple[Share, ...]:
+    """Shares with what they came to."""
+    return tuple([Share(*share[:5], actuals[i]) for i, share in shares])
 
 
 def _untouched(ask: Ask, now_us: int) -> State:

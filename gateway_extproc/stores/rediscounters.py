@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from importlib import resources
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ from gateway_extproc.core.limits import (
     Settlement,
     Share,
     State,
+    fits,
 )
 from gateway_extproc.core.ports import StoreUnavailable
 from gateway_extproc.stores.redistopology import Topology
@@ -93,6 +94,26 @@ class RedisCounters:
         first: Settled = next((one for one in settled if one != "duplicate"), "duplicate")
         return Outcome(first, tuple(next(used[share.tag]) for share in settlement.shares))
 
+    async def settle_all(
+        self, settlements: Sequence[Settlement]
+    ) -> Sequence[Outcome | StoreUnavailable]:
+        if self._by_tag:
+            found = await asyncio.gather(
+                *(self.settle(settlement) for settlement in settlements), return_exceptions=True
+            )
+            return [_unavailable(one) for one in found]
+        base = self._base("")
+        # Sent in one write; each is waited for in its turn, without a task of its own.
+        sent = [self._settle.send(base, self._told(one)) for one in settlements]
+        outcomes: list[Outcome | StoreUnavailable] = []
+        for settlement, waiting in zip(settlements, sent, strict=True):
+            try:
+                reply = await self._settle.reply(base, self._told, settlement, waiting)
+                outcomes.append(Outcome(SETTLED[reply[0]], tuple(reply[1:])))
+            except StoreUnavailable as error:
+                outcomes.append(error)
+        return outcomes
+
     async def renew(self, rids: tuple[tuple[str, str], ...], lease_us: int) -> None:
         by_tag: dict[str, list[str]] = {}
         for tag, rid in rids:
@@ -104,7 +125,7 @@ class RedisCounters:
         """What an operator should know of the server's memory."""
         found: dict[str, str] = {}
         for name in ("maxmemory", "maxmemory-policy"):
-            reply = await self._topology.call(self._base(""), ("CONFIG", "GET", name))
+            reply = await self._topology.send(self._base(""), ("CONFIG", "GET", name))
             if isinstance(reply, list) and len(reply) == 2:
                 found[name] = reply[1].decode()
         if found.get("maxmemory", "0") != "0" and found.get("maxmemory-policy") != "noeviction":
@@ -127,11 +148,16 @@ class RedisCounters:
             if reply[0] == _IS_OPEN:
                 raise ValueError(f"a reservation {rid} is open")
             if reply[0] != _CLOCK:
-                states = tuple(State(*reply[i : i + 4]) for i in range(3, len(reply), 4))
-                return Reserved(reply[0] == 1, reply[1], states, reply[2].decode())
+                states = tuple([State(*reply[i : i + 4]) for i in range(3, len(reply), 4)])
+                fit = tuple([fits(ask, state) for ask, state in zip(asks, states, strict=True)])
+                return Reserved(reply[0] == 1, reply[1], states, fit, reply[2].decode())
         raise StoreUnavailable("Redis: its clock jumps")
 
     async def _settle_at(self, tag: str, settlement: Settlement) -> Outcome:
+        reply = await self._settle(self._base(tag), self._told(settlement))
+        return Outcome(SETTLED[reply[0]], tuple(reply[1:]))
+
+    def _told(self, settlement: Settlement) -> list[Any]:
         arguments: list[Any] = [settlement.rid, int(settlement.force)]
         for share in settlement.shares:
             counter = share.counter
@@ -140,8 +166,7 @@ class RedisCounters:
                 amount = counter.cost_us(share.actual) - counter.cost_us(share.held)
             ends_ms = (share.start_us + LONGEST_PERIOD_US + LATE_US) // 1000
             arguments += (_KINDS[counter.kind], share.name, share.start_us, amount, ends_ms)
-        reply = await self._settle(self._base(tag), arguments)
-        return Outcome(SETTLED[reply[0]], tuple(reply[1:]))
+        return arguments
 
     def _add(self, arguments: list[Any], ask: Ask, here_us: int) -> None:
         counter = ask.counter
@@ -186,7 +211,9 @@ class RedisCounters:
             raise failed[0]
         states = {tag: iter(one.states) for tag, one in zip(tags, good, strict=True)}
         merged = tuple(next(states[ask.tag]) for ask in asks)
-        return Reserved(granted, good[0].now_us, merged, ".".join(one.epoch for one in good))
+        fit = tuple(fits(ask, state) for ask, state in zip(asks, merged, strict=True))
+        epoch = ".".join(one.epoch for one in good)
+        return Reserved(granted, good[0].now_us, merged, fit, epoch)
 
     def _undo(self, tag: str, rid: str, asks: Sequence[Ask], made: Reserved) -> None:
         """Gives back all that one slot granted while another one refused, requests included."""
@@ -216,11 +243,36 @@ class _Script:
         self._topology = topology
 
     async def __call__(self, base: str, arguments: Sequence[Any]) -> Any:
-        reply = await self._topology.call(base, ("EVALSHA", self._sha, 1, base, *arguments))
+        return await self._judged(base, arguments, await self.send(base, arguments))
+
+    def send(self, base: str, arguments: Sequence[Any]) -> Awaitable[Any]:
+        """Sends a call; its reply goes to ``reply``."""
+        return self._topology.send(base, ("EVALSHA", self._sha, 1, base, *arguments))
+
+    async def reply(
+        self,
+        base: str,
+        arguments: Callable[[Settlement], Sequence[Any]],
+        settlement: Settlement,
+        waiting: Awaitable[Any],
+    ) -> Any:
+        """What came of a call that was sent; ``arguments`` makes them anew if it did not run."""
+        reply = await waiting
+        if not isinstance(reply, hiredis.ReplyError):
+            return reply
+        return await self._judged(base, arguments(settlement), reply)
+
+    async def _judged(self, base: str, arguments: Sequence[Any], reply: Any) -> Any:
         if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
             # It did not run; EVAL runs it and teaches it.
-            reply = await self._topology.call(base, ("EVAL", self._text, 1, base, *arguments))
+            reply = await self._topology.send(base, ("EVAL", self._text, 1, base, *arguments))
         if isinstance(reply, hiredis.ReplyError):
             log.error("Redis refuses a script: %s", reply)
             raise StoreUnavailable(f"Redis: {reply}")
         return reply
+
+
+def _unavailable(found: Outcome | BaseException) -> Outcome | StoreUnavailable:
+    if isinstance(found, Outcome | StoreUnavailable):
+        return found
+    raise found

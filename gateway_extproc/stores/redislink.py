@@ -38,6 +38,8 @@ Resolve = Callable[[], Awaitable[tuple[str, int]]]
 
 LOST: Final = ("READONLY", "LOADING", "MASTERDOWN", "NOAUTH", "WRONGPASS", "CLUSTERDOWN", "MISCONF")
 """Errors of a server that is not, or not now, the right one."""
+FULL: Final = ("OOM", "BUSY")
+"""Errors of the right one that cannot do it now."""
 
 
 class _Connection(asyncio.Protocol):
@@ -102,10 +104,19 @@ class _Connection(asyncio.Protocol):
                     self.end("a reply that nobody asked for")
                     return
                 _, future = self._waiting.popleft()
-                if not future.done():
+                if isinstance(reply, hiredis.ReplyError) and _is_unfit(reply):
+                    self._refuse(future, str(reply))
+                elif not future.done():
                     future.set_result(reply)
         except hiredis.ProtocolError as error:
             self.end(f"not Redis's protocol ({error})")
+
+    def _refuse(self, future: asyncio.Future[Any], message: str) -> None:
+        if not future.done():
+            future.set_exception(StoreUnavailable(f"Redis: {message}"))
+            future.exception()
+        if message.startswith(LOST):
+            self.end(message)
 
     def connection_lost(self, error: Exception | None) -> None:
         self.end(str(error) if error else "the connection was closed")
@@ -141,19 +152,17 @@ class Link:
         self._lost = asyncio.Event()
         self._why = "not connected yet"
 
-    async def call(self, packed: bytes, before: bytes = b"") -> Any:
-        """The reply; raises ``StoreUnavailable``, also for errors of a server that is not fit.
+    def send(self, packed: bytes, before: bytes = b"") -> asyncio.Future[Any]:
+        """Sends at once; the reply, or ``StoreUnavailable`` also for a server that is not fit.
 
-        Other error replies are returned.
+        Other errors of the server are replies.
         """
-        connection = self._connection
-        if connection is None:
+        if self._connection is None:
             self._keep()
-            raise StoreUnavailable(f"Redis: {self._why}")
-        reply = await connection.call(packed, before)
-        if isinstance(reply, hiredis.ReplyError):
-            self._judge(connection, str(reply))
-        return reply
+            future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            future.set_exception(StoreUnavailable(f"Redis: {self._why}"))
+            return future
+        return self._connection.call(packed, before)
 
     @property
     def up(self) -> bool:
@@ -176,13 +185,6 @@ class Link:
             self._keeper = None
         if self._connection is not None:
             self._connection.end("closed")
-
-    def _judge(self, connection: _Connection, message: str) -> None:
-        word = message.partition(" ")[0]
-        if word in LOST:
-            connection.end(message)
-        if word in LOST or word in ("OOM", "BUSY"):
-            raise StoreUnavailable(f"Redis: {message}")
 
     def _keep(self) -> None:
         if self._keeper is None or self._keeper.done():
@@ -245,6 +247,10 @@ class Link:
         self._why = why
         self._connection = None
         self._lost.set()
+
+
+def _is_unfit(error: hiredis.ReplyError) -> bool:
+    return str(error).startswith((*LOST, *FULL))
 
 
 def _tls(address: RedisAddress) -> ssl.SSLContext | None:

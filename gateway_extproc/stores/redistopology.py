@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
@@ -25,8 +25,12 @@ REDIRECTS: Final = 3
 class Topology(Protocol):
     """Calls the server of a key."""
 
-    async def call(self, key: str, command: tuple[Any, ...]) -> Any:
-        """The reply; an error that is not about the server's fitness is returned."""
+    def send(self, key: str, command: tuple[Any, ...]) -> Awaitable[Any]:
+        """Sends at once; awaited, it is the reply.
+
+        Raises ``StoreUnavailable`` then; an error that is not about the server's fitness is
+        returned.
+        """
 
     async def open(self) -> None:
         """Tries once to be connected when it returns."""
@@ -48,8 +52,8 @@ class OneServer:
         self._timeout_s = address.timeout_s
         self._link = Link(address, prefix, self._master if sentinels else None)
 
-    async def call(self, key: str, command: tuple[Any, ...]) -> Any:
-        return await self._link.call(hiredis.pack_command(command))
+    def send(self, key: str, command: tuple[Any, ...]) -> Awaitable[Any]:
+        return self._link.send(hiredis.pack_command(command))
 
     async def open(self) -> None:
         await self._link.open()
@@ -94,7 +98,7 @@ class Cluster:
             await asyncio.gather(self._mapper, return_exceptions=True)
         await asyncio.gather(*(link.close() for link in self._links.values()))
 
-    async def call(self, key: str, command: tuple[Any, ...]) -> Any:
+    async def send(self, key: str, command: tuple[Any, ...]) -> Any:
         packed = hiredis.pack_command(command)
         node = self._slots.get(self._slot(key))
         if node is None:
@@ -103,7 +107,7 @@ class Cluster:
         asking = b""
         for _ in range(REDIRECTS):
             try:
-                reply = await self._link(node).call(packed, asking)
+                reply = await self._link(node).send(packed, asking)
             except StoreUnavailable:
                 self._look_again()
                 raise

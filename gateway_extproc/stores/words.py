@@ -13,7 +13,9 @@ import fcntl
 import logging
 import mmap
 import os
+from array import array
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -82,13 +84,11 @@ class WordFile:
 
     def commit(self, changes: Mapping[int, int]) -> None:
         """All of these words change, or none; under the lock."""
-        words, at = self.words, HEADER_WORDS
+        words = self.words
         if 2 * len(changes) > REDO_WORDS:
             raise ValueError(f"a transaction of {len(changes)} words")
-        for index, value in changes.items():
-            words[at] = index
-            words[at + 1] = value
-            at += 2
+        redo = array("q", chain.from_iterable(changes.items()))
+        words[HEADER_WORDS : HEADER_WORDS + len(redo)] = memoryview(redo)
         words[_MARK] = len(changes)
         for index, value in changes.items():
             words[index] = value

@@ -196,8 +196,8 @@ class Client:
         if exchange.reservation is not None and self.random.random() < TOLD_TWICE:
             limiter = self.gateway.parts.limiter
             shares = tuple(
-                share._replace(actual=actual)
-                for share, actual in zip(exchange.reservation.shared, exchange.settled, strict=True)
+                share._replace(actual=exchange.settled[i])
+                for i, share in exchange.reservation.shared
             )
             limiter._pending.append((Settlement(rid, shares), -1))  # type: ignore[attr-defined]
 

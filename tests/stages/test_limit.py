@@ -133,7 +133,7 @@ async def settled(bench: Bench) -> None:
     """Lets the limiter do what it does behind the answer."""
     limiter: Any = bench.parts.limiter
     while limiter.unsettled:
-        await limiter._settle(*limiter._pending.popleft())
+        await limiter._settle_batch([limiter._pending.popleft()])
 
 
 def reason(decision: Decision) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,17 @@ class Away:
         self._behind()
         return outcome
 
+    async def settle_all(
+        self, settlements: Sequence[Settlement]
+    ) -> list[Outcome | StoreUnavailable]:
+        found: list[Outcome | StoreUnavailable] = []
+        for settlement in settlements:
+            try:
+                found.append(await self.settle(settlement))
+            except StoreUnavailable as error:
+                found.append(error)
+        return found
+
     async def renew(self, rids: tuple[tuple[str, str], ...], lease_us: int) -> None:
         self._before()
         await self.store.renew(rids, lease_us)
@@ -76,7 +87,7 @@ class Stand:
         return WorkerLimiter(
             self.shared, Journal(self.folder / "journal"), self.ledger,
             now_us=lambda: self.now, lease_us=60 * SECOND_US, own=self.own,
-            workers_here=2, alerts={"money": [50]}, **options,
+            workers_here=2, alerts={"money": [(50, 500)]}, **options,
         )  # fmt: skip
 
     async def ask(self, *asks: Ask, assumed: int = 90) -> Reservation:
@@ -86,11 +97,11 @@ class Stand:
         )
 
     def settle(self, made: Reservation, *actuals: int) -> None:
-        self.limiter.settle(made, actuals, lambda: (actuals, BILL))
+        self.limiter.settle(made, actuals, BILL)
 
     async def drain(self) -> None:
         for _ in range(len(self.limiter._pending)):
-            await self.limiter._settle(*self.limiter._pending.popleft())
+            await self.limiter._settle_batch([self.limiter._pending.popleft()])
 
     async def used(self, counter: Counter, name: str = "n") -> tuple[int, int]:
         """Used and held of a period, at the shared store."""
@@ -151,6 +162,18 @@ async def test_the_successor_of_a_dead_worker_charges_what_was_assumed(stand: St
     for _ in range(3):
         successor._free_kept()
     assert len(successor._journal) == 0
+
+
+async def test_what_does_not_settle_is_no_part_of_what_a_successor_settles(stand: Stand) -> None:
+    rates = Ask(rate(), "r", 1, settles=False)
+    made = await stand.ask(rates, Ask(money(), "n", 100), rates._replace(name="s"))
+    stand.settle(made, 1, 30, 1)
+    stand.limiter._journal.close()
+    successor = stand.limiter = stand.make()
+    for entry in successor._journal.left():
+        successor._adopt(entry.ticket, entry.opened, entry.closed)
+    await stand.drain()
+    assert await stand.used(money()) == (30, 0)
 
 
 async def test_a_successor_that_dies_too_charges_nothing_twice(stand: Stand) -> None:

@@ -77,7 +77,7 @@ class Stand:
             how = "closed"
         else:
             how = "without" if made.degraded else "with"
-            self.limiter.settle(made, tuple(ask.amount for ask in asks), lambda: ((0,), {}))
+            self.limiter.settle(made, tuple(ask.amount for ask in asks), {})
         self.seen.add(began, time.perf_counter(), how)
         return how
 
@@ -313,7 +313,7 @@ async def test_replies_never_meet_the_wrong_caller(stand: Stand) -> None:
         try:
             async with asyncio.timeout(0.0005 if number % 2 else None):
                 command: Any = ("ECHO", text)
-                reply = await link.call(hiredis.pack_command(command))
+                reply = await link.send(hiredis.pack_command(command))
         except (TimeoutError, StoreUnavailable):
             return
         answered += 1

@@ -22,10 +22,9 @@ from gateway_extproc.guards.guard import RuleGuard
 from gateway_extproc.identities import Identities
 from gateway_extproc.identity.apikeys import ApiKeys
 from gateway_extproc.identity.directory import Directory
-from gateway_extproc.limiters import alerts_of
 from gateway_extproc.limits.learned import Learned
 from gateway_extproc.limits.levels import Levels
-from gateway_extproc.limits.rules import RuleBook, compile_rules
+from gateway_extproc.limits.rules import RuleBook, alert_marks, compile_rules
 from gateway_extproc.providers.translate import DIALECTS, translator
 from gateway_extproc.stages.attempt import AttemptBuilder
 from gateway_extproc.stages.fallback import Fallback
@@ -162,7 +161,7 @@ def make_bench(folder: Path, **sections: Any) -> Bench:
             ledger,
             now_us=lambda: clock() // 1000,
             lease_us=60_000_000,
-            alerts=alerts_of(config),
+            alerts=alert_marks(compile_rules(config)),
         ),
         spending=Spending(
             RuleBook(compile_rules(config)), Levels(), Learned(), lambda: clock() // 1000
