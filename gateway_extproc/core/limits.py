@@ -27,6 +27,7 @@ Mode = Literal["enforce", "shadow"]
 OnError = Literal["open", "closed", "local"]
 
 SECOND_US: Final = 1_000_000
+MONTH_US: Final = 31 * 86_400 * SECOND_US
 MAX_AMOUNT: Final = (1 << 53) - 1
 """Largest limit and amount; nano-dollars up to nine million dollars."""
 
@@ -58,11 +59,18 @@ class Counter:
     capacity_us: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "capacity_us", self.burst * self.window_us // self.limit)
+        capacity_us = self.burst * self.window_us // self.limit if self.limit else 0
+        object.__setattr__(self, "capacity_us", capacity_us)
 
     def cost_us(self, amount: int) -> int:
         """Rate: how far ``amount`` units move a TAT; rounded up, so never too much passes."""
+        if not self.limit:
+            return MAX_AMOUNT if amount else 0
         return -(-amount * self.window_us // self.limit)
+
+    def ends_us(self, start_us: int) -> int:
+        """Where the window that began there ends; of a period that is not known, at most there."""
+        return start_us + MONTH_US if self.period is None else self.period.window(start_us)[1]
 
 
 class Ask(NamedTuple):

@@ -44,7 +44,6 @@ REAPED_AT_ONCE: Final = 50
 DAY_US: Final = 86_400 * SECOND_US
 LATE_US: Final = 2 * DAY_US
 """How long a window's counter outlives it, for late settlements."""
-LONGEST_PERIOD_US: Final = 31 * DAY_US
 NEVER: Final = (1 << 62) - 1
 
 # A counter: its name in two words, then until when it says something (rate: its TAT), units used,
@@ -119,7 +118,9 @@ class HostCounters:
             for _, rid in rids:
                 place = self._find_reservation(_hash(rid))
                 if place is not None:
-                    self._file.commit({_EXPIRIES_AT + place: now_us + lease_us})
+                    expiry_us = now_us + lease_us
+                    next_us = min(self._words[_NEXT_EXPIRY], expiry_us)
+                    self._file.commit({_EXPIRIES_AT + place: expiry_us, _NEXT_EXPIRY: next_us})
         finally:
             self._file.unlock()
 
@@ -130,6 +131,9 @@ class HostCounters:
     # ------------------------------------------------------------------- reserving
 
     def _reserve(self, rid: str, asks: tuple[Ask, ...], lease_us: int, now_us: int) -> Reserved:
+        id_ = _hash(rid)
+        if self._find_reservation(id_) is not None:
+            raise ValueError(f"a reservation {rid} is open")
         changes: dict[int, int] = {}
         states: list[State] = []
         fit: list[bool] = []
@@ -162,7 +166,7 @@ class HostCounters:
                 holds.append((name, ask.amount))
         if granted:
             if registered or holds:
-                self._register(_hash(rid), holds, now_us + lease_us, changes)
+                self._register(id_, holds, now_us + lease_us, changes)
             self._file.commit(changes)
         return Reserved(granted, now_us, tuple(states), tuple(fit), self._epoch)
 
@@ -180,8 +184,6 @@ class HostCounters:
     ) -> None:
         if len(holds) > MAX_HOLDS:
             raise ValueError(f"{len(holds)} periods and slots in one reservation")
-        if self._find_reservation(rid) is not None:
-            raise ValueError("a reservation of this id is open")
         words = self._words
         first = rid[0] % (RESERVATIONS - PROBES)
         column = words[_EXPIRIES_AT + first : _EXPIRIES_AT + first + PROBES].tolist()
@@ -260,9 +262,8 @@ class HostCounters:
         changes[at + _USED] = used
         changes[at + _HELD] = self._get(at + _HELD, changes)
         changes[at + _RATE] = 0
-        changes[at + _UNTIL] = max(
-            self._get(at + _UNTIL, changes), share.start_us + LONGEST_PERIOD_US + LATE_US
-        )
+        ends_us = share.counter.ends_us(share.start_us)
+        changes[at + _UNTIL] = max(self._get(at + _UNTIL, changes), ends_us + LATE_US)
         return used
 
     def _release(self, place: int, changes: dict[int, int]) -> None:

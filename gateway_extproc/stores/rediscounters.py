@@ -37,7 +37,6 @@ log = logging.getLogger(__name__)
 
 DAY_US: Final = 86_400 * SECOND_US
 LATE_US: Final = 2 * DAY_US
-LONGEST_PERIOD_US: Final = 31 * DAY_US
 SETTLED: Final[dict[int, Settled]] = {1: "settled", 2: "late", 3: "duplicate"}
 _KINDS: Final = {"rate": b"r", "period": b"p", "slots": b"s"}
 _CLOCK, _IS_OPEN = -1, -2
@@ -164,7 +163,7 @@ class RedisCounters:
             amount = share.actual
             if counter.kind == "rate":
                 amount = counter.cost_us(share.actual) - counter.cost_us(share.held)
-            ends_ms = (share.start_us + LONGEST_PERIOD_US + LATE_US) // 1000
+            ends_ms = (counter.ends_us(share.start_us) + LATE_US) // 1000
             arguments += (_KINDS[counter.kind], share.name, share.start_us, amount, ends_ms)
         return arguments
 
