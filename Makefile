@@ -6,7 +6,8 @@ STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help install tools run demo test test-unit test-envoy check format format-check lint types imports proto \
-        configs lock bench bench-full bench-identity h2spec test-wire-long wire-figures fuzz-wire clean
+        configs lock bench bench-full bench-identity bench-limits bench-tokens \
+        calibrate-tokens test-stores h2spec test-wire-long wire-figures fuzz-wire clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,8 +25,8 @@ install: $(STAMP) ## virtual environment with pinned dependencies
 tools: ## what tests need beside Python packages: redis-server, from Debian's packages
 	@command -v redis-server >/dev/null || { apt-get -qq update && apt-get -qq install -y redis-server; }
 
-run: $(STAMP) ## Envoy, workers and simulated providers on this machine
-	@exec $(BIN)/gateway-extproc up
+run: $(STAMP) ## Envoy, workers and simulated providers on this machine; STORE=redis counts in Redis
+	@STORE=$(STORE) exec $(BIN)/gateway-extproc up
 
 demo: $(STAMP) ## the same, with a tour that checks what it shows
 	@$(BIN)/gateway-extproc demo
@@ -101,6 +102,21 @@ fuzz-wire: $(STAMP) ## bytes of all kinds against the fast wire, for SECONDS
 
 bench-identity: $(STAMP) ## CPU of identify and authorize, look-ups among 100,000 keys
 	@PYTHONPATH=tests $(BIN)/python -m bench.identity
+
+bench-limits: $(STAMP) ## what budgets are worth under load, CPU of limits; about 8 minutes
+	@PYTHONPATH=tests $(BIN)/python -m bench.limits $(ARGS)
+	@PYTHONPATH=tests $(BIN)/python -m bench.limit_cpu
+
+bench-tokens: $(STAMP) ## error and CPU of the token estimate; DATA=folder judges other texts
+	@PYTHONPATH=tests $(BIN)/python -m bench.tokens $(DATA)
+
+calibrate-tokens: $(STAMP) ## weights of the token estimate from texts in DATA
+	@PYTHONPATH=tests $(BIN)/python -m bench.calibrate $(DATA) \
+	  $(if $(VOCABULARIES),--vocabularies $(VOCABULARIES))
+
+test-stores: $(STAMP) ## the stores' contract and 100,000 steps beside a model, on memory and Redis
+	$(BIN)/python -m pytest -q tests/stores
+	COUNTER_STEPS=100000 $(BIN)/python -m pytest -q tests/stores/test_counters_state_machine.py
 
 clean: ## everything that was made
 	rm -rf $(VENV) run build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

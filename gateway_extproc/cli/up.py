@@ -8,11 +8,12 @@ import secrets
 import shutil
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import yaml
 
@@ -25,6 +26,7 @@ from gateway_extproc.cli.processes import (
     envoy_binary,
     find_free_port,
     wait_http,
+    wait_port,
 )
 from gateway_extproc.cli.serve import Supervisor
 from gateway_extproc.config.mistakes import ConfigError
@@ -63,6 +65,8 @@ class Stack:
     run_dir: Path
     supervisor: Supervisor
     demo: Demo | None = None
+    own_redis: str | None = None
+    """The server binary to start, if this command starts one."""
     children: list[Child] = field(default_factory=list)
 
     @property
@@ -78,6 +82,7 @@ class Stack:
             limits_table(self.config).unlink(missing_ok=True)
             shutil.rmtree(state_dir(self.config), ignore_errors=True)
             await self._start_simulators(self.demo)
+        await self._start_redis()
         await self.supervisor.start()
         await self._start_envoy()
 
@@ -87,7 +92,7 @@ class Stack:
             if child.name == "envoy":
                 await child.stop()
         await self.supervisor.stop(DRAIN_S)
-        for child in self.children:
+        for child in reversed(self.children):
             await child.stop()
 
     async def watch(self) -> str:
@@ -97,6 +102,22 @@ class Stack:
         for task in pending:
             task.cancel()
         return waits[next(iter(done))]
+
+    async def _start_redis(self) -> None:
+        """A Redis of our own, where ``STORE=redis`` asks for one and nobody else's is named."""
+        section = self.config.store.redis
+        if self.own_redis is None or section is None:
+            return
+        folder = self.run_dir / "redis"
+        folder.mkdir(exist_ok=True)
+        command = [
+            self.own_redis, "--bind", section.address.address, "--port",
+            str(section.address.port), "--maxmemory-policy", "noeviction",
+            "--appendonly", "yes", "--dir", str(folder),
+        ]  # fmt: skip
+        child = await Child.start("redis", command, self.run_dir / "redis.log")
+        self.children.insert(0, child)
+        await wait_port(section.address.address, section.address.port, child, 10)
 
     async def _start_simulators(self, demo: Demo) -> None:
         command = [
@@ -136,6 +157,51 @@ def ports_from(environment: dict[str, str]) -> dict[str, int]:
             raise CommandFailure(f"{variable}={value} is not a port number")
         ports[section] = int(value)
     return ports
+
+
+def store_from(environment: Mapping[str, str], run_dir: Path) -> tuple[str | None, dict[str, Any]]:
+    """What ``STORE`` and ``REDIS_URL`` choose: a server to start, and the section ``store``.
+
+    ``STORE=redis`` starts a redis-server, ``REDIS_URL=redis://[user:password@]host[:port]`` (or
+    ``rediss`` for TLS) names one that is there.  Raises ``CommandFailure``.
+    """
+    kind, url = environment.get("STORE", ""), environment.get("REDIS_URL", "")
+    if kind not in ("", "memory", "redis"):
+        raise CommandFailure(f"STORE={kind} is neither memory nor redis")
+    if kind == "memory" or not (kind or url):
+        return None, {"kind": "memory"} if kind else {}
+    if url:
+        return None, {"kind": "redis", "redis": _redis_section(url, run_dir)}
+    binary = shutil.which("redis-server")
+    if binary is None:
+        raise CommandFailure(
+            "STORE=redis needs redis-server (apt install redis-server) or REDIS_URL"
+        )
+    address = {"address": "127.0.0.1", "port": find_free_port()}
+    return binary, {"kind": "redis", "redis": {"address": address}}
+
+
+def _redis_section(url: str, run_dir: Path) -> dict[str, Any]:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or 6379
+    except ValueError as error:
+        raise CommandFailure(f"REDIS_URL: {error}") from None
+    if parts.scheme not in ("redis", "rediss") or not parts.hostname:
+        raise CommandFailure("REDIS_URL is not redis://[user:password@]host[:port]")
+    if parts.path not in ("", "/", "/0"):
+        raise CommandFailure("REDIS_URL names a database; only 0 is used")
+    section: dict[str, Any] = {"address": {"address": parts.hostname, "port": port}}
+    if parts.scheme == "rediss":
+        section["tls"] = True
+    if parts.username:
+        section["username"] = unquote(parts.username)
+    if parts.password:
+        file = run_dir / "secrets" / "redis"
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _write_private(file, unquote(parts.password))
+        section["password_file"] = str(file)
+    return section
 
 
 def with_ports(document: dict[str, Any], ports: dict[str, int]) -> dict[str, Any]:
@@ -200,9 +266,13 @@ def prepare(config_file: Path | None, run_dir: Path) -> Stack:
     """Reads or makes the configuration and checks that its ports are free."""
     run_dir.mkdir(parents=True, exist_ok=True)
     ports = ports_from(dict(os.environ))
+    own_redis, store = store_from(dict(os.environ), run_dir)
     demo: Demo | None = None
     if config_file is None:
         text, demo = make_demo(run_dir, ports)
+        if store:
+            document = yaml.safe_load(text)
+            text = yaml.safe_dump({**document, "store": store}, sort_keys=False)
         try:
             config = read_config(text)
         except ConfigError as error:
@@ -212,13 +282,16 @@ def prepare(config_file: Path | None, run_dir: Path) -> Stack:
         from gateway_extproc.cli.files import read_file
 
         config, text = read_file(config_file)
-        if ports:
-            text = yaml.safe_dump(with_ports(yaml.safe_load(text), ports), sort_keys=False)
+        if ports or store:
+            document = with_ports(yaml.safe_load(text), ports)
+            if store:
+                document["store"] = store
+            text = yaml.safe_dump(document, sort_keys=False)
             config = read_config(text)
     for section, variable in PORT_VARIABLES.items():
         listen = getattr(config.server, section)
         ensure_free(listen.address, listen.port, variable)
-    return Stack(config, run_dir, Supervisor(config, text, config_file), demo)
+    return Stack(config, run_dir, Supervisor(config, text, config_file), demo, own_redis)
 
 
 async def up(stack: Stack, work: Callable[[Stack], Awaitable[int]] | None = None) -> int:
@@ -257,11 +330,16 @@ async def _first(*waits: Awaitable[Any]) -> Any:
 def banner(stack: Stack) -> str:
     """What a person needs to send the first request."""
     server = stack.config.server
+    store = stack.config.store
+    counted = "one table of this host"
+    if store.kind == "redis" and store.redis is not None:
+        counted = f"Redis at {store.redis.address.address}:{store.redis.address.port}"
     lines = [
         f"gateway   {stack.base_url}",
         f"admin     http://{server.admin.address}:{server.admin.port}/metrics  /status",
         f"records   {stack.config.evidence.dir}/decisions-*.jsonl",
         f"envoy     {stack.run_dir}/envoy.yaml",
+        f"limits    in {counted}",
     ]
     if stack.demo is not None:
         model = stack.config.models[0].model
