@@ -235,6 +235,8 @@ class HostCounters:
         mark = self._find_mark(rid, now_us)
         if mark is not None and self._words[mark + _EXPIRED]:
             changes[mark + _EXPIRED] = 0
+            if not force:
+                changes[mark + _MARK_UNTIL] = 0
             return "late"
         if mark is not None or not force:
             return "duplicate"

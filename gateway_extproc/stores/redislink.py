@@ -42,6 +42,9 @@ FULL: Final = ("OOM", "BUSY")
 """Errors of the right one that cannot do it now."""
 
 
+_HUNG_UP: Final = "closed"
+
+
 class _Connection(asyncio.Protocol):
     """One TCP connection: a queue of calls and the replies to them."""
 
@@ -184,7 +187,7 @@ class Link:
             await asyncio.gather(self._keeper, return_exceptions=True)
             self._keeper = None
         if self._connection is not None:
-            self._connection.end("closed")
+            self._connection.end(_HUNG_UP)
 
     def _keep(self) -> None:
         if self._keeper is None or self._keeper.done():
@@ -242,7 +245,7 @@ class Link:
         return commands
 
     def _drop(self, why: str) -> None:
-        if self._connection is not None:
+        if self._connection is not None and why != _HUNG_UP:
             log.warning("Redis at %s: %s", self._address.host, why)
         self._why = why
         self._connection = None
