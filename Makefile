@@ -96,9 +96,16 @@ wire-figures: $(STAMP) ## memory of streams, small ones beside large ones, a soa
 	@PYTHONPATH=tests $(BIN)/python -m bench.wire_figures
 
 SECONDS ?= 1800
-fuzz-wire: $(STAMP) ## bytes of all kinds against the fast wire, for SECONDS
+FUZZ = PYTHONPATH=.:tests $(BIN)/python -m fuzz.run
+fuzz-wire: $(STAMP) ## frames and bytes of all kinds against the fast wire, both for SECONDS
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/fuzz/requirements.lock
-	PYTHONPATH=tests $(BIN)/python -m fuzz.wire -max_total_time=$(SECONDS)
+	PYTHONPATH=.:tests $(BIN)/python -m fuzz.seeds build/fuzz/seeds
+	mkdir -p build/fuzz/frames build/fuzz/bytes
+	@for kind in frames bytes; do \
+	  $(FUZZ) $$kind build/fuzz/$$kind build/fuzz/seeds -artifact_prefix=build/fuzz/$$kind- -max_len=3000 \
+	    -timeout=30 -max_total_time=$(SECONDS) -print_final_stats=1 > build/fuzz/$$kind.log 2>&1 & pids="$$pids $$!"; done; \
+	failed=0; for pid in $$pids; do wait $$pid || failed=1; done; \
+	tail -n 8 build/fuzz/frames.log build/fuzz/bytes.log; exit $$failed
 
 bench-identity: $(STAMP) ## CPU of identify and authorize, look-ups among 100,000 keys
 	@PYTHONPATH=tests $(BIN)/python -m bench.identity

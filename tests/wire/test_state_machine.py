@@ -275,6 +275,19 @@ class WireMachine(RuleBasedStateMachine):
         if number is not None:
             self.drain(number)
 
+    @rule(count=st.integers(1, 3))
+    def crowd(self, count: int) -> None:
+        """Every stream has whole frames to echo: together more than the connection's window.
+
+        They come uncut: a turn of the loop for each byte would cost more than all other rules.
+        """
+        cut, self.cut = self.cut, 0
+        for number, sent in self.streams.items():
+            if sent.sends and not sent.early:
+                sent.waiting += frames.message(b"%d " % number + bytes(16_000)) * count
+                self.drain(number)
+        self.cut = cut
+
     def drain(self, number: int) -> None:
         sent = self.streams[number]
         while sent.waiting and sent.sends:
