@@ -228,11 +228,11 @@ class Limiter(Protocol):
         """One round trip; raises ``StoreUnavailable`` where policy says ``closed``."""
 
     def settle(
-        self, reservation: Reservation, actuals: tuple[int, ...], bill: dict[str, Any]
+        self, reservation: Reservation, actuals: tuple[int, ...], news: dict[str, Any]
     ) -> None:
         """Takes the truth (an amount for each ask) and returns at once; it counts exactly once.
 
-        ``bill`` is the cost record, empty where nothing is charged.
+        ``news`` is what has changed of the bill, empty where nothing is charged.
         """
 
 

@@ -108,14 +108,14 @@ class WorkerLimiter:
             self._open[rid] = (made, self._now_us())
         return made
 
-    def settle(self, made: Reservation, actuals: tuple[int, ...], bill: dict[str, Any]) -> None:
+    def settle(self, made: Reservation, actuals: tuple[int, ...], news: dict[str, Any]) -> None:
         if self._open.pop(made.rid, None) is None:
             return
         shared = _told(made.shared, actuals)
         if made.ticket >= 0:
             told = [share.actual for share in shared]
             with contextlib.suppress(JournalFull):
-                self._journal.close_entry(made.ticket, {"actual": told, "bill": bill})
+                self._journal.close_entry(made.ticket, {"actual": told, "news": news})
         if shared:
             force = made.degraded or made.epoch != self._epoch
             self._pending.append((Settlement(made.rid, shared, force), made.ticket))
@@ -225,8 +225,11 @@ class WorkerLimiter:
 
     def _adopt(self, ticket: int, opened: dict[str, Any], closed: dict[str, Any] | None) -> None:
         """A request that died with its worker is charged what was assumed of it."""
-        actuals = (closed or opened)["actual"]
-        record = (closed or opened)["bill"]
+        actuals, record = opened["actual"], opened["bill"]
+        if closed is not None:
+            # It had finished, and may have written the same record itself.
+            actuals = closed["actual"]
+            record = record | closed["news"] if closed["news"] else {}
         shares = tuple(
             Share(_counter(row), row[5], row[6], row[7], row[8], actual)
             for row, actual in zip(opened["shares"], actuals, strict=True)

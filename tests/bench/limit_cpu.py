@@ -69,8 +69,10 @@ async def _all(bench: Bench, folder: Path) -> None:
         for name, limits, budgets, store in (
             ("no limits", [], [], own),
             ("three rates in memory", LIMITS[:3], [], own),
+            ("a rate and a budget in memory", LIMITS[:1], BUDGETS, own),
             ("all five in memory", LIMITS, BUDGETS, own),
             ("three rates in Redis", LIMITS[:3], [], remote),
+            ("a rate and a budget in Redis", LIMITS[:1], BUDGETS, remote),
             ("all five in Redis", LIMITS, BUDGETS, remote),
         ):
             config = make_config(limits=limits, budgets=budgets)
