@@ -22,7 +22,6 @@ from gateway_extproc.providers.anthropic.reader import anthropic_reader
 from gateway_extproc.providers.openai import answer as openai_answer
 from gateway_extproc.providers.openai import usage as openai_usage
 from gateway_extproc.providers.openai import writer as openai_writer
-from gateway_extproc.providers.openai.caps import write_cap
 from gateway_extproc.providers.openai.reader import openai_reader
 from gateway_extproc.providers.problems import Unreadable, unreadable
 
@@ -32,6 +31,10 @@ ANTHROPIC: Final = anthropic.Anthropic()
 DIALECTS: Final[dict[str, Dialect]] = {OPENAI.name: OPENAI, ANTHROPIC.name: ANTHROPIC}
 
 _ENDPOINTS: Final = {"openai": "chat", "anthropic": "messages"}
+
+CAPS: Final = ("max_tokens", "max_completion_tokens")
+MIN_THINKING: Final = 1024
+"""Anthropic's smallest budget for thinking."""
 
 Clock = Callable[[], int]
 """Seconds since the epoch, for the ``created`` field of OpenAI answers made here."""
@@ -90,7 +93,13 @@ class OpenAIToOpenAI(_ToOpenAI):
     ) -> Document:
         document = dict(request.document)
         document["model"] = model
-        write_cap(document, _capped(request, max_tokens))
+        cap = _capped(request, max_tokens)
+        spelled = [key for key in CAPS if document.get(key) is not None]
+        # The old spelling is the one that every OpenAI-compatible server knows.
+        for key in spelled or CAPS[:1]:
+            document[key] = cap
+        if document.get("min_tokens") is not None:
+            document["min_tokens"] = min(document["min_tokens"], cap)
         if force_usage and request.stream:
             options = document.get("stream_options") or {}
             document["stream_options"] = {**options, "include_usage": True}
@@ -125,11 +134,10 @@ class AnthropicToAnthropic(_ToAnthropic):
     ) -> Document:
         document = dict(request.document)
         document["model"] = model
-        document["max_tokens"] = _capped(request, max_tokens)
-        thinking = (document.get("thinking") or {}).get("budget_tokens") or 0
-        if thinking >= document["max_tokens"]:
-            # Anthropic refuses it, too, but would name a cap that the client never sent.
-            raise invalid("thinking.budget_tokens", f"less than {document['max_tokens']}")
+        cap = document["max_tokens"] = _capped(request, max_tokens)
+        thinking = document.get("thinking")
+        if thinking and thinking.get("budget_tokens") is not None:
+            document["thinking"] = {**thinking, "budget_tokens": _thinking(thinking, cap)}
         return document
 
     def answer(self, document: Document, raw: bytes) -> Release:
@@ -217,6 +225,14 @@ def _written(response: ChatResponse, document: Document, texts: tuple[TextAt, ..
 def _capped(request: LlmRequest, max_tokens: int) -> int:
     """What the client asked for, at most what the gateway allows."""
     return max_tokens if request.max_tokens is None else min(request.max_tokens, max_tokens)
+
+
+def _thinking(thinking: Document, cap: int) -> int:
+    """Anthropic's budget for thinking: below the cap, and of at least 1,024 tokens."""
+    if cap <= MIN_THINKING:
+        raise invalid("thinking.budget_tokens", f"no thinking: answers end at {cap} tokens")
+    budget: int = thinking["budget_tokens"]
+    return min(budget, cap - 1)
 
 
 def _model(document: Document) -> str:

@@ -316,7 +316,7 @@ def blocks(role: str, *content: dict[str, Any]) -> dict[str, Any]:
     ("param", "fields"),
     [
         ("top_k", {"top_k": 5}),
-        ("thinking", {"thinking": {"type": "enabled", "budget_tokens": 2000}}),
+        ("thinking", {"thinking": {"type": "enabled", "budget_tokens": 50}}),
         ("service_tier", {"service_tier": "standard_only"}),
         ("container", {"container": "c"}),
         ("metadata.team", {"metadata": {"team": "x"}}),

@@ -13,6 +13,7 @@ from gateway_extproc.core.chat import Document, LlmRequest, TextAt
 from gateway_extproc.core.errors import invalid
 from gateway_extproc.providers import checks
 from gateway_extproc.providers.anthropic.blocks import read_content, read_system
+from gateway_extproc.providers.caps import refuse_smuggled
 
 _NO_TEXT: Final = frozenset({"name", "type", "cache_control"})
 _SCHEMA_TYPES: Final = frozenset(
@@ -72,6 +73,8 @@ _FIELDS: Final[dict[str, checks.Check]] = {
     }.items()
 }
 
+_READ: Final = frozenset({"model", "messages", "max_tokens", "system"})
+
 
 def read_request(document: Document) -> LlmRequest:
     """The request behind a messages document; raises ``RequestError`` with the field."""
@@ -82,6 +85,9 @@ def read_request(document: Document) -> LlmRequest:
         check = _FIELDS.get(key)
         if check is not None:
             check(value, key)
+        elif key not in _READ:
+            refuse_smuggled(value, key)
+    _thinks_below(document.get("thinking"), max_tokens)
     texts: list[TextAt] = []
     read_system(document.get("system"), texts)
     _read_messages(document.get("messages"), texts)
@@ -102,6 +108,14 @@ def read_request(document: Document) -> LlmRequest:
         media=_media(document["messages"]),
         has_tools=bool(document.get("tools")),
     )
+
+
+def _thinks_below(thinking: Document | None, max_tokens: int) -> None:
+    """Thinking is part of the answer.  Anthropic refuses more of it than ``max_tokens``, but for
+    a beta in which it lifts the cap."""
+    budget = thinking.get("budget_tokens") if thinking else None
+    if budget is not None and budget >= max_tokens:
+        raise invalid("thinking.budget_tokens", "an integer below 'max_tokens'")
 
 
 def _media(messages: list[Any]) -> int:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from gateway_extproc.core.chat import Document, LlmRequest, Path, Role, TextAt
 from gateway_extproc.core.errors import invalid
 from gateway_extproc.providers import checks
-from gateway_extproc.providers.openai.caps import CAPS, read_cap
+from gateway_extproc.providers.caps import refuse_smuggled
 from gateway_extproc.providers.openai.messages import read_messages
 
 _SCHEMA_TYPES: Final = frozenset(
@@ -88,14 +88,15 @@ _FIELDS: Final[dict[str, checks.Check]] = {
     key: checks.optional(check)
     for key, check in {
         "audio": checks.obj,
-        "best_of": checks.integer(1, 128),  # vLLM's; it makes so many and shows the best
         "frequency_penalty": checks.number(-2, 2),
         "function_call": _function_call,
         "functions": _functions,
         "logit_bias": checks.obj,
         "logprobs": checks.boolean,
-        **dict.fromkeys(CAPS, checks.integer(1)),
+        "max_completion_tokens": checks.integer(1),
+        "max_tokens": checks.integer(1),
         "metadata": checks.obj,
+        "min_tokens": checks.integer(0),  # vLLM
         "modalities": checks.strings,
         "n": checks.integer(1, 128),
         "parallel_tool_calls": checks.boolean,
@@ -122,6 +123,8 @@ _FIELDS: Final[dict[str, checks.Check]] = {
     }.items()
 }
 
+_READ: Final = frozenset({"model", "messages"})
+
 # Fields outside of the messages that the model reads, too, and in whose voice.
 _SPEAKING: Final[tuple[tuple[str, Role], ...]] = (
     ("functions", "system"),
@@ -138,6 +141,8 @@ def read_request(document: Document) -> LlmRequest:
         check = _FIELDS.get(key)
         if check is not None:
             check(value, key)
+        elif key not in _READ:
+            refuse_smuggled(value, key)
     texts = read_messages(document.get("messages"))
     if document.get("tools"):
         _tool_texts(document["tools"], texts)
@@ -150,14 +155,23 @@ def read_request(document: Document) -> LlmRequest:
         "chat",
         model,  # type: ignore[arg-type]
         document.get("stream") is True,
-        read_cap(document),
+        _max_tokens(document),
         options is not None and options.get("include_usage") is True,
         document,
         tuple(texts),
-        completions=max(document.get("n") or 1, document.get("best_of") or 1),
+        completions=document.get("n") or 1,
         media=_media(document["messages"]),
         has_tools=bool(document.get("tools") or document.get("functions")),
     )
+
+
+def _max_tokens(document: Document) -> int | None:
+    """The cap in either spelling; OpenAI refuses both at once, we only a contradiction."""
+    old: int | None = document.get("max_tokens")
+    new: int | None = document.get("max_completion_tokens")
+    if old is not None and new is not None and old != new:
+        raise invalid("max_tokens", "the same value as 'max_completion_tokens'")
+    return old if new is None else new
 
 
 def _media(messages: list[Any]) -> int:
