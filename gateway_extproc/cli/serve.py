@@ -37,7 +37,7 @@ from gateway_extproc.supervisor.pool import WorkerPool
 
 log = logging.getLogger(__name__)
 
-PRELOAD = ("gateway_extproc.app",)
+PRELOAD = ("gateway_extproc.app", "gateway_extproc.limits.vocabularies")
 
 
 class Supervisor:
