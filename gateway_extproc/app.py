@@ -297,19 +297,19 @@ async def watch_lag(shedding: Shedding, tell: Callable[[float, float], None]) ->
         tell(shedding.late_s, shedding.pressure)
 
 
+def make_shed(parts: Parts) -> Shed:
+    """Turns requests away before anything else is done."""
+    header = parts.snapshot.config.server.shed.priority_header
+    return Shed(parts.shedding, parts.dialects, header, parts.recorder.shed)
+
+
 def build_processor(parts: Parts) -> Processor:
     """The wire's view of the gateway."""
-    shed = Shed(
-        parts.shedding,
-        parts.dialects,
-        parts.snapshot.config.server.shed.priority_header,
-        parts.recorder.shed,
-    )
     attempts = AttemptBuilder(parts.dialects, translator_for, parts.credentials)
     return Processor(
         Pipeline(pipeline(parts), RefusalWriter(parts.dialects)),
         Fallback(parts.snapshot, parts.dialects, attempts),
-        shed,
+        make_shed(parts),
     )
 
 

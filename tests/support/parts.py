@@ -123,7 +123,8 @@ class Bench:
         return Pipeline(stages, RefusalWriter(DIALECTS))
 
     def processor(self) -> Processor:
-        return Processor(self.pipeline(), self.fallback)
+        shed = app.make_shed(self.parts)
+        return Processor(self.pipeline(), self.fallback, shed)
 
     def permit(self, key: str) -> Permit:
         """What the identify stage makes for who has this key."""
