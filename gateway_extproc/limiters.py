@@ -5,6 +5,7 @@ Every worker of a host opens the same table; the journal is a worker's own.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from gateway_extproc.config.model import Config, CounterRedis
 from gateway_extproc.core.limits import SECOND_US, CounterStore, Ledger
+from gateway_extproc.core.ports import StoreUnavailable
 from gateway_extproc.identities import redis_address
 from gateway_extproc.limits.learned import Learned
 from gateway_extproc.limits.levels import Levels
@@ -62,6 +64,8 @@ class Limits:
         """Makes good what a dead predecessor left."""
         if self.remote is not None:
             await self.remote.open()
+            with contextlib.suppress(StoreUnavailable):
+                await self.remote.health()  # warns
         await self.limiter.start()
 
     async def close(self) -> None:
