@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from gateway_extproc.config.mistakes import Mistake
-from gateway_extproc.config.model import Budget, Config, Limit
+from gateway_extproc.config.model import Config
+from gateway_extproc.config.scopes import Budget, Limit
 
 LIMIT_MEASURES: Final = (
     "requests", "prompt_tokens", "completion_tokens", "tokens", "concurrency",

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from gateway_extproc.config.limitchecks import BUDGET_MEASURES, LIMIT_MEASURES
-from gateway_extproc.config.model import Budget, Config, Limit, Scope, Threshold
+from gateway_extproc.config.model import Config
+from gateway_extproc.config.scopes import Budget, Limit, Scope, Threshold
 from gateway_extproc.core.access import Matcher, name_matcher
 from gateway_extproc.core.calendar import CalendarPeriod
 from gateway_extproc.core.limits import SECOND_US, Counter, Measure
