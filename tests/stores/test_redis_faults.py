@@ -107,7 +107,7 @@ class Stand:
 
 @pytest.fixture
 async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
-    with redis_server(tmp_path) as server:
+    with redis_server(tmp_path, fsync="everysec") as server:
         proxy = FaultProxy(server.port)
         await proxy.start()
         address = RedisAddress("127.0.0.1", proxy.port, 0.02, password=Secret(""))
@@ -256,8 +256,7 @@ async def test_no_request_waits_for_a_redis_that_fails(name: str, stand: Stand) 
     load = asyncio.create_task(stand.load())
     await asyncio.sleep(0.3)
     began = time.perf_counter()
-    before = [how for _, _, how in stand.seen.between(0, began)]
-    assert before.count("with") > 0.8 * len(before)  # a busy machine may miss a deadline
+    assert {how for _, _, how in stand.seen.between(0, began)} == {"with"}
     await begin(stand)
     await asyncio.sleep(seconds)
     ended = time.perf_counter()
