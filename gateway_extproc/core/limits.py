@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
-from gateway_extproc.core.unavailable import StoreUnavailable
+from gateway_extproc.core.ports import StoreUnavailable
 
 Measure = Literal[
     "requests", "prompt_tokens", "completion_tokens", "tokens", "concurrency", "nanos"
@@ -27,7 +27,10 @@ Mode = Literal["enforce", "shadow"]
 OnError = Literal["open", "closed", "local"]
 
 SECOND_US: Final = 1_000_000
-MONTH_US: Final = 31 * 86_400 * SECOND_US
+DAY_US: Final = 86_400 * SECOND_US
+MONTH_US: Final = 31 * DAY_US
+LATE_US: Final = 2 * DAY_US
+"""How long a window's counter outlives it, for late settlements."""
 MAX_AMOUNT: Final = (1 << 53) - 1
 """Largest limit and amount; nano-dollars up to nine million dollars."""
 
@@ -228,11 +231,11 @@ class Limiter(Protocol):
         """One round trip; raises ``StoreUnavailable`` where policy says ``closed``."""
 
     def settle(
-        self, reservation: Reservation, actuals: tuple[int, ...], news: dict[str, Any]
+        self, reservation: Reservation, actuals: tuple[int, ...], bill: dict[str, Any]
     ) -> None:
         """Takes the truth (an amount for each ask) and returns at once; it counts exactly once.
 
-        ``news`` is what has changed of the bill, empty where nothing is charged.
+        ``bill`` is the cost record, empty where nothing is charged.
         """
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from gateway_extproc.core.chat import Chunk, Document, LlmRequest, Path, TextAt
 from gateway_extproc.core.errors import Refusal
 from gateway_extproc.core.secret import Secret
-from gateway_extproc.core.unavailable import StoreUnavailable as StoreUnavailable
 from gateway_extproc.core.usage import Usage
 from gateway_extproc.core.verdict import Header
 
@@ -221,6 +220,10 @@ class Guard(Protocol):
 
 
 # -------------------------------------------------------------------------- stores
+
+
+class StoreUnavailable(Exception):
+    """A store did not answer in time, or could not be read; nothing was changed."""
 
 
 class AnswerCache(Protocol):

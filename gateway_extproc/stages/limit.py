@@ -99,8 +99,10 @@ class Limit(Stage):
         )
         actuals = _amounts(exchange.limits, made.asks, used)
         exchange.settled = actuals
-
-        self._limiter.settle(made, actuals, _news(exchange) if made.ticket >= 0 else {})
+        bill: dict[str, Any] = {}
+        if usage is not None and made.ticket >= 0:
+            bill = self._recorder.bill(exchange, usage, exchange.cost_nanos)
+        self._limiter.settle(made, actuals, bill)
 
     def _plan(self, exchange: Exchange, rules: Sequence[Named]) -> Forecast:
         """How much it may use and will probably use; decides the cap that is sent."""
@@ -187,25 +189,6 @@ def who_asks(exchange: Exchange, route: str, provider: str) -> Who:
         principal.tenant.id, principal.user, principal.application, principal.credential_id,
         exchange.endpoint.name, model, route, provider,
     )  # fmt: skip
-
-
-def _news(exchange: Exchange) -> dict[str, Any]:
-    """What became of the bill that was written when it was reserved; empty if nothing is due."""
-    usage, target = exchange.usage, exchange.answered_by
-    if usage is None:
-        return {}
-    news: dict[str, Any] = {
-        "usage": {
-            "prompt_tokens": usage.prompt_tokens,
-            "completion_tokens": usage.completion_tokens,
-            "source": usage.source,
-        },
-        "cost_nanos": exchange.cost_nanos,
-        "price_version": exchange.price_version,
-    }
-    if target is not None:
-        news["provider"], news["model"] = target.provider, target.model
-    return news
 
 
 def _prompt(exchange: Exchange) -> Tokens:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from gateway_extproc.core.limits import (
-    SECOND_US,
+    DAY_US,
+    LATE_US,
     Ask,
     Outcome,
     Reserved,
@@ -41,9 +42,6 @@ MAX_HOLDS: Final = 16
 """Periods and slots that one reservation may touch."""
 REAPED_AT_ONCE: Final = 50
 
-DAY_US: Final = 86_400 * SECOND_US
-LATE_US: Final = 2 * DAY_US
-"""How long a window's counter outlives it, for late settlements."""
 NEVER: Final = (1 << 62) - 1
 
 # A counter: its name in two words, then until when it says something (rate: its TAT), units used,
@@ -67,7 +65,6 @@ _END: Final = _MARKS_AT + MARKS * _MARK_WORDS
 
 _TWO_WORDS: Final = struct.Struct("<qq")
 Hash = tuple[int, int]
-NOBODY: Final[Hash] = (0, 0)
 
 
 class HostCounters:
@@ -145,7 +142,7 @@ class HostCounters:
             if counter.period is not None:
                 start_us, end_us, _ = counter.period.window(now_us)
             name = _counter_hash(counter.kind, ask.name, start_us)
-            at = self._place(name, now_us, changes)
+            at = self._claim(name, now_us, changes, is_rate=counter.kind == "rate")
             state = self._state(ask, at, now_us, start_us, end_us, changes)
             states.append(state)
             fit.append(fits(ask, state))
@@ -154,15 +151,10 @@ class HostCounters:
                 continue
             registered = registered or ask.settles
             if counter.kind == "rate":
-                changes[at], changes[at + 1] = name
                 changes[at + _UNTIL] = now_us + state.used + counter.cost_us(ask.amount)
-                changes[at + _RATE] = 1
             elif ask.amount:
-                changes[at], changes[at + 1] = name
                 changes[at + _UNTIL] = end_us + LATE_US if end_us else 0
-                changes[at + _USED] = state.used
                 changes[at + _HELD] = state.held + ask.amount
-                changes[at + _RATE] = 0
                 holds.append((name, ask.amount))
         if granted:
             if registered or holds:
@@ -254,16 +246,13 @@ class HostCounters:
         if settled == "duplicate":
             known = self._find(name, changes)
             return self._get(known + _USED, changes) if known and kind == "period" else 0
-        at = self._place(name, now_us, changes)
-        changes[at], changes[at + 1] = name
+        at = self._claim(name, now_us, changes, is_rate=kind == "rate")
         if kind == "rate":
             tat = settled_tat(share, self._get(at + _UNTIL, changes), now_us)
-            changes[at + _UNTIL], changes[at + _RATE] = max(0, tat), 1
+            changes[at + _UNTIL] = max(0, tat)
             return 0
         used = self._get(at + _USED, changes) + share.actual
         changes[at + _USED] = used
-        changes[at + _HELD] = self._get(at + _HELD, changes)
-        changes[at + _RATE] = 0
         ends_us = share.counter.ends_us(share.start_us)
         changes[at + _UNTIL] = max(self._get(at + _UNTIL, changes), ends_us + LATE_US)
         return used
@@ -330,10 +319,11 @@ class HostCounters:
                 return at
         return 0
 
-    def _place(self, name: Hash, now_us: int, changes: dict[int, int]) -> int:
+    def _claim(self, name: Hash, now_us: int, changes: dict[int, int], *, is_rate: bool) -> int:
         """A counter's own place, cleared if it is new to it; raises ``StoreUnavailable``.
 
-        Of places that are taken only a rate's may be given away: it drains in its window anyway.
+        Its name among the changes keeps the place from others of the same transaction.  Of places
+        that are taken only a rate's may be given away: it drains in its window anyway.
         """
         words = self._words
         free, best = 0, (NEVER, 0)
@@ -341,6 +331,7 @@ class HostCounters:
             at = _COUNTERS_AT + (name[0] + probe) % COUNTERS * _COUNTER_WORDS
             first = changes[at] if at in changes else words[at]
             if first == name[0] and self._get(at + 1, changes) == name[1]:
+                changes[at], changes[at + 1] = name
                 return at
             if at in changes:
                 continue
@@ -355,7 +346,8 @@ class HostCounters:
         if not at:
             raise StoreUnavailable("no place for another counter")
         changes[at], changes[at + 1] = name
-        changes[at + _UNTIL] = changes[at + _USED] = changes[at + _HELD] = changes[at + _RATE] = 0
+        changes[at + _UNTIL] = changes[at + _USED] = changes[at + _HELD] = 0
+        changes[at + _RATE] = int(is_rate)
         return at
 
 

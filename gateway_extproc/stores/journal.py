@@ -13,7 +13,7 @@ import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -25,10 +25,8 @@ OPENED: Final = 2560
 FIRST_ENTRIES: Final = 1024
 MAX_ENTRIES: Final = 65_536
 
-State = Literal["open", "closed"]
 _FREE, _OPEN, _CLOSED = 0, 1, 2
 _HEAD = struct.Struct("<BxHH")  # state, length of either text
-_STATE = struct.Struct("<B")
 _LENGTH = struct.Struct("<H")
 
 

@@ -108,14 +108,14 @@ class WorkerLimiter:
             self._open[rid] = (made, self._now_us())
         return made
 
-    def settle(self, made: Reservation, actuals: tuple[int, ...], news: dict[str, Any]) -> None:
+    def settle(self, made: Reservation, actuals: tuple[int, ...], bill: dict[str, Any]) -> None:
         if self._open.pop(made.rid, None) is None:
             return
         shared = _told(made.shared, actuals)
         if made.ticket >= 0:
             told = [share.actual for share in shared]
             with contextlib.suppress(JournalFull):
-                self._journal.close_entry(made.ticket, {"actual": told, "news": news})
+                self._journal.close_entry(made.ticket, {"actual": told, "bill": bill})
         if shared:
             force = made.degraded or made.epoch != self._epoch
             self._pending.append((Settlement(made.rid, shared, force), made.ticket))
@@ -225,17 +225,14 @@ class WorkerLimiter:
 
     def _adopt(self, ticket: int, opened: dict[str, Any], closed: dict[str, Any] | None) -> None:
         """A request that died with its worker is charged what was assumed of it."""
-        actuals, record = opened["actual"], opened["bill"]
-        if closed is not None:
-            # It had finished, and may have written the same record itself.
-            actuals = closed["actual"]
-            record = record | closed["news"] if closed["news"] else {}
+        # One that had finished may have written the same record itself.
+        known = opened if closed is None else closed
         shares = tuple(
             Share(_counter(row), row[5], row[6], row[7], row[8], actual)
-            for row, actual in zip(opened["shares"], actuals, strict=True)
+            for row, actual in zip(opened["shares"], known["actual"], strict=True)
         )
         self._pending.append((Settlement(opened["rid"], shares, opened["force"]), ticket))
-        self._ledger.charge(record)
+        self._ledger.charge(known["bill"])
 
     async def _settle_all(self) -> None:
         while True:

@@ -19,7 +19,7 @@ from typing import Any, Final
 import hiredis
 
 from gateway_extproc.core.limits import (
-    SECOND_US,
+    LATE_US,
     Ask,
     Counter,
     Outcome,
@@ -35,8 +35,6 @@ from gateway_extproc.stores.redistopology import Topology
 
 log = logging.getLogger(__name__)
 
-DAY_US: Final = 86_400 * SECOND_US
-LATE_US: Final = 2 * DAY_US
 SETTLED: Final[dict[int, Settled]] = {1: "settled", 2: "late", 3: "duplicate"}
 _KINDS: Final = {"rate": b"r", "period": b"p", "slots": b"s"}
 _CLOCK, _IS_OPEN = -1, -2
@@ -103,12 +101,12 @@ class RedisCounters:
             return [_unavailable(one) for one in found]
         base = self._base("")
         # Sent in one write; each is waited for in its turn, without a task of its own.
-        sent = [self._settle.send(base, self._told(one)) for one in settlements]
+        calls = [self._told(settlement) for settlement in settlements]
+        sent = [self._settle.send(base, arguments) for arguments in calls]
         outcomes: list[Outcome | StoreUnavailable] = []
-        for settlement, waiting in zip(settlements, sent, strict=True):
+        for arguments, waiting in zip(calls, sent, strict=True):
             try:
-                reply = await self._settle.reply(base, self._told, settlement, waiting)
-                outcomes.append(Outcome(SETTLED[reply[0]], tuple(reply[1:])))
+                outcomes.append(_outcome(await self._settle.finish(base, arguments, waiting)))
             except StoreUnavailable as error:
                 outcomes.append(error)
         return outcomes
@@ -153,8 +151,7 @@ class RedisCounters:
         raise StoreUnavailable("Redis: its clock jumps")
 
     async def _settle_at(self, tag: str, settlement: Settlement) -> Outcome:
-        reply = await self._settle(self._base(tag), self._told(settlement))
-        return Outcome(SETTLED[reply[0]], tuple(reply[1:]))
+        return _outcome(await self._settle(self._base(tag), self._told(settlement)))
 
     def _told(self, settlement: Settlement) -> list[Any]:
         arguments: list[Any] = [settlement.rid, int(settlement.force)]
@@ -242,26 +239,15 @@ class _Script:
         self._topology = topology
 
     async def __call__(self, base: str, arguments: Sequence[Any]) -> Any:
-        return await self._judged(base, arguments, await self.send(base, arguments))
+        return await self.finish(base, arguments, self.send(base, arguments))
 
     def send(self, base: str, arguments: Sequence[Any]) -> Awaitable[Any]:
-        """Sends a call; its reply goes to ``reply``."""
+        """Sends a call; what comes of it ``finish`` tells."""
         return self._topology.send(base, ("EVALSHA", self._sha, 1, base, *arguments))
 
-    async def reply(
-        self,
-        base: str,
-        arguments: Callable[[Settlement], Sequence[Any]],
-        settlement: Settlement,
-        waiting: Awaitable[Any],
-    ) -> Any:
-        """What came of a call that was sent; ``arguments`` makes them anew if it did not run."""
-        reply = await waiting
-        if not isinstance(reply, hiredis.ReplyError):
-            return reply
-        return await self._judged(base, arguments(settlement), reply)
-
-    async def _judged(self, base: str, arguments: Sequence[Any], reply: Any) -> Any:
+    async def finish(self, base: str, arguments: Sequence[Any], sent: Awaitable[Any]) -> Any:
+        """The reply to a call that was sent with these arguments."""
+        reply = await sent
         if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
             # It did not run; EVAL runs it and teaches it.
             reply = await self._topology.send(base, ("EVAL", self._text, 1, base, *arguments))
@@ -269,6 +255,10 @@ class _Script:
             log.error("Redis refuses a script: %s", reply)
             raise StoreUnavailable(f"Redis: {reply}")
         return reply
+
+
+def _outcome(reply: Sequence[int]) -> Outcome:
+    return Outcome(SETTLED[reply[0]], tuple(reply[1:]))
 
 
 def _unavailable(found: Outcome | BaseException) -> Outcome | StoreUnavailable:

@@ -49,7 +49,7 @@ class WordFile:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.lockf(self._fd, fcntl.LOCK_EX)
         try:
-            self._map = self._open_map(format_)
+            self._map = self._open_map()
             self.words = memoryview(self._map).cast("q")
             if self.words[_FORMAT] != format_:
                 self._make_anew(format_)
@@ -107,7 +107,7 @@ class WordFile:
             words[words[at]] = words[at + 1]
         words[_MARK] = 0
 
-    def _open_map(self, format_: int) -> mmap.mmap:
+    def _open_map(self) -> mmap.mmap:
         size = os.fstat(self._fd).st_size
         if size not in (0, self.size * WORD):
             log.warning("the table of limits has another size; it is made anew")
