@@ -203,13 +203,16 @@ class Gateway:
         self._drain_s = config.server.drain_s
         self._socket = Path(socket_path(config, worker))
         self.recorder = _open_recorder(config, worker, pepper)
-        self._limits = open_limits(config, worker, self.recorder)
+        spending = make_spending(config)
+        self._limits = open_limits(
+            config, spending.rules.rules, self.recorder, worker, worker_count(config)
+        )
         self.parts = Parts(
             snapshot=snapshot,
             dialects=DIALECTS,
             guards=RuleGuard(config.guards),
             limiter=self._limits.limiter,
-            spending=make_spending(config),
+            spending=spending,
             cache=MemoryCache(CACHE_BYTES, time.monotonic_ns),
             credentials=SecretFiles(
                 {p.id: Path(p.credential_file) for p in config.providers}, time.monotonic_ns

@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from gateway_extproc.core.ports import StoreUnavailable
 from gateway_extproc.identities import redis_address
 from gateway_extproc.limits.learned import Learned
 from gateway_extproc.limits.levels import Levels
-from gateway_extproc.limits.rules import RuleBook, alert_marks, compile_rules
+from gateway_extproc.limits.rules import Rule, RuleBook, alert_marks, compile_rules
 from gateway_extproc.stages.limit import Spending
 from gateway_extproc.stores.host import HostCounters
 from gateway_extproc.stores.journal import Journal
@@ -76,12 +77,13 @@ class Limits:
         self.table.close()
 
 
-def open_limits(config: Config, worker: int, ledger: Ledger) -> Limits:
-    """The limiter of one worker; call it in the worker's process."""
+def open_limits(
+    config: Config, rules: Sequence[Rule], ledger: Ledger, worker: int, workers: int
+) -> Limits:
+    """The limiter of one of so many workers; call it in the worker's process."""
     table = HostCounters(limits_table(config), now_us)
     remote = open_redis(config)
     shared: CounterStore = table if remote is None else remote
-    workers = config.server.workers or len(os.sched_getaffinity(0))
     limiter = WorkerLimiter(
         shared,
         Journal(journal_file(config, worker)),
@@ -91,7 +93,7 @@ def open_limits(config: Config, worker: int, ledger: Ledger) -> Limits:
         own=None if remote is None else table,
         worker=f"{socket.gethostname()}:{os.getpid()}",
         workers_here=workers,
-        alerts=alert_marks(compile_rules(config)),
+        alerts=alert_marks(rules),
     )
     if worker == 0:
         log.info("limits: %s", described(config, workers))

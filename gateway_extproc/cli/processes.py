@@ -12,7 +12,8 @@ import socket
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from gateway_extproc.cli.failure import CommandFailure
@@ -104,27 +105,33 @@ def ensure_free(address: str, port: int, variable: str) -> None:
 
 async def wait_port(address: str, port: int, child: Child, timeout_s: float) -> None:
     """Returns when somebody listens there; raises ``CommandFailure`` if the child ends first."""
-    for _ in range(int(timeout_s / 0.05)):
-        if child.process.returncode is not None:
-            break
-        with contextlib.suppress(OSError):
-            _, writer = await asyncio.open_connection(address, port)
-            writer.close()
-            return
-        await asyncio.sleep(0.05)
-    raise CommandFailure(f"{child.name} does not listen on {address}:{port}; see its log")
+    failure = f"{child.name} does not listen on {address}:{port}; see its log"
+    await _wait(partial(_listens, address, port), child, timeout_s, failure)
 
 
 async def wait_http(url: str, child: Child, timeout_s: float) -> None:
     """Waits until ``url`` answers 200; raises ``CommandFailure`` when its process ends."""
+    failure = f"{child.name} did not become ready; its log says why"
+    await _wait(partial(_answers, url), child, timeout_s, failure)
+
+
+async def _wait(is_ready: Callable[[], bool], child: Child, timeout_s: float, failure: str) -> None:
     deadline = asyncio.get_running_loop().time() + timeout_s
     while asyncio.get_running_loop().time() < deadline:
         if child.process.returncode is not None:
             break
-        if await asyncio.to_thread(_answers, url):
+        if await asyncio.to_thread(is_ready):
             return
         await asyncio.sleep(0.05)
-    raise CommandFailure(f"{child.name} did not become ready; its log says why")
+    raise CommandFailure(failure)
+
+
+def _listens(address: str, port: int) -> bool:
+    try:
+        socket.create_connection((address, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _answers(url: str) -> bool:

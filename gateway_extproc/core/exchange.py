@@ -201,6 +201,11 @@ class Exchange:
     streaming: bool = False
     revision: str = ""
 
+    @property
+    def billed_target(self) -> Target | None:
+        """Who is paid: who answered, or else who was asked first."""
+        return self.answered_by or (self.targets[0] if self.targets else None)
+
     # --- any stage that went on without something it needed (a store, a detector)
     degraded: tuple[str, ...] = ()
     failed_open: bool = False

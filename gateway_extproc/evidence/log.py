@@ -43,13 +43,14 @@ class JsonLinesLog:
         on_loss: Callable[[int], object] | None = None,
     ) -> None:
         self.path = path
+        self.accepted = 0
+        """Records handed over so far, whatever became of them."""
         self.written = 0
         """Records in the file."""
         self.dropped = 0
         """Records refused: the queue was full, or the log closed."""
         self.failed = 0
         """Records that could not be encoded or written (disk full)."""
-        self._accepted = 0
         self._bound = bound
         self._linger_s = linger_s
         self._on_loss = on_loss
@@ -60,11 +61,6 @@ class JsonLinesLog:
         self._failing = False
         self._thread = Thread(target=self._run, name=f"log-{path.stem}", daemon=True)
         self._thread.start()
-
-    @property
-    def accepted(self) -> int:
-        """Records handed over so far, whatever became of them."""
-        return self._accepted
 
     @property
     def kept(self) -> int:
@@ -78,7 +74,7 @@ class JsonLinesLog:
 
     def write(self, record: Record) -> None:
         """Takes a record; it must not be changed afterwards.  Never blocks, never raises."""
-        self._accepted += 1
+        self.accepted += 1
         if self._queue.qsize() >= self._bound or self._closing.is_set():
             self.dropped += 1
             self._tell(1)

@@ -106,7 +106,7 @@ def cost_record(
     ``usage`` and ``cost_nanos`` stand in for those of an exchange that is not over.
     """
     usage = usage or exchange.usage
-    target = exchange.answered_by or (exchange.targets[0] if exchange.targets else None)
+    target = exchange.billed_target
     over = exchange.outcome != "open"
     record: Record = {
         "decision_id": exchange.decision_id,

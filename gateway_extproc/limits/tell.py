@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from gateway_extproc.core.exchange import LimitState
-from gateway_extproc.core.limits import SECOND_US, Ask, Reserved, State
+from gateway_extproc.core.limits import SECOND_US, Ask, Reserved, State, fits
 from gateway_extproc.core.verdict import Header
 from gateway_extproc.limits.rules import Rule
 
@@ -65,9 +65,7 @@ def limit_state(
 
 def can_never_fit(ask: Ask) -> bool:
     """Whether the ask is larger than its limit ever gives."""
-    if ask.counter.kind == "rate":
-        return ask.counter.cost_us(ask.amount) > ask.counter.capacity_us
-    return ask.amount > ask.counter.limit
+    return not fits(ask, State(0))
 
 
 def limit_headers(dialect: str, states: Sequence[LimitState], now_s: float) -> tuple[Header, ...]:

@@ -86,16 +86,11 @@ def _groups(messages: Sequence[Message]) -> list[list[int]]:
     """Messages that stay together: a call of tools with all of its results."""
     groups: list[list[int]] = []
     for index, message in enumerate(messages):
-        joined = groups and _answers_tools(message) and _has_calls(messages, groups[-1])
-        if joined:
+        if groups and _answers_tools(message) and _calls_tools(messages[groups[-1][0]]):
             groups[-1].append(index)
         else:
             groups.append([index])
     return groups
-
-
-def _has_calls(messages: Sequence[Message], group: Sequence[int]) -> bool:
-    return _calls_tools(messages[group[0]])
 
 
 def _calls_tools(message: Message) -> bool:

@@ -12,7 +12,7 @@ from gateway_extproc.core.usage import Usage, estimate_tokens
 def make_bill(exchange: Exchange) -> None:
     """Writes usage, cost and price version into the exchange, if it used anything."""
     exchange.usage = final_usage(exchange)
-    target = exchange.answered_by or (exchange.targets[0] if exchange.targets else None)
+    target = exchange.billed_target
     if exchange.usage is not None and target is not None and target.price is not None:
         exchange.cost_nanos = cost(exchange.usage, target.price)
         exchange.price_version = target.price.version

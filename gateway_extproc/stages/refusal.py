@@ -40,13 +40,13 @@ class RefusalWriter:
             ("content-type", "application/json"),
             *request_id_headers(exchange),
             *headers_of(exchange),
-            *_retry_headers(refusal),
+            *retry_headers(refusal),
         )
         body = dialect.refusal_body(refusal, exchange.request_id)
         return Answer(refusal.status, headers, body, refusal.reason)
 
 
-def _retry_headers(refusal: Refusal) -> tuple[Header, ...]:
+def retry_headers(refusal: Refusal) -> tuple[Header, ...]:
     """What OpenAI's and Anthropic's SDKs read before they try again."""
     if refusal.reason in FINAL:
         return (("x-should-retry", "false"),)

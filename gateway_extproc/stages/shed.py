@@ -14,6 +14,7 @@ from gateway_extproc.core.errors import refuse
 from gateway_extproc.core.ports import Dialect
 from gateway_extproc.core.shedding import RETRY_AFTER_S, Priority, Shedding
 from gateway_extproc.core.verdict import Answer
+from gateway_extproc.stages.refusal import retry_headers
 
 MESSAGE: Final = "The gateway is overloaded; try again shortly."
 
@@ -52,9 +53,5 @@ def priority_of(headers: Mapping[str, str], header: str) -> Priority:
 
 def _answer(dialect: Dialect, wait_s: float) -> Answer:
     refusal = refuse("overloaded", MESSAGE, retry_after_s=wait_s)
-    headers = (
-        ("content-type", "application/json"),
-        ("retry-after", f"{wait_s:.0f}"),
-        ("retry-after-ms", f"{wait_s * 1000:.0f}"),
-    )
+    headers = (("content-type", "application/json"), *retry_headers(refusal))
     return Answer(refusal.status, headers, dialect.refusal_body(refusal, ""), "overloaded")

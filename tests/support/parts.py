@@ -152,6 +152,7 @@ def make_bench(folder: Path, **sections: Any) -> Bench:
     table = HostCounters(folder / "limits.table", lambda: clock() // 1000)
     config = make_config(**sections)
     snapshot = compile_config(config)
+    rules = RuleBook(compile_rules(config))
     parts = app.Parts(
         snapshot=snapshot,
         dialects=DIALECTS,
@@ -162,11 +163,9 @@ def make_bench(folder: Path, **sections: Any) -> Bench:
             ledger,
             now_us=lambda: clock() // 1000,
             lease_us=60_000_000,
-            alerts=alert_marks(compile_rules(config)),
+            alerts=alert_marks(rules.rules),
         ),
-        spending=Spending(
-            RuleBook(compile_rules(config)), Levels(), Learned(), lambda: clock() // 1000
-        ),
+        spending=Spending(rules, Levels(), Learned(), lambda: clock() // 1000),
         cache=MemoryCache(1 << 20, clock),
         credentials=SecretFiles({p.id: folder / p.id for p in config.providers}, clock),
         identities=Identities(
