@@ -121,7 +121,11 @@ class Reserved(NamedTuple):
 
 
 class Share(NamedTuple):
-    """What a settlement says of one counter: ``held`` at reservation, ``actual`` in truth."""
+    """What a settlement says of one counter: ``held`` at reservation, ``actual`` in truth.
+
+    ``until_us`` is where a rate's TAT stood right after the reservation: what was held has drained
+    by then.  0 where that is not known.
+    """
 
     counter: Counter
     name: str
@@ -129,6 +133,7 @@ class Share(NamedTuple):
     start_us: int
     held: int
     actual: int
+    until_us: int = 0
 
 
 class Settlement(NamedTuple):
@@ -196,11 +201,24 @@ def ahead_us(counter: Counter, tat_us: int, now_us: int) -> int:
     return min(max(tat_us - now_us, 0), 2 * counter.capacity_us)
 
 
+def share_of(ask: Ask, state: State, now_us: int) -> Share:
+    """What has to be settled of an ask that was granted at ``now_us`` on the store's clock."""
+    until_us = 0
+    if ask.counter.kind == "rate":
+        until_us = now_us + state.used + ask.counter.cost_us(ask.amount)
+    return Share(ask.counter, ask.name, ask.tag, state.start_us, ask.amount, 0, until_us)
+
+
 def settled_tat(share: Share, tat_us: int, now_us: int) -> int:
-    """Where a TAT stands after settlement; at or below ``now_us`` the counter is idle."""
-    held_us = share.counter.cost_us(share.held)
-    delta_us = share.counter.cost_us(share.actual) - held_us
-    return (max(tat_us, now_us) if delta_us > 0 else tat_us) + delta_us
+    """Where a TAT stands after settlement; at or below ``now_us`` the counter is idle.
+
+    What was held drains from its end, so after ``t`` microseconds no more than
+    ``until_us - t`` of it can be left: a late refund must not take away what others took since.
+    """
+    delta_us = share.counter.cost_us(share.actual) - share.counter.cost_us(share.held)
+    if delta_us > 0:
+        return max(tat_us, now_us) + delta_us
+    return tat_us - min(-delta_us, max(0, share.until_us - now_us))
 
 
 class Reservation(NamedTuple):

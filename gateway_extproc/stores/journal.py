@@ -1,8 +1,9 @@
 """What a worker has reserved and not settled yet, where its successor finds it.
 
 A file that the worker maps into its memory: what was written there outlives a ``kill -9`` of
-the process without a system call for each request.  An entry is two JSON texts: what was
-reserved, and later what it came to.  A worker owns its file; its successor adopts it.
+the process without a system call for each request.  An entry is two JSON texts: what is to be
+reserved, written before the store is asked, and later what it came to.  A worker owns its file;
+its successor adopts it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ OPENED: Final = 2560
 FIRST_ENTRIES: Final = 1024
 MAX_ENTRIES: Final = 65_536
 
-_FREE, _OPEN, _CLOSED = 0, 1, 2
+_FREE, _OPEN, _CLOSED, _ASKED = 0, 1, 2, 3
 _HEAD = struct.Struct("<BxHH")  # state, length of either text
 _LENGTH = struct.Struct("<H")
 
@@ -35,11 +36,15 @@ class JournalFull(Exception):
 
 
 class Entry(NamedTuple):
-    """What a dead process left; ``closed`` is None for a request that it did not finish."""
+    """What a dead process left; ``closed`` is None for a request that it did not finish.
+
+    ``granted`` is false where the store's answer did not arrive.
+    """
 
     ticket: int
     opened: dict[str, Any]
     closed: dict[str, Any] | None
+    granted: bool
 
 
 class Journal:
@@ -57,8 +62,8 @@ class Journal:
     def __len__(self) -> int:
         return self._entries - len(self._free)
 
-    def open(self, opened: dict[str, Any]) -> int:
-        """Keeps what was reserved; raises ``JournalFull``."""
+    def ask(self, opened: dict[str, Any]) -> int:
+        """Keeps what is to be reserved; raises ``JournalFull``."""
         text = orjson.dumps(opened)
         if len(text) > OPENED - _HEAD.size:
             raise JournalFull(f"a reservation of {len(text)} bytes")
@@ -70,8 +75,12 @@ class Journal:
         self._map[start : start + len(text)] = text
         _HEAD.pack_into(self._map, at, _FREE, len(text), 0)
         # Last, so that a half-written entry is none.
-        self._map[at] = _OPEN
+        self._map[at] = _ASKED
         return ticket
+
+    def grant(self, ticket: int) -> None:
+        """The store has reserved it."""
+        self._map[ticket * ENTRY] = _OPEN
 
     def close_entry(self, ticket: int, closed: dict[str, Any]) -> None:
         """Keeps what a reservation came to; it stays until ``free``."""
@@ -104,7 +113,8 @@ class Journal:
                 log.error("journal entry %d is unreadable and dropped", ticket)
                 self.free(ticket)
                 continue
-            yield Entry(ticket, first, second if state == _CLOSED else None)
+            closed_text = second if state == _CLOSED else None
+            yield Entry(ticket, first, closed_text, granted=state != _ASKED)
 
     def close(self) -> None:
         """Lets go of the file; its entries stay."""

@@ -13,7 +13,7 @@ import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from gateway_extproc.core.limits import (
     SECOND_US,
@@ -29,9 +29,10 @@ from gateway_extproc.core.limits import (
     Settlement,
     Share,
     State,
+    share_of,
 )
 from gateway_extproc.core.ports import StoreUnavailable
-from gateway_extproc.stores.journal import Journal, JournalFull
+from gateway_extproc.stores.journal import Entry, Journal, JournalFull
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,15 @@ GRACE_US: Final = 600 * SECOND_US
 """What a budget with ``local`` gives during one outage, and for how long."""
 
 _LIVE = Counter(id="gateway-workers", kind="slots", limit=1 << 20, on_error="open")
+
+
+class _Intent(NamedTuple):
+    """A reservation as it stands in the journal before the store is asked for it."""
+
+    ticket: int
+    entry: dict[str, Any]
+    shares: tuple[Share, ...]
+    actuals: tuple[int, ...]
 
 
 class WorkerLimiter:
@@ -92,21 +102,33 @@ class WorkerLimiter:
     # ------------------------------------------------------------------ requests
 
     async def reserve(self, rid: str, asks: tuple[Ask, ...], bill: Bill) -> Reservation:
+        intent = self._intend(rid, asks, bill)
+        try:
+            made = await self._ask(rid, asks)
+        except BaseException:
+            # Also of a client that left meanwhile: the store may have granted it, or still will.
+            self._take_back(rid, asks, intent)
+            raise
+        if made.shared or made.own:
+            if intent is not None:
+                made = self._confirm(made, intent)
+            self._open[rid] = (made, self._now_us())
+        elif made.degraded and not made.granted:
+            self._take_back(rid, asks, intent)
+        elif intent is not None:
+            self._journal.free(intent.ticket)
+        return made
+
+    async def _ask(self, rid: str, asks: tuple[Ask, ...]) -> Reservation:
         try:
             reserved = await self._shared.reserve(rid, asks, self._lease_us)
         except StoreUnavailable as error:
-            made = await self._reserve_without(rid, asks, error)
-        else:
-            self._away_since_us = 0
-            if reserved.epoch != self._epoch:
-                self._begin_epoch(reserved.epoch)
-            shares = _shares(asks, reserved) if reserved.granted else ()
-            made = Reservation(rid, asks, reserved, shares, epoch=reserved.epoch)
-        if made.shared or made.own:
-            if any(ask.counter.kind == "period" for ask in asks):
-                made = self._note(made, bill)
-            self._open[rid] = (made, self._now_us())
-        return made
+            return await self._reserve_without(rid, asks, error)
+        self._away_since_us = 0
+        if reserved.epoch != self._epoch:
+            self._begin_epoch(reserved.epoch)
+        shares = _shares(asks, reserved) if reserved.granted else ()
+        return Reservation(rid, asks, reserved, shares, epoch=reserved.epoch)
 
     def settle(self, made: Reservation, actuals: tuple[int, ...], bill: dict[str, Any]) -> None:
         if self._open.pop(made.rid, None) is None:
@@ -135,14 +157,11 @@ class WorkerLimiter:
             log.warning("limits go on without their store: %s", error)
         local = [ask for ask in asks if ask.counter.on_error == "local"]
         if any(self._is_closed(ask, now_us) for ask in asks):
-            self._cancel(rid, asks, now_us)
             raise error
         scaled = tuple(self._scaled(ask) for ask in local)
         own = Reserved(True, now_us, (), ())
         if scaled and self._own is not None:
             own = await self._own.reserve(rid, scaled, self._lease_us)
-        if not own.granted:
-            self._cancel(rid, asks, now_us)
         # In the order of the asks: what the own table said of local ones, nothing of the others.
         said = iter(zip(scaled, own.states, own.fit, strict=True))
         rows = [
@@ -167,15 +186,13 @@ class WorkerLimiter:
             own=tuple((mine[i], share) for i, share in _shares(scaled, own)),
         )
 
-    def _cancel(self, rid: str, asks: Sequence[Ask], now_us: int) -> None:
-        """The store may have granted what it could not say: it shall take that back."""
-        shares = tuple(
-            Share(ask.counter, ask.name, ask.tag, _untouched(ask, now_us).start_us, 0, 0)
-            for ask in asks
-            if ask.settles
-        )
+    def _take_back(self, rid: str, asks: Sequence[Ask], intent: _Intent | None) -> None:
+        """The store may have granted what it could not say: nothing of it was used."""
+        shares = tuple(share._replace(held=0) for share in _expected(asks, self._now_us()))
+        ticket = -1 if intent is None else intent.ticket
         if shares:
-            self._pending.append((Settlement(rid, shares), -1))
+            self._pending.append((Settlement(rid, shares), ticket))
+            self._wake.set()
 
     def _is_closed(self, ask: Ask, now_us: int) -> bool:
         counter = ask.counter
@@ -203,7 +220,7 @@ class WorkerLimiter:
     async def start(self) -> None:
         """Makes good what a dead predecessor left, then settles until ``close``."""
         for entry in self._journal.left():
-            self._adopt(entry.ticket, entry.opened, entry.closed)
+            self._adopt(entry)
         self._tasks = [asyncio.create_task(self._settle_all()), asyncio.create_task(self._tick())]
 
     async def close(self, patience_s: float = 1.0) -> None:
@@ -223,16 +240,21 @@ class WorkerLimiter:
         """Settlements that the shared store has not taken yet."""
         return len(self._pending)
 
-    def _adopt(self, ticket: int, opened: dict[str, Any], closed: dict[str, Any] | None) -> None:
-        """A request that died with its worker is charged what was assumed of it."""
+    def _adopt(self, entry: Entry) -> None:
+        """A request that died with its worker is charged what was assumed of it.
+
+        One whose reservation was not answered was not sent to anybody: it is charged nothing.
+        """
+        opened = entry.opened
         # One that had finished may have written the same record itself.
-        known = opened if closed is None else closed
+        known = opened if entry.closed is None else entry.closed
         shares = tuple(
-            Share(_counter(row), row[5], row[6], row[7], row[8], actual)
+            Share(_counter(row), row[5], row[6], row[7], row[8], actual if entry.granted else 0)
             for row, actual in zip(opened["shares"], known["actual"], strict=True)
         )
-        self._pending.append((Settlement(opened["rid"], shares, opened["force"]), ticket))
-        self._ledger.charge(known["bill"])
+        self._pending.append((Settlement(opened["rid"], shares, opened["force"]), entry.ticket))
+        if entry.granted:
+            self._ledger.charge(known["bill"])
 
     async def _settle_all(self) -> None:
         while True:
@@ -369,20 +391,43 @@ class WorkerLimiter:
         self._beat_us = now_us
         self._live_workers = max(1, reserved.states[0].held)
 
-    def _note(self, made: Reservation, bill: Bill) -> Reservation:
+    def _intend(self, rid: str, asks: Sequence[Ask], bill: Bill) -> _Intent | None:
+        """Written before the store is asked: a hold must not be made that nobody knows of."""
+        if not any(ask.counter.kind == "period" for ask in asks):
+            return None
         actuals, record = bill()
+        shares = _expected(asks, self._now_us())
+        told = [actuals[i] for i, ask in enumerate(asks) if ask.settles]
         entry = {
-            "rid": made.rid,
-            "force": made.degraded,
-            "shares": [_row(share) for _, share in made.shared],
-            "actual": [actuals[i] for i, _ in made.shared],
+            "rid": rid,
+            "force": False,
+            "shares": [_row(share) for share in shares],
+            "actual": told,
             "bill": record,
         }
         try:
-            return made._replace(ticket=self._journal.open(entry))
+            return _Intent(self._journal.ask(entry), entry, shares, actuals)
         except JournalFull as error:
             log.error("a reservation would not outlive its worker: %s", error)
-            return made
+            return None
+
+    def _confirm(self, made: Reservation, intent: _Intent) -> Reservation:
+        """The reservation was made; what is written of it becomes what was granted."""
+        if not made.degraded and [_place(share) for _, share in made.shared] == [
+            _place(share) for share in intent.shares
+        ]:
+            self._journal.grant(intent.ticket)
+            return made._replace(ticket=intent.ticket)
+        # Another window, a shadow limit that did not fit, or the store is away.
+        self._journal.free(intent.ticket)
+        entry = intent.entry | {
+            "force": made.degraded,
+            "shares": [_row(share) for _, share in made.shared],
+            "actual": [intent.actuals[i] for i, _ in made.shared],
+        }
+        ticket = self._journal.ask(entry)
+        self._journal.grant(ticket)
+        return made._replace(ticket=ticket)
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
@@ -400,16 +445,31 @@ def _shares(asks: Sequence[Ask], reserved: Reserved) -> tuple[tuple[int, Share],
     states, fit = reserved.states, reserved.fit
     return tuple(
         [
-            (i, Share(ask.counter, ask.name, ask.tag, states[i].start_us, ask.amount, 0))
+            (i, share_of(ask, states[i], reserved.now_us))
             for i, ask in enumerate(asks)
             if ask.settles and fit[i]
         ]
     )
 
 
+def _expected(asks: Sequence[Ask], now_us: int) -> tuple[Share, ...]:
+    """What will have to be settled if all of it is granted now."""
+    return tuple(
+        [
+            Share(ask.counter, ask.name, ask.tag, _untouched(ask, now_us).start_us, ask.amount, 0)
+            for ask in asks
+            if ask.settles
+        ]
+    )
+
+
+def _place(share: Share) -> tuple[str, int]:
+    return share.name, share.start_us
+
+
 def _told(shares: Sequence[tuple[int, Share]], actuals: Sequence[int]) -> tuple[Share, ...]:
     """Shares with what they came to."""
-    return tuple([Share(*share[:5], actuals[i]) for i, share in shares])
+    return tuple([share._replace(actual=actuals[i]) for i, share in shares])
 
 
 def _untouched(ask: Ask, now_us: int) -> State:

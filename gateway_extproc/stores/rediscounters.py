@@ -26,9 +26,9 @@ from gateway_extproc.core.limits import (
     Reserved,
     Settled,
     Settlement,
-    Share,
     State,
     fits,
+    share_of,
 )
 from gateway_extproc.core.ports import StoreUnavailable
 from gateway_extproc.stores.redistopology import Topology
@@ -157,11 +157,13 @@ class RedisCounters:
         arguments: list[Any] = [settlement.rid, int(settlement.force)]
         for share in settlement.shares:
             counter = share.counter
-            amount = share.actual
             if counter.kind == "rate":
                 amount = counter.cost_us(share.actual) - counter.cost_us(share.held)
-            ends_ms = (counter.ends_us(share.start_us) + LATE_US) // 1000
-            arguments += (_KINDS[counter.kind], share.name, share.start_us, amount, ends_ms)
+                ends = share.until_us
+            else:
+                amount = share.actual
+                ends = (counter.ends_us(share.start_us) + LATE_US) // 1000
+            arguments += (_KINDS[counter.kind], share.name, share.start_us, amount, ends)
         return arguments
 
     def _add(self, arguments: list[Any], ask: Ask, here_us: int) -> None:
@@ -214,8 +216,7 @@ class RedisCounters:
     def _undo(self, tag: str, rid: str, asks: Sequence[Ask], made: Reserved) -> None:
         """Gives back all that one slot granted while another one refused, requests included."""
         shares = tuple(
-            Share(ask.counter, ask.name, ask.tag, state.start_us, ask.amount, 0)
-            for ask, state in zip(asks, made.states, strict=True)
+            share_of(ask, state, made.now_us) for ask, state in zip(asks, made.states, strict=True)
         )
         # By force, because a part that only takes rates is not registered.
         task = asyncio.create_task(self._settle_at(tag, Settlement(rid, shares, force=True)))

@@ -125,8 +125,12 @@ class Model:
             held = ceil_div(share.held * counter.window_us, counter.limit)
             actual = ceil_div(share.actual * counter.window_us, counter.limit)
             tat = self.tat_us.get(share.name, 0)
-            begin = max(tat, now_us) if actual > held else tat
-            self.tat_us[share.name] = begin + actual - held
+            if actual > held:
+                self.tat_us[share.name] = max(tat, now_us) + actual - held
+            else:
+                # What was held drains from the clock's side: the part behind the clock is gone.
+                left = min(held, max(0, share.until_us - now_us))
+                self.tat_us[share.name] = tat - min(held - actual, left)
 
     def _stands(self, share: Share) -> int:
         if share.counter.kind != "period":

@@ -34,6 +34,7 @@ from gateway_extproc.core.limits import (
     Settlement,
     Share,
     fits,
+    share_of,
 )
 from stores.counter_model import Model
 from stores.counter_stores import (
@@ -125,7 +126,7 @@ class Counting(RuleBasedStateMachine):
         rid, reserved = self.reserved(asks, lease_us)
         if reserved.granted:
             self.made[rid] = tuple(
-                Share(ask.counter, ask.name, ask.tag, state.start_us, ask.amount, ask.amount)
+                share_of(ask, state, reserved.now_us)._replace(actual=ask.amount)
                 for ask, state in zip(asks, reserved.states, strict=True)
                 if fits(ask, state)
             )

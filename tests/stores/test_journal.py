@@ -22,20 +22,29 @@ def reopened(journal: Journal, path: Path) -> Journal:
 def test_what_is_open_or_closed_is_found_again_and_what_is_free_is_not(tmp_path: Path) -> None:
     path = tmp_path / "j"
     journal = Journal(path)
-    first, second, third = (journal.open({"rid": name}) for name in "abc")
+    first, second, third = (journal.ask({"rid": name}) for name in "abc")
+    fourth = journal.ask({"rid": "d"})
+    for ticket in (first, second, third):
+        journal.grant(ticket)
     journal.close_entry(second, {"actual": [1]})
     journal.free(third)
-    left = {e.opened["rid"]: (e.ticket, e.closed) for e in reopened(journal, path).left()}
-    assert left == {"a": (first, None), "b": (second, {"actual": [1]})}
+    left = [
+        (e.opened["rid"], e.ticket, e.closed, e.granted) for e in reopened(journal, path).left()
+    ]
+    assert sorted(left) == [
+        ("a", first, None, True),
+        ("b", second, {"actual": [1]}, True),
+        ("d", fourth, None, False),
+    ]
 
 
 def test_entries_that_were_left_are_not_written_over(tmp_path: Path) -> None:
     path = tmp_path / "j"
     journal = Journal(path)
-    journal.open({"rid": "old"})
+    journal.ask({"rid": "old"})
     journal = reopened(journal, path)
     for number in range(module.FIRST_ENTRIES + 10):
-        journal.open({"rid": number})
+        journal.ask({"rid": number})
     rids = [entry.opened["rid"] for entry in reopened(journal, path).left()]
     assert len(rids) == module.FIRST_ENTRIES + 11
     assert "old" in rids
@@ -45,16 +54,16 @@ def test_a_journal_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(module, "MAX_ENTRIES", 2 * module.FIRST_ENTRIES)
     journal = Journal(tmp_path / "j")
     for number in range(2 * module.FIRST_ENTRIES):
-        journal.open({"rid": number})
+        journal.ask({"rid": number})
     with pytest.raises(JournalFull):
-        journal.open({"rid": "one more"})
+        journal.ask({"rid": "one more"})
 
 
 def test_an_entry_is_bounded(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j")
     with pytest.raises(JournalFull):
-        journal.open({"rid": "x" * module.OPENED})
-    ticket = journal.open({"rid": "a"})
+        journal.ask({"rid": "x" * module.OPENED})
+    ticket = journal.ask({"rid": "a"})
     with pytest.raises(JournalFull):
         journal.close_entry(ticket, {"bill": "x" * module.ENTRY})
     assert len(journal) == 1
@@ -63,7 +72,7 @@ def test_an_entry_is_bounded(tmp_path: Path) -> None:
 def test_a_torn_entry_is_dropped(tmp_path: Path) -> None:
     path = tmp_path / "j"
     journal = Journal(path)
-    journal.open({"rid": "torn"})
+    journal.ask({"rid": "torn"})
     journal.close()
     data = path.read_bytes()
     path.write_bytes(data.replace(b'{"rid"', b'\x00"rid"'))
@@ -77,7 +86,7 @@ def write_for_ever(path: Path, pipe: Connection) -> None:
     pipe.send_bytes(b"ready")
     number = 0
     while True:
-        ticket = journal.open({"rid": number, "pad": "x" * (number % 900)})
+        ticket = journal.ask({"rid": number, "pad": "x" * (number % 900)})
         journal.close_entry(ticket, {"actual": [number]})
         if number % 3:
             journal.free(ticket)

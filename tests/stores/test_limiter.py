@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,11 @@ class Stand:
     def settle(self, made: Reservation, *actuals: int) -> None:
         self.limiter.settle(made, actuals, BILL)
 
+    def adopt(self) -> None:
+        """What a worker does first: it takes over what its predecessor left."""
+        for entry in self.limiter._journal.left():
+            self.limiter._adopt(entry)
+
     async def drain(self) -> None:
         for _ in range(len(self.limiter._pending)):
             await self.limiter._settle_batch([self.limiter._pending.popleft()])
@@ -128,6 +134,10 @@ def rate(on_error: Any = "local", limit: int = 10) -> Counter:
                    on_error=on_error)  # fmt: skip
 
 
+def slots() -> Counter:
+    return Counter(id="slots", kind="slots", limit=10)
+
+
 async def test_a_settlement_counts_once_however_often_it_is_told(stand: Stand) -> None:
     made = await stand.ask(Ask(money(), "n", 100))
     stand.settle(made, 40)
@@ -154,8 +164,7 @@ async def test_the_successor_of_a_dead_worker_charges_what_was_assumed(stand: St
     stand.settle(finished, 7)
     stand.limiter._journal.close()  # as the kernel does
     successor = stand.limiter = stand.make()
-    for entry in successor._journal.left():
-        successor._adopt(entry.ticket, entry.opened, entry.closed)
+    stand.adopt()
     await stand.drain()
     assert await stand.used(money()) == (97, 0)
     assert stand.ledger.charged == [BILL, BILL]
@@ -164,14 +173,72 @@ async def test_the_successor_of_a_dead_worker_charges_what_was_assumed(stand: St
     assert len(successor._journal) == 0
 
 
+class Deaf(Away):
+    """The store does what it is asked and its answer never arrives."""
+
+    async def reserve(self, rid: str, asks: tuple[Ask, ...], lease_us: int) -> Reserved:
+        await super().reserve(rid, asks, lease_us)
+        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
+
+
+async def test_a_worker_that_dies_before_its_reservation_is_answered_holds_nothing(
+    stand: Stand,
+) -> None:
+    stand.shared = Deaf(stand.shared.store)
+    stand.limiter = stand.make()
+    asks = (Ask(money(), "n", 100),)
+    dying = stand.limiter.reserve("r1", asks, lambda: ((90,), BILL))
+    dying.send(None)  # up to where it waits, and no further: nothing of it runs again
+    assert await stand.used(money()) == (0, 100)
+    stand.limiter = stand.make()
+    stand.adopt()
+    await stand.drain()
+    assert await stand.used(money()) == (0, 0)
+    assert (stand.ledger.charged, stand.ledger.outcomes) == ([], ["settled"])
+    dying.close()
+
+
+async def test_a_client_that_leaves_before_its_reservation_is_answered_holds_nothing(
+    stand: Stand,
+) -> None:
+    stand.shared = Deaf(stand.shared.store)
+    stand.limiter = stand.make()
+    task = asyncio.create_task(stand.ask(Ask(money(), "n", 100), Ask(slots(), "s", 1)))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await stand.drain()
+    assert (await stand.used(money()), await stand.used(slots(), "s")) == ((0, 0), (0, 0))
+
+
+async def test_a_refused_reservation_leaves_nothing_in_the_journal(stand: Stand) -> None:
+    made = await stand.ask(Ask(money(limit=10), "n", 11))
+    assert (made.granted, len(stand.limiter._journal)) == (False, 0)
+
+
+async def test_a_shadow_limit_that_does_not_fit_is_no_part_of_what_is_left(stand: Stand) -> None:
+    shadow = Counter(
+        id="small", kind="period", limit=10, period=DAY, mode="shadow", on_error="open"
+    )
+    await stand.ask(Ask(shadow, "small", 100), Ask(money(), "n", 100), assumed=90)
+    stand.limiter._journal.close()
+    stand.limiter = stand.make()
+    stand.adopt()
+    await stand.drain()
+    assert await stand.used(money()) == (90, 0)
+    assert await stand.used(shadow, "small") == (0, 0)
+    assert stand.ledger.charged == [BILL]
+
+
 async def test_what_does_not_settle_is_no_part_of_what_a_successor_settles(stand: Stand) -> None:
     rates = Ask(rate(), "r", 1, settles=False)
     made = await stand.ask(rates, Ask(money(), "n", 100), rates._replace(name="s"))
     stand.settle(made, 1, 30, 1)
     stand.limiter._journal.close()
-    successor = stand.limiter = stand.make()
-    for entry in successor._journal.left():
-        successor._adopt(entry.ticket, entry.opened, entry.closed)
+    stand.limiter = stand.make()
+    stand.adopt()
     await stand.drain()
     assert await stand.used(money()) == (30, 0)
 
@@ -181,8 +248,7 @@ async def test_a_successor_that_dies_too_charges_nothing_twice(stand: Stand) -> 
     for _ in range(3):
         stand.limiter._journal.close()
         stand.limiter = stand.make()
-        for entry in stand.limiter._journal.left():
-            stand.limiter._adopt(entry.ticket, entry.opened, entry.closed)
+        stand.adopt()
         await stand.drain()
     assert await stand.used(money()) == (90, 0)
 

@@ -1,6 +1,7 @@
 -- Replaces what a reservation held by what was used, once.
 -- ARGV: rid, force (0, 1), then for each share: kind (r, p, s), name, start,
---   amount (r: by how much its TAT moves), and when a new counter ends (ms since 1970; p).
+--   amount (r: by how much its TAT moves), and when a new counter ends (p: ms since 1970), or
+--   what was held has drained (r).
 -- Returns settled (1), late (2) or duplicate (3), then of each share its period's use.
 local rid, force = ARGV[1], ARGV[2] == '1'
 local outcome = 3
@@ -37,6 +38,8 @@ for i = 3, #ARGV, 5 do
     local tat = tonumber(redis.call('GET', key) or 0)
     if amount > 0 then
       tat = math.max(tat, now)
+    else
+      amount = math.max(amount, math.min(0, now - tonumber(ARGV[i + 4])))
     end
     tat = tat + amount
     if tat > now then

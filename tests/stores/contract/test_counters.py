@@ -26,6 +26,7 @@ from gateway_extproc.core.limits import (
     Settlement,
     Share,
     State,
+    share_of,
 )
 from stores.counter_stores import (
     KINDS,
@@ -82,7 +83,7 @@ class Desk:
         """One actual amount for each ask of the reservation, in its order."""
         asks, reserved = self.asked[rid]
         shares = tuple(
-            Share(ask.counter, ask.name, ask.tag, state.start_us, ask.amount, amount)
+            share_of(ask, state, reserved.now_us)._replace(actual=amount)
             for ask, state, amount in zip(asks, reserved.states, actual, strict=True)
         )
         return await self.store.settle(Settlement(f"{self.tag}-{rid}", shares, force))
@@ -292,6 +293,30 @@ async def test_a_refund_never_gives_more_than_the_capacity(desk: Desk) -> None:
     assert reserved.states[0].used == 0
     after = await desk.reserve("d", desk.ask(one, 0))
     assert after.states[0].used == max(0, reserved.now_us + 400 * MS - after.now_us)
+
+
+async def test_what_has_drained_is_not_given_back(desk: Desk) -> None:
+    """Else a late refund would take away what others took since."""
+    one = rate(10, 1000 * MS)
+    await desk.reserve("a", desk.ask(one, 2))
+    await desk.subject.let_pass(220 * MS)
+    await desk.reserve("b", desk.ask(one, 10))
+    before = await desk.state(one)
+    began_us = desk.asked["look"][1].now_us
+    await desk.settle("a", 0)
+    after = await desk.state(one)
+    took_us = desk.asked["look"][1].now_us - began_us
+    assert after.used == before.used - took_us
+
+
+async def test_only_what_has_not_drained_is_given_back(desk: Desk) -> None:
+    one = rate(10, 4000 * MS)
+    made = await desk.reserve("a", desk.ask(one, 5))
+    await desk.subject.let_pass(500 * MS)
+    await desk.settle("a", 0)
+    left = await desk.state(one)
+    assert left.used == 0
+    assert desk.asked["look"][1].now_us - made.now_us >= 500 * MS
 
 
 async def test_a_rate_can_fall_into_debt_and_pays_it_with_time(desk: Desk) -> None:
