@@ -68,11 +68,15 @@ class Intake:
         cutter = stream.cutter
         if cutter is None:
             cutter = stream.cutter = MessageCutter()
+        before = stream.held
         try:
             self._hold(stream, len(payload))
             messages = cutter.feed(payload)
             self._hold(stream, limits.MESSAGE_OVERHEAD * len(messages))
         except StreamAborted as fault:
+            # What is refused is dropped: it must not keep other streams' messages out.
+            self.held -= stream.held - before
+            stream.held = before
             stream.fail(fault)
             return 0
         for message in messages:
@@ -84,10 +88,10 @@ class Intake:
         return len(messages)
 
     def _hold(self, stream: Http2Stream, size: int) -> None:
+        if self.held + size > limits.HELD_BYTES:
+            raise StreamAborted("too many bytes are waiting", Status.RESOURCE_EXHAUSTED)
         stream.held += size
         self.held += size
-        if self.held > limits.HELD_BYTES:
-            raise StreamAborted("too many bytes are waiting", Status.RESOURCE_EXHAUSTED)
 
     def release(self, stream: Http2Stream) -> None:
         """Nothing of the stream is held any more."""
