@@ -11,3 +11,12 @@ class GuardCompileError(ValueError):
         self.rule_id = rule_id
         self.pattern = pattern
         self.why = why
+
+
+class TermListError(ValueError):
+    """A term that no list can hold; ``index`` is its place, the term itself is not told."""
+
+    def __init__(self, index: int, why: str) -> None:
+        super().__init__(f"term {index + 1}: {why}")
+        self.index = index
+        self.why = why

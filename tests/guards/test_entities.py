@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from gateway_extproc.core.ports import Guarded
 from gateway_extproc.guards import RuleGuard
 from gateway_extproc.guards.entities import ENTITIES
-from guards.cases import NOT_VALUES, PLACEHOLDERS, VALUES, at, rule
+from guards.cases import NOT_VALUES, PLACEHOLDERS, SPOKEN_OF, VALUES, at, rule
 
 FOUND = [(name, value) for name, values in VALUES.items() for value in values]
 LEFT = [(name, value) for name, values in NOT_VALUES.items() for value in values]
@@ -17,16 +18,31 @@ LEFT = [(name, value) for name, values in NOT_VALUES.items() for value in values
 def test_a_value_is_found_whole(name: str, value: str, frame: str) -> None:
     guard = RuleGuard([rule(entities=(name,))])
     text = frame.format(value)
-    scan = guard.scan_request([at(text)], "acme")
+    scan = guard.scan_request([at(text)], Guarded("acme"))
     start = frame.index("{")
     assert [(f.kind, f.start, f.end) for f in scan.findings] == [(name, start, start + len(value))]
-    assert scan.masked[0][1] == frame.format(PLACEHOLDERS[name])
+    assert scan.changed[0][1] == frame.format(PLACEHOLDERS[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "value"), [(n, b, v) for n, pairs in SPOKEN_OF.items() for b, v in pairs]
+)
+@pytest.mark.parametrize("after", ["", ", you see", "\nand"])
+def test_a_value_is_found_by_what_stands_before_it(
+    name: str, before: str, value: str, after: str
+) -> None:
+    after = "@db.example.org" + after if name == "url_password" else after
+    scan = RuleGuard([rule(entities=(name,))]).scan_request(
+        [at(f"{before}{value}{after}")], Guarded("acme")
+    )
+    start = len(before)
+    assert [(f.kind, f.start, f.end) for f in scan.findings] == [(name, start, start + len(value))]
 
 
 @pytest.mark.parametrize(("name", "value"), LEFT)
 def test_what_only_looks_like_a_value_stays(name: str, value: str) -> None:
     guard = RuleGuard([rule(entities=(name,))])
-    assert guard.scan_request([at(f"see {value} there")], "acme").findings == ()
+    assert guard.scan_request([at(f"see {value} there")], Guarded("acme")).findings == ()
 
 
 @pytest.mark.parametrize(("name", "value"), FOUND)
@@ -57,13 +73,13 @@ def test_a_finished_sentence_is_not_live(name: str) -> None:
     ],
 )
 def test_hidden_characters_are_taken_out(text: str, masked: str | None) -> None:
-    scan = RuleGuard([rule(kind="hidden")]).scan_request([at(text)], "acme")
-    assert (scan.masked[0][1] if scan.masked else None) == masked
+    scan = RuleGuard([rule(kind="hidden")]).scan_request([at(text)], Guarded("acme"))
+    assert (scan.changed[0][1] if scan.changed else None) == masked
 
 
 def test_an_address_in_json_text_leaves_the_escape_before_it_alone() -> None:
     guard = RuleGuard([rule()])
     text = r'{"to":"\njane@example.org","n":4111111111111111,"u":"\u00e9a@b.org\\"}'
     path = ("choices", 0, "message", "tool_calls", 0, "function", "arguments")
-    scan = guard.scan_answer([at(text, "assistant", path)], "acme")
-    assert scan.masked[0][1] == r'{"to":"\n[EMAIL]","n":"[CARD]","u":"\u00e9[EMAIL]\\"}'
+    scan = guard.scan_answer([at(text, "assistant", path)], Guarded("acme"))
+    assert scan.changed[0][1] == r'{"to":"\n[EMAIL]","n":"[CARD]","u":"\u00e9[EMAIL]\\"}'
