@@ -5,43 +5,60 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from sys import maxsize
+from typing import Final, Literal, NamedTuple
 
-from gateway_extproc.config.model import GuardRule
+from gateway_extproc.config.guarding import SEVERITY, GuardRule
 from gateway_extproc.core.chat import Path
 from gateway_extproc.core.exchange import Finding
+from gateway_extproc.guards.leak import Passage
 
 Direction = Literal["request", "response"]
 
 
+CHANGES: Final = frozenset(("truncate", "sanitize", "redact", "mask"))
+"""Actions that leave another text."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class CompiledRule:
-    """A rule with its place in the policy; the earlier of two equal rules wins."""
+    """A rule with its place in the policy; the earlier of two equal rules wins.
+
+    ``changes`` tells that the text is another one afterwards; ``severity`` which change wins.
+    """
 
     index: int
     rule: GuardRule
-    roles: frozenset[str]
-    tenants: frozenset[str]
     enforced: bool
     blocks: bool
-    masks: bool
+    changes: bool
+    truncates: bool
+    routes: bool
+    severity: int
 
     @classmethod
     def of(cls, index: int, rule: GuardRule) -> CompiledRule:
+        """The rule as scans need it."""
         enforced = rule.mode == "enforce"
         return cls(
             index,
             rule,
-            frozenset(rule.roles),
-            frozenset(rule.tenants),
             enforced,
             enforced and rule.action == "block",
-            enforced and rule.action == "mask",
+            enforced and rule.action in CHANGES,
+            enforced and rule.action == "truncate",
+            enforced and rule.action == "route",
+            SEVERITY[rule.action],
         )
 
-    def serves(self, tenant: str) -> bool:
-        """A rule without tenants is for all of them."""
-        return not self.tenants or tenant in self.tenants
+    def allowed(self) -> CompiledRule:
+        """The rule as it stands to a text that somebody approved."""
+        return CompiledRule.of(self.index, self.rule.model_copy(update={"action": "allow"}))
+
+    @property
+    def acts(self) -> bool:
+        """Whether a finding has a consequence beyond being told."""
+        return self.blocks or self.changes or self.routes
 
 
 class Span(NamedTuple):
@@ -57,18 +74,32 @@ class Span(NamedTuple):
     entity: str
     placeholder: str
     sure: int
+    score: float = 1.0
 
-    def finding(self, direction: Direction, path: str, offset: int = 0) -> Finding:
+    def finding(
+        self, direction: Direction, path: str, offset: int = 0, fingerprint: str = ""
+    ) -> Finding:
+        """What is recorded of it."""
         return Finding(
             rule=self.rule.rule.id,
-            kind=self.entity or "pattern",
+            kind=self.entity.partition("#")[0] or "pattern",
             direction=direction,
             action=self.rule.rule.action,
             mode=self.rule.rule.mode,
             path=path,
             start=offset + self.start,
             end=offset + self.end,
+            score=self.score,
+            fingerprint=fingerprint,
         )
+
+
+def leak_spans(passage: Passage | None, rules: Iterable[CompiledRule]) -> list[Span]:
+    """A told system prompt, for each rule that looks for it."""
+    if passage is None:
+        return []
+    start, end = passage
+    return [Span(start, end, rule, "leak", "", end) for rule in rules if rule.rule.kind == "leak"]
 
 
 def _by_place(span: Span) -> tuple[int, int]:
@@ -76,32 +107,53 @@ def _by_place(span: Span) -> tuple[int, int]:
 
 
 class Mask(NamedTuple):
-    """A stretch of text that goes, and what stands for it."""
+    """A stretch of text that goes, and what stands for it.
+
+    ``kind`` names what comes back into the answer; empty for what is gone for good.
+    """
 
     start: int
     end: int
     placeholder: str
+    kind: str = ""
 
 
-def masks_of(spans: Iterable[Span]) -> list[Mask]:
-    """One mask for each cluster of overlapping spans of enforced mask rules, in order.
+def masks_of(spans: Iterable[Span], end: int | None) -> list[Mask]:
+    """One mask for each cluster of overlapping spans that enforced rules change, in order.
 
-    A cluster goes as a whole, so nothing that any rule masks stays behind; the
-    longest span (then the earlier rule) names it.
+    A cluster goes as a whole, so nothing that any rule takes stays behind; the most severe
+    action, then the longest span, then the earlier rule says what stands for it.
+    ``end`` is where the text ends: what is truncated goes up to there.  JSON has none (a document
+    that is cut is none any more): there a match is redacted instead.
     """
     masks: list[Mask] = []
-    best = (0, 0)
-    for span in sorted((span for span in spans if span.rule.masks), key=_by_place):
-        size = (span.end - span.start, -span.rule.index)
-        if masks and span.start < masks[-1].end:
+    best = (0, 0, 0)
+    cut = maxsize
+    for span in sorted((span for span in spans if span.rule.changes), key=_by_place):
+        if masks and span.start >= cut:
+            break  # it is gone
+        cut = span.start if span.rule.truncates and end is not None else cut
+        rank = (span.rule.severity, span.end - span.start, -span.rule.index)
+        mask = _mask(span, end)
+        if masks and mask.start < masks[-1].end:
             last = masks[-1]
-            placeholder = span.placeholder if size > best else last.placeholder
-            masks[-1] = Mask(last.start, max(last.end, span.end), placeholder)
-            best = max(best, size)
+            named = mask if rank > best else last
+            masks[-1] = named._replace(start=last.start, end=max(last.end, mask.end))
+            best = max(best, rank)
         else:
-            masks.append(Mask(span.start, span.end, span.placeholder))
-            best = size
+            masks.append(mask)
+            best = rank
     return masks
+
+
+def _mask(span: Span, end: int | None) -> Mask:
+    action = span.rule.rule.action
+    if action == "truncate" and end is not None:
+        return Mask(span.start, end, "")
+    if action == "sanitize":
+        return Mask(span.start, span.end, "")
+    kind = (span.entity.partition("#")[0] or "text") if action == "mask" else ""
+    return Mask(span.start, span.end, span.placeholder, kind)
 
 
 def apply_masks(text: str, masks: Sequence[Mask]) -> str:
@@ -172,7 +224,7 @@ def fit_json(view: str, masks: Sequence[Mask], *, in_string: bool) -> list[Mask]
         end = _escape_end(view, mask.end)
         in_string ^= view.count('"', position, start) % 2 == 1
         quote = "" if in_string or not mask.placeholder else '"'
-        fitted.append(Mask(start, end, f"{quote}{mask.placeholder}{quote}"))
+        fitted.append(Mask(start, end, f"{quote}{mask.placeholder}{quote}", mask.kind))
         in_string ^= view.count('"', start, end) % 2 == 1
         position = end
     return fitted
