@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 .DEFAULT_GOAL := help
 .PHONY: help install tools run demo test test-unit test-envoy check format format-check lint types imports proto \
         configs lock bench bench-full bench-identity bench-limits bench-tokens \
-        calibrate-tokens test-stores h2spec test-wire-long wire-figures fuzz-wire clean
+        calibrate-tokens train-guard guard-figures test-stores h2spec test-wire-long wire-figures fuzz-wire clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -120,6 +120,12 @@ bench-tokens: $(STAMP) ## error and CPU of the token estimate; DATA=folder judge
 calibrate-tokens: $(STAMP) ## weights of the token estimate from texts in DATA
 	@PYTHONPATH=tests $(BIN)/python -m bench.calibrate $(DATA) \
 	  $(if $(VOCABULARIES),--vocabularies $(VOCABULARIES))
+
+train-guard: $(STAMP) ## weights of the injection classifier from labelled texts in DATA; about 2 minutes
+	@PYTHONPATH=tests $(BIN)/python -m bench.guard_train $(DATA)
+
+guard-figures: $(STAMP) ## what the injection classifier finds on families it never saw in DATA; about 10 minutes
+	@PYTHONPATH=tests $(BIN)/python -m bench.guard_figures $(DATA) $(ARGS)
 
 test-stores: $(STAMP) ## the stores' contract and 100,000 steps beside a model, on memory and Redis
 	$(BIN)/python -m pytest -q tests/stores
