@@ -7,12 +7,11 @@ what one worker process does.  Clocks, ids and files enter here and nowhere belo
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
 import os
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
@@ -20,9 +19,10 @@ from pathlib import Path
 
 from gateway_extproc import __version__
 from gateway_extproc.config.compile import Snapshot, compile_config
+from gateway_extproc.config.guardchecks import guard_rules
 from gateway_extproc.config.load import load, load_with_mistakes
-from gateway_extproc.config.mistakes import ConfigError, Mistake
-from gateway_extproc.config.model import Config, GuardRule
+from gateway_extproc.config.mistakes import ConfigError
+from gateway_extproc.config.model import Config
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.limits import Limiter
 from gateway_extproc.core.pipeline import Pipeline
@@ -42,9 +42,8 @@ from gateway_extproc.envoyconf.processor import socket_path, worker_address
 from gateway_extproc.evidence.metrics import KnownLabels
 from gateway_extproc.evidence.recorder import EvidenceRecorder, open_evidence
 from gateway_extproc.evidence.traces import trace_context
-from gateway_extproc.guards.errors import GuardCompileError
-from gateway_extproc.guards.guard import RuleGuard
-from gateway_extproc.identities import Identities, identify_stage, open_identities
+from gateway_extproc.guardrules import open_guard, prompt_key, rule_mistakes
+from gateway_extproc.identities import Identities, identify_stage, open_identities, state_dir
 from gateway_extproc.limiters import make_spending, open_limits
 from gateway_extproc.providers.translate import DIALECTS, translator
 from gateway_extproc.stages.admit import Admit
@@ -63,8 +62,9 @@ from gateway_extproc.stages.route import Route
 from gateway_extproc.stages.shed import Shed
 from gateway_extproc.stages.translate import Translate
 from gateway_extproc.stages.truncate import Truncate
-from gateway_extproc.stores.following import follow
+from gateway_extproc.stores.following import catch_up, follow
 from gateway_extproc.stores.memory import MemoryCache
+from gateway_extproc.stores.reviews import FollowedAllowList
 from gateway_extproc.stores.secrets import SecretFiles, SecretUnavailable, read_secret
 from gateway_extproc.supervisor.worker import run_worker as run_process
 from gateway_extproc.wire.server import make_server
@@ -107,8 +107,9 @@ def pipeline(parts: Parts) -> list[Stage]:
     snapshot, config = parts.snapshot, parts.snapshot.config
     ids = Ids()
     attempts = AttemptBuilder(parts.dialects, translator_for, parts.credentials)
-    messages = {rule.id: rule.message for rule in config.guards}
+    messages = {rule.id: rule.message for rule in guard_rules(config)}
     authorize = Authorize(snapshot.routes, time.time)
+    route = Route(snapshot.routes, config.failover.max_attempts, parts.spending.cheaper_route)
     return [
         Record(parts.recorder, snapshot.revision, time.monotonic_ns, time.time_ns, ids.decision,
                partial(trace_context, new_id=ids.hex,
@@ -117,12 +118,12 @@ def pipeline(parts: Parts) -> list[Stage]:
         identify_stage(config, parts.identities, worker_count(config)),
         Parse(parts.dialects, writer_for, max_depth=config.caps.depth),
         authorize,
-        Route(snapshot.routes, config.failover.max_attempts, parts.spending.cheaper_route),
+        route,
         Truncate(parts.dialects, snapshot.routes),
         Limit(parts.limiter, parts.spending, snapshot.routes, parts.recorder,
               config.caps.cost_nanos),
         Models(snapshot.routes, authorize.usable),
-        GuardStage(parts.guards, messages),
+        GuardStage(parts.guards, messages, route.narrowed),
         Cache(parts.cache, snapshot.routes, snapshot.revision),
         Translate(parts.dialects, translator_for, attempts),
         Credential(attempts),
@@ -165,22 +166,13 @@ class Ids:
 def read_config(text: str) -> Config:
     """A configuration that a worker will accept; raises ``ConfigError`` with all mistakes.
 
-    Includes what only other rooms can judge: the guards' patterns.
+    Includes what only other rooms can judge: the guards' patterns, terms and schemas.
     """
     config, mistakes = load_with_mistakes(text)
-    for i, rule in enumerate(config.guards):
-        mistakes += _bad_patterns(f"guards[{i}].patterns", rule)
+    mistakes += rule_mistakes(config)
     if mistakes:
         raise ConfigError(mistakes)
     return config
-
-
-def _bad_patterns(path: str, rule: GuardRule) -> Iterator[Mistake]:
-    for j, pattern in enumerate(rule.patterns):
-        try:
-            RuleGuard([rule.model_copy(update={"patterns": (pattern,)})])
-        except GuardCompileError as error:
-            yield Mistake(f"{path}[{j}]", repr(pattern), f"a valid pattern ({error.why})")
 
 
 def worker_count(config: Config) -> int:
@@ -201,6 +193,8 @@ class Gateway:
         pepper = read_secret(Path(config.identity.pepper_file))
         self._identities = open_identities(config, snapshot)
         self._drain_s = config.server.drain_s
+        self._allowed = FollowedAllowList(state_dir(config), time.time)
+        catch_up((self._allowed,))
         self._socket = Path(socket_path(config, worker))
         self.recorder = _open_recorder(config, worker, pepper)
         spending = make_spending(config)
@@ -210,7 +204,7 @@ class Gateway:
         self.parts = Parts(
             snapshot=snapshot,
             dialects=DIALECTS,
-            guards=RuleGuard(config.guards),
+            guards=open_guard(config, pepper, self._allowed),
             limiter=self._limits.limiter,
             spending=spending,
             cache=MemoryCache(CACHE_BYTES, time.monotonic_ns),
@@ -238,7 +232,7 @@ class Gateway:
         # A worker that was killed leaves its socket behind.
         self._socket.unlink(missing_ok=True)
         self._watching = [
-            asyncio.create_task(follow(self._identities.followed)),
+            asyncio.create_task(follow((*self._identities.followed, self._allowed))),
             asyncio.create_task(watch_lag(self.parts.shedding, self.recorder.metrics.pressure)),
         ]
         await self._limits.start()
@@ -335,7 +329,6 @@ def _open_recorder(config: Config, worker: int, pepper: Secret) -> EvidenceRecor
         metrics_dir(config),
         version=__version__,
         worker=worker,
-        # A key of its own: no fingerprint of a prompt may equal the stored form of a key.
-        prompt_key=hmac.digest(pepper.reveal().encode(), b"prompt fingerprints", "sha256"),
+        prompt_key=prompt_key(pepper),
         known=KnownLabels.of(config),
     )

@@ -7,12 +7,23 @@ from pathlib import Path
 
 from gateway_extproc.app import read_config
 from gateway_extproc.cli.failure import CommandFailure
+from gateway_extproc.cli.keyargs import CONFIG_PLACES
 from gateway_extproc.config.load import load_tenants
 from gateway_extproc.config.mistakes import ConfigError
 from gateway_extproc.config.model import Config, Tenant
 
 BAD_CONFIGURATION = 2
 """Exit code for a configuration with mistakes."""
+
+
+def config_file(named: Path | None) -> Path:
+    """The configuration that a command works with, where none is named: the one that is here."""
+    if named is not None:
+        return named
+    for place in CONFIG_PLACES:
+        if place.exists():
+            return place
+    raise CommandFailure(f"no --config, and no {' or '.join(map(str, CONFIG_PLACES))} here")
 
 
 def read_file(path: Path) -> tuple[Config, str]:

@@ -6,25 +6,24 @@ import argparse
 import contextlib
 import json
 import os
-import pwd
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 import yaml
 
+from gateway_extproc.cli.adminlog import tell_admin_log
 from gateway_extproc.cli.failure import CommandFailure
-from gateway_extproc.cli.files import read_file
-from gateway_extproc.cli.keyargs import CONFIG_PLACES
+from gateway_extproc.cli.files import config_file, read_file
 from gateway_extproc.config.compile import key_record
 from gateway_extproc.config.keyterms import read_terms
 from gateway_extproc.config.mistakes import ConfigError
 from gateway_extproc.config.model import Config
+from gateway_extproc.core.access import AdminPermission
 from gateway_extproc.core.apikey import key_hmac, make_key, parse_key
 from gateway_extproc.core.keys import (
     KeyExists,
@@ -39,9 +38,8 @@ from gateway_extproc.core.secret import Secret
 from gateway_extproc.identities import file_tenants, open_key_store, open_keyring
 from gateway_extproc.identity.keyring import Issued, Keyring
 from gateway_extproc.stores.secrets import SecretUnavailable, read_secret
-from gateway_extproc.supervisor.gate import ADMIN_LOG
 
-PERMISSIONS: Final = {
+PERMISSIONS: Final[dict[str, AdminPermission]] = {
     "issue": "manage_keys",
     "rotate": "manage_keys",
     "resume": "manage_keys",
@@ -79,7 +77,7 @@ def issue_key(
 
 
 def issue_command(options: argparse.Namespace) -> int:
-    config, _ = read_file(_config_file(options))
+    config, _ = read_file(config_file(options.config))
     terms = _terms(options, config)
     if options.static:
         return _issue_static(options, config, terms)
@@ -93,7 +91,7 @@ def issue_command(options: argparse.Namespace) -> int:
 
 
 def list_command(options: argparse.Namespace) -> int:
-    config, _ = read_file(_config_file(options))
+    config, _ = read_file(config_file(options.config))
     with _keyring(config) as keyring:
         records = [
             record
@@ -117,7 +115,7 @@ def show_command(options: argparse.Namespace) -> int:
 
 
 def rotate_command(options: argparse.Namespace) -> int:
-    config, _ = read_file(_config_file(options))
+    config, _ = read_file(config_file(options.config))
     with _keyring(config) as keyring:
         issued = keyring.rotate(options.id, options.overlap, options.env)
     _record(config, "rotate", issued.record)
@@ -141,7 +139,7 @@ def resume_command(options: argparse.Namespace) -> int:
 
 
 def import_command(options: argparse.Namespace) -> int:
-    config, _ = read_file(_config_file(options))
+    config, _ = read_file(config_file(options.config))
     entries = _read_entries(options.file)
     pepper = _pepper(config)
     records, mistakes = [], []
@@ -168,15 +166,6 @@ def import_command(options: argparse.Namespace) -> int:
 # --------------------------------------------------------------------------- helpers
 
 
-def _config_file(options: argparse.Namespace) -> Path:
-    if options.config is not None:
-        return Path(options.config)
-    for place in CONFIG_PLACES:
-        if place.exists():
-            return place
-    raise CommandFailure(f"no --config, and no {' or '.join(map(str, CONFIG_PLACES))} here")
-
-
 @contextlib.contextmanager
 def _keyring(config: Config) -> Iterator[Keyring]:
     """The keyring of a configuration; what goes wrong with it becomes one line."""
@@ -201,7 +190,7 @@ def _on_one(
     options: argparse.Namespace, act: Callable[[Keyring], KeyRecord], verb: str = ""
 ) -> int:
     """Does something with one key and shows it; ``verb`` names what changes it."""
-    config, _ = read_file(_config_file(options))
+    config, _ = read_file(config_file(options.config))
     with _keyring(config) as keyring:
         record = act(keyring)
     if verb:
@@ -214,34 +203,7 @@ def _on_one(
 
 
 def _record(config: Config, verb: str, key: KeyRecord) -> None:
-    """One line of the admin log: whoever may run commands here answers for it by his login."""
-    folder = Path(config.evidence.dir)
-    line = {
-        "time": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
-        "method": "CLI",
-        "path": f"keys {verb} {key.id}",
-        "source": "command line",
-        "permission": PERMISSIONS[verb],
-        "status": 200,
-        "user": _login(),
-    }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = os.open(folder / ADMIN_LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            os.write(file, orjson.dumps(line) + b"\n")
-        finally:
-            os.close(file)
-    except OSError as error:
-        print(f"gateway-extproc: not in the admin log: {error}", file=sys.stderr)
-
-
-def _login() -> str:
-    """Who runs this command, as the system knows it."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())
+    tell_admin_log(config, f"keys {verb} {key.id}", PERMISSIONS[verb])
 
 
 def _show_issued(issued: Issued, *, as_json: bool) -> int:

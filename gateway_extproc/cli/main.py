@@ -14,6 +14,7 @@ import yaml
 
 from gateway_extproc import __version__
 from gateway_extproc.cli.failure import CommandFailure
+from gateway_extproc.cli.guardargs import add_commands as add_guard_commands
 from gateway_extproc.cli.keyargs import add_commands as add_key_commands
 
 DESCRIPTION = """\
@@ -44,6 +45,7 @@ examples
   gateway-extproc up --config gateway.yaml
   gateway-extproc check gateway.yaml
   gateway-extproc envoy render gateway.yaml > envoy.yaml
+  gateway-extproc guard score prompts.jsonl --role user
   gateway-extproc keys issue --tenant acme --user ann --json
   gateway-extproc keys revoke 3f9a0c12d45e --reason leaked
   gateway-extproc sign --key batch --secret-file batch --path /v1/models --method GET"""
@@ -121,6 +123,10 @@ def build_parser() -> argparse.ArgumentParser:
     key_commands = keys.add_subparsers(dest="keys_command", required=True, metavar="COMMAND")
     add_key_commands(key_commands, _add)
 
+    guard = _add(commands, "guard", "what the guards say of texts")
+    guard_commands = guard.add_subparsers(dest="guard_command", required=True, metavar="COMMAND")
+    add_guard_commands(guard_commands, _add)
+
     sign = _add(commands, "sign", "print the headers that sign a request, for curl -H @FILE")
     sign.add_argument("--key", required=True, metavar="ID", help="the signer's id")
     by = sign.add_mutually_exclusive_group(required=True)
@@ -171,6 +177,7 @@ def _serve(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from gateway_extproc.cli.files import read_file, read_tenants
     from gateway_extproc.config.compile import compile_config
+    from gateway_extproc.config.guardchecks import guard_rules
 
     config, _ = read_file(options.file)
     tenants = len(config.tenants) + len(read_tenants(config))
@@ -178,7 +185,7 @@ def _check(options: argparse.Namespace) -> int:
         f"{options.file}: good (revision {compile_config(config).revision}: "
         f"{len(config.models)} models, {len(config.providers)} providers, "
         f"{tenants} tenants, {len(config.keys)} keys, "
-        f"{len(config.limits)} limits, {len(config.guards)} guard rules)"
+        f"{len(config.limits)} limits, {len(guard_rules(config))} guard rules)"
     )
     return 0
 

@@ -30,14 +30,22 @@ from gateway_extproc.config.model import Config
 from gateway_extproc.core.ports import StoreUnavailable
 from gateway_extproc.evidence import metrics
 from gateway_extproc.evidence.log import JsonLinesLog
+from gateway_extproc.evidence.search import find_decision
+from gateway_extproc.identities import state_dir
+from gateway_extproc.stores.reviews import ReviewFile
 from gateway_extproc.stores.secrets import SecretUnavailable
 from gateway_extproc.supervisor.admin import AdminServer, Caller, requires
 from gateway_extproc.supervisor.gate import ADMIN_LOG
+from gateway_extproc.supervisor.guards_api import GuardsApi
 from gateway_extproc.supervisor.pool import WorkerPool
 
 log = logging.getLogger(__name__)
 
-PRELOAD = ("gateway_extproc.app", "gateway_extproc.limits.vocabularies")
+PRELOAD = (
+    "gateway_extproc.app",
+    "gateway_extproc.limits.vocabularies",
+    "gateway_extproc.guards.preload",
+)
 
 
 class Supervisor:
@@ -61,6 +69,9 @@ class Supervisor:
         folder = Path(config.evidence.dir)
         self._admin_log = JsonLinesLog(folder / ADMIN_LOG)
         self._control = CurrentControl(self._admin_log.write)
+        reviews = GuardsApi(
+            ReviewFile(state_dir(config), time.time), partial(find_decision, folder), time.time
+        )
         self.admin = AdminServer(
             config.server.admin.address,
             config.server.admin.port,
@@ -70,6 +81,7 @@ class Supervisor:
             gate=self._control,
             routes=[
                 *self._control.keys.routes(self._control),
+                *reviews.routes(self._control),
                 Route(
                     "/v1/reload",
                     requires(self._control, "reload", self._reload_page),

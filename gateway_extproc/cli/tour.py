@@ -19,6 +19,7 @@ from gateway_extproc.cli.up import Demo, Stack
 from gateway_extproc.core.money import NANOS_PER_DOLLAR
 
 CARD = "4111 1111 1111 1111"
+ADDRESS = "jane.doe@example.org"
 RECORD_WAIT_S = 5.0
 
 Check = Callable[["Reply"], str | None]
@@ -63,7 +64,8 @@ def _tour(stack: Stack) -> int:
         guide.missing_key,
         guide.rate_limit,
         guide.blocked_prompt,
-        guide.masked_card,
+        guide.redacted_card,
+        guide.masked_address,
         guide.outage,
     ):
         step()
@@ -130,16 +132,30 @@ class _Guide:
         reply = self._chat("gpt-4o-mini", prompt)
         self._row("a blocked prompt", reply, _all(_status(400), _code("prompt_blocked")))
 
-    def masked_card(self) -> None:
+    def redacted_card(self) -> None:
         reply = self._chat("gpt-4o-mini", f"My card is {CARD}, thanks.")
         seen = self._last_body_at_provider()
         self._row(
-            "a masked card number",
+            "a redacted card number",
             reply,
             _all(
                 _status(200),
                 lambda _: "the provider saw the card" if CARD in seen else None,
                 lambda _: None if "[CARD]" in seen else "the provider saw no placeholder",
+            ),
+        )
+
+    def masked_address(self) -> None:
+        reply = self._chat("gpt-4o-mini", f"say: I wrote to {ADDRESS} today.")
+        seen = self._last_body_at_provider()
+        self._row(
+            "an address that only comes back",
+            reply,
+            _all(
+                _status(200),
+                _says(ADDRESS),
+                lambda _: "the provider saw the address" if ADDRESS in seen else None,
+                lambda _: None if "[EMAIL-1]" in seen else "the provider saw no placeholder",
             ),
         )
 

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from gateway_extproc.config.condition import ConditionError, compile_condition
+from gateway_extproc.config.guardchecks import guard_mistakes
 from gateway_extproc.config.limitchecks import limit_mistakes
 from gateway_extproc.config.mistakes import ConfigError, Mistake
 from gateway_extproc.config.model import Config, Tenant, TenantsFile, WorkerTcp
@@ -194,12 +195,7 @@ def _dangling(config: Config) -> Iterator[Mistake]:
         for i, scope in enumerate(getattr(config, section)):
             path = f"{section}[{i}].tenants"
             yield from _unknown(path, scope.tenants, tenants, "tenants of this file")
-    for i, rule in enumerate(config.guards):
-        yield from _unknown(f"guards[{i}].tenants", rule.tenants, tenants, "tenants of this file")
-        if rule.kind == "pattern" and not rule.patterns:
-            yield Mistake(f"guards[{i}].patterns", "nothing", "at least one pattern")
-        if rule.kind in ("pii", "secret") and not rule.entities:
-            yield Mistake(f"guards[{i}].entities", "nothing", "at least one entity")
+    yield from _dangling_guards(config, tenants)
     for i, route in enumerate(config.models):
         yield from _unknown(
             f"models[{i}].targets",
@@ -217,6 +213,22 @@ def _dangling(config: Config) -> Iterator[Mistake]:
     yield from _bad_abuse_rules(config)
     yield from limit_mistakes(config)
     yield from tenant_mistakes(config.tenants, config)
+
+
+def _dangling_guards(config: Config, tenants: set[str] | None) -> Iterator[Mistake]:
+    """Whom guards name and nothing defines.  Keys may stand in another file."""
+    routes = {route.model for route in config.models}
+    classes = {name for provider in config.providers for name in provider.data_classes}
+    for i, rule in enumerate(config.guards):
+        named = [rule.data_class] if rule.data_class else []
+        expected = "a class that some provider is approved for"
+        yield from _unknown(f"guards[{i}].data_class", named, classes, expected)
+    for section in ("guards", "guard_packs", "guard_levels"):
+        for i, scope in enumerate(getattr(config, section)):
+            path = f"{section}[{i}]"
+            yield from _unknown(f"{path}.tenants", scope.tenants, tenants, "tenants of this file")
+            yield from _unknown(f"{path}.routes", scope.routes, routes, "models of this file")
+    yield from guard_mistakes(config)
 
 
 def _dangling_proofs(

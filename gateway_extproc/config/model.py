@@ -16,13 +16,13 @@ from pydantic import AfterValidator, Field, StringConstraints
 from gateway_extproc.config.base import (
     EndpointName,
     Id,
-    Mode,
     ModelName,
     Name,
     Nanos,
     Positive,
     Section,
 )
+from gateway_extproc.config.guarding import GuardLevel, GuardPack, GuardRule
 from gateway_extproc.config.proofs import Issuer, PeerCertificates, SignedRequests
 from gateway_extproc.config.scopes import Budget, Limit
 from gateway_extproc.core.access import AdminPermission
@@ -396,36 +396,6 @@ class Store(Section):
     """A hold whose worker is gone ends after so long; those of long answers are renewed."""
 
 
-class GuardRule(Section):
-    """One line of guard policy."""
-
-    id: Id
-    direction: Literal["request", "response", "both"]
-    """Which texts are scanned: prompts, answers or both."""
-    kind: Literal["pattern", "pii", "secret", "hidden"]
-    """``pattern`` uses ``patterns``; ``pii`` and ``secret`` use ``entities``; ``hidden`` finds
-    invisible characters that carry text."""
-    action: Literal["block", "mask", "flag"]
-    """Refuse, replace the match by a placeholder, or only record it."""
-    patterns: tuple[str, ...] = ()
-    """Regular expressions in Hyperscan's syntax, matched without regard to case."""
-    entities: tuple[Literal["card", "iban", "us_ssn", "email", "api_key"], ...] = ()
-    """What ``pii`` and ``secret`` rules look for."""
-    roles: tuple[Literal["system", "user", "assistant", "tool"], ...] = (
-        "system",
-        "user",
-        "assistant",
-        "tool",
-    )
-    """Whose texts of a request are scanned."""
-    tenants: tuple[Id, ...] = ()
-    """Only these tenants; empty means all."""
-    mode: Mode = "enforce"
-    """``shadow`` records findings and never acts."""
-    message: str = ""
-    """What the client reads when the rule blocks; never the matched text."""
-
-
 class Provider(Section):
     """One upstream: an Envoy cluster of its own."""
 
@@ -525,6 +495,8 @@ class Config(Section):
     budgets: tuple[Budget, ...] = ()
     store: Store = Store()
     guards: tuple[GuardRule, ...] = ()
+    guard_packs: tuple[GuardPack, ...] = ()
+    guard_levels: tuple[GuardLevel, ...] = ()
     providers: Annotated[tuple[Provider, ...], Field(min_length=1)]
     models: Annotated[tuple[ModelRoute, ...], Field(min_length=1)]
     prices: Prices = Prices()

@@ -112,6 +112,8 @@ def _type(field: Schema, places: Mapping[str, list[str]], path: str) -> str:
         return f"list of {link}" if field.get("type") == "array" else f"section {link}"
     if field.get("type") == "array":
         return f"list of {_type(field['items'], places, path)}"
+    if field.get("additionalProperties") is True:
+        return "mapping"
     if field.get("type") == "object":
         values = field.get("patternProperties") or {"": field["additionalProperties"]}
         return f"mapping of text to {_type(next(iter(values.values())), places, path)}"

@@ -15,8 +15,10 @@ from gateway_extproc.core.limits import Measure, Reservation
 from gateway_extproc.core.ports import (
     AnswerReader,
     AnswerWriter,
+    Masked,
     OutputWindow,
     Release,
+    Restorer,
 )
 from gateway_extproc.core.route import Attempt, Target
 from gateway_extproc.core.usage import Usage
@@ -31,17 +33,23 @@ class Finding:
 
     ``path`` says where (a place in the document, or a stream slot), ``start`` and
     ``end`` are character offsets there; ``action`` is what the rule does about it.
+    ``fingerprint`` is a keyed hash of the whole text, of prompts only: a review names it by that.
     """
 
     rule: str
     kind: str
     direction: Literal["request", "response"]
-    action: Literal["block", "mask", "flag"]
+    action: str
     mode: Literal["enforce", "shadow"]
     path: str
     start: int
     end: int
     score: float = 1.0
+    fingerprint: str = ""
+
+    @property
+    def enforced(self) -> bool:
+        return self.mode == "enforce"
 
 
 class LimitState(NamedTuple):
@@ -154,10 +162,15 @@ class Exchange:
     client_body: bytes = b""
     dropped_messages: int = 0
 
-    # --- guard (``approved`` is ``asked`` after masking; ``released`` what may leave)
+    # --- guard (``approved`` is ``asked`` after masking; ``released`` what may leave; of
+    # --- ``scannable_chars`` of the prompt ``scanned_chars`` were looked at)
     approved: LlmRequest | None = None
     findings: list[Finding] = field(default_factory=list)
+    scanned_chars: int = 0
+    scannable_chars: int = 0
+    masked: Masked | None = None
     window: OutputWindow | None = None
+    restorer: Restorer | None = None
     released: Release | None = None
     stream_blocked_by: str = ""
 
@@ -165,7 +178,7 @@ class Exchange:
     cache_key: bytes = b""
     cache_hit: bool = False
 
-    # --- route
+    # --- route; guard, where what it found narrows the targets
     route_id: str = ""
     targets: tuple[Target, ...] = ()
     attempts: tuple[Attempt, ...] = ()

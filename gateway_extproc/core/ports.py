@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from gateway_extproc.core.chat import Chunk, Document, LlmRequest, Path, TextAt
 from gateway_extproc.core.errors import Refusal
@@ -179,17 +179,58 @@ class NonceStore(Protocol):
 # -------------------------------------------------------------------------- guards
 
 
+class Guarded(NamedTuple):
+    """Whose texts a guard looks at: rules name tenants, routes and keys.
+
+    ``draw`` lies in [0, 1): a rule that looks at a share of the requests looks at those below.
+    """
+
+    tenant: str
+    route: str = ""
+    key: str = ""
+    draw: float = 0.0
+
+
+class Restorer(Protocol):
+    """Puts masked values back into a streamed answer."""
+
+    def push(self, chunks: Sequence[Chunk], *, last: bool) -> tuple[Chunk, ...]:
+        """Takes chunks in order, gives those that may leave; ``last`` lets all of it go."""
+
+
+class Masked(Protocol):
+    """What was masked in one request; never prints it."""
+
+    def restored(self, document: Document, texts: Iterable[TextAt]) -> Sequence[tuple[Path, str]]:
+        """The texts of a whole answer that change with the values in them."""
+
+    def restorer(self) -> Restorer:
+        """The same for a stream."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What a guard found in some texts, and the texts after masking.
+    """What a guard found in some texts, and the texts after what rules change.
 
-    ``masked`` holds (path, new text) for the texts that changed; ``blocked_by``
-    names the enforced rule that blocks, None when nothing does.
+    ``changed`` holds (place, new text) for the texts that changed; ``changed_by`` and
+    ``blocked_by`` name the first enforced rule that changed something and that blocks.
+    ``unjudged`` names the rules that could not look at every text, ``refused_by`` the first of
+    them whose policy then refuses.  ``scanned`` of ``total`` characters were looked at.
+    ``masked`` takes back what only the provider must not see; ``classes`` are what the data
+    turned out to be, and ``routed_by`` the first rule that says so.
     """
 
     findings: tuple[Finding, ...] = ()
-    masked: tuple[tuple[TextAt, str], ...] = ()
+    changed: tuple[tuple[TextAt, str], ...] = ()
+    changed_by: str = ""
     blocked_by: str | None = None
+    unjudged: tuple[str, ...] = ()
+    refused_by: str | None = None
+    masked: Masked | None = None
+    classes: frozenset[str] = frozenset()
+    routed_by: str = ""
+    scanned: int = 0
+    total: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,11 +252,12 @@ class OutputWindow(Protocol):
 class Guard(Protocol):
     """Scans texts by the rules of one direction."""
 
-    def scan_request(self, texts: Sequence[TextAt], tenant: str) -> Scan: ...
+    def scan_request(self, texts: Sequence[TextAt], who: Guarded) -> Scan: ...
 
-    def scan_answer(self, texts: Sequence[TextAt], tenant: str) -> Scan: ...
+    def scan_answer(self, texts: Sequence[TextAt], who: Guarded, asked: LlmRequest | None) -> Scan:
+        """``asked`` is the request, as the model read it."""
 
-    def window(self, tenant: str) -> OutputWindow | None:
+    def window(self, who: Guarded, asked: LlmRequest | None) -> OutputWindow | None:
         """A window for one streamed answer; None when no output rule applies."""
 
 

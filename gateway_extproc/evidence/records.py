@@ -190,6 +190,11 @@ def prompt_fingerprint(asked: LlmRequest, key: bytes) -> tuple[int, str]:
     return size, hmac.digest(key, message, "sha256").hex()
 
 
+def text_fingerprint(text: str, key: bytes) -> str:
+    """HMAC-SHA256 of one text, in hex: finds it again without keeping it."""
+    return hmac.digest(key, text.encode("utf-8", "surrogatepass"), "sha256").hex()
+
+
 def _prompt(asked: LlmRequest, key: bytes) -> Record:
     size, fingerprint = prompt_fingerprint(asked, key)
     return {"bytes": size, "hmac_sha256": fingerprint}
@@ -198,6 +203,9 @@ def _prompt(asked: LlmRequest, key: bytes) -> Record:
 def _add_policy(record: Record, exchange: Exchange) -> None:
     if exchange.limits:
         record["limits"] = _limits(exchange)
+    if exchange.scannable_chars:
+        record["scannable_chars"] = exchange.scannable_chars
+        record["scanned_chars"] = exchange.scanned_chars
     if exchange.findings:
         record["findings"] = [_finding(found) for found in exchange.findings[:MAX_FINDINGS]]
         if len(exchange.findings) > MAX_FINDINGS:
@@ -314,7 +322,7 @@ def _event(event: Event) -> Record:
 
 
 def _finding(found: Finding) -> Record:
-    return {
+    record: Record = {
         "rule": found.rule,
         "kind": found.kind,
         "direction": found.direction,
@@ -325,6 +333,9 @@ def _finding(found: Finding) -> Record:
         "end": found.end,
         "score": found.score,
     }
+    if found.fingerprint:
+        record["fingerprint"] = found.fingerprint
+    return record
 
 
 def _usage(usage: Usage) -> Record:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Final, NamedTuple
 
-from gateway_extproc.config.model import GuardRule
-from gateway_extproc.core.chat import TextAt
+from gateway_extproc.config.guarding import GuardLevel, GuardRule
+from gateway_extproc.core.access import name_matcher
+from gateway_extproc.core.chat import LlmRequest, TextAt
 from gateway_extproc.core.exchange import Finding
-from gateway_extproc.core.ports import Scan
+from gateway_extproc.core.ports import Guarded, Scan
+from gateway_extproc.guards.canary import canary
 from gateway_extproc.guards.detect import Detector
+from gateway_extproc.guards.formats import Formats
+from gateway_extproc.guards.leak import Prompts
 from gateway_extproc.guards.masking import (
     CompiledRule,
     Direction,
@@ -17,107 +23,316 @@ from gateway_extproc.guards.masking import (
     apply_masks,
     fit_json,
     json_view,
+    leak_spans,
     masks_of,
     render_path,
 )
+from gateway_extproc.guards.placeholders import Placeholders
+from gateway_extproc.guards.policy import Policy, RuleSet
+from gateway_extproc.guards.restore import MaskedValues, reversible
+from gateway_extproc.guards.scores import Heads, Scores, joined
+from gateway_extproc.guards.shape import Wanted, is_content
+from gateway_extproc.guards.told import Told, planted
 from gateway_extproc.guards.window import StreamWindow, WindowPolicy
 
+log = logging.getLogger(__name__)
+
+SCORED_PLACEHOLDER = "[REMOVED]"
 FINDINGS_MAX = 200
-"""Findings reported of one scan; masks and blocks go on beyond it."""
+"""Findings reported of one scan; changes and blocks go on beyond it."""
 
 _NOTHING = Scan()
 
 
+class Reviews(NamedTuple):
+    """A text's keyed hash, and whether a rule lets the text of this hash pass."""
+
+    fingerprint: Callable[[str], str]
+    allows: Callable[[str, str], bool]
+
+
+class About(NamedTuple):
+    """What an answer is judged by beside its own characters."""
+
+    told: Told | None = None
+    shapes: Wanted | None = None
+
+
+NOTHING_ABOUT: Final = About()
+NO_REVIEWS: Final = Reviews(lambda text: "", lambda rule, fingerprint: False)
+
+
 class _Side:
-    """The rules of one direction: one database, and who is served by which rule."""
+    """The rules of one direction: one database, and which rules are whose."""
 
-    def __init__(self, direction: Direction, rules: Sequence[CompiledRule]) -> None:
-        self.direction: Direction = direction
-        self.rules = [rule for rule in rules if rule.rule.direction in (direction, "both")]
-        self.detector = Detector(self.rules) if self.rules else None
-        self.for_all = [rule for rule in self.rules if not rule.tenants]
-        self._named = frozenset(tenant for rule in self.rules for tenant in rule.tenants)
-
-    def applies(self, tenant: str) -> bool:
-        return bool(self.for_all) or tenant in self._named
-
-    def rules_of(self, tenant: str) -> list[CompiledRule]:
-        if tenant not in self._named:
-            return self.for_all
-        return [rule for rule in self.rules if rule.serves(tenant)]
-
-    def scan(self, texts: Sequence[TextAt], tenant: str) -> Scan:
-        detector = self.detector
-        if detector is None or not self.applies(tenant):
-            return _NOTHING
-        findings: list[Finding] = []
-        masked: list[tuple[TextAt, str]] = []
-        blockers: list[CompiledRule] = []
-        for at in texts:
-            is_json = bool(at.path) and at.path[-1] == "arguments"
-            view = json_view(at.text) if is_json else at.text
-            spans = detector.find(view, partial(self._concerns, tenant, at.role))
-            if spans:
-                spans.sort(key=lambda span: (span.start, span.end))
-                blockers += [span.rule for span in spans if span.rule.blocks]
-                self._report(spans, at, findings)
-                self._mask(spans, at, view if is_json else None, masked)
-        if not findings:
-            return _NOTHING
-        first = min(blockers, key=lambda rule: rule.index, default=None)
-        return Scan(tuple(findings), tuple(masked), first.rule.id if first else None)
-
-    def _concerns(self, tenant: str, role: str, rule: CompiledRule) -> bool:
-        return rule.serves(tenant) and (self.direction == "response" or role in rule.roles)
-
-    def _report(self, spans: list[Span], at: TextAt, findings: list[Finding]) -> None:
-        room = FINDINGS_MAX - len(findings)
-        path = render_path(at.path)
-        findings += [span.finding(self.direction, path) for span in spans[: max(0, room)]]
-
-    def _mask(
-        self, spans: list[Span], at: TextAt, view: str | None, masked: list[tuple[TextAt, str]]
+    def __init__(
+        self, direction: Direction, rules: Sequence[GuardRule], levels: Sequence[GuardLevel]
     ) -> None:
-        masks = masks_of(spans)
-        if view is not None:
+        self.direction: Direction = direction
+        mine = [
+            CompiledRule.of(index, rule)
+            for index, rule in enumerate(rules)
+            if rule.direction in (direction, "both")
+        ]
+        self.policy = Policy(mine, levels)
+        self.detector = Detector(mine)
+
+    def wanted(self, rules: RuleSet, role: str, draw: float) -> dict[int, CompiledRule]:
+        """The rules that look at a text of this role of a request that was drawn so."""
+        wanted = rules.all if self.direction == "response" else rules.by_role[role]
+        if not rules.sampled:
+            return wanted
+        return {i: rule for i, rule in wanted.items() if draw < rule.rule.sample}
+
+
+class _Look:
+    """One scan of some texts: what was found, what changes, what could not be looked at."""
+
+    def __init__(
+        self,
+        side: _Side,
+        who: Guarded,
+        scores: Scores | None,
+        about: About,
+        reviews: Reviews,
+        clock_ns: Callable[[], int],
+    ) -> None:
+        self._told, self._shapes = about
+        self._reviews = reviews
+        self._side, self._who, self._scores, self._clock_ns = side, who, scores, clock_ns
+        self._texts: Sequence[TextAt] = ()
+        self._rules = side.policy.of(who)
+        self._began_ns = clock_ns()
+        self._findings: list[Finding] = []
+        self._changed: list[tuple[TextAt, str]] = []
+        self._acting: dict[int, CompiledRule] = {}
+        self._mended_by: list[CompiledRule] = []
+        self._unjudged: dict[int, CompiledRule] = {}
+        self._scanned = self._total = 0
+        self._placeholders: Placeholders | None = None
+
+    def over(self, texts: Sequence[TextAt]) -> Scan:
+        self._texts = texts
+        turns = [at for at in texts if at.role == "user"] if self._rules.scored else []
+        for at in texts:
+            self._total += len(at.text)
+            wanted = self._side.wanted(self._rules, at.role, self._who.draw)
+            if wanted:
+                last = bool(turns) and at is turns[-1]
+                self._look(at, wanted, joined([turn.text for turn in turns]) if last else "")
+        return self._result()
+
+    def _look(self, at: TextAt, wanted: dict[int, CompiledRule], together: str) -> None:
+        wanted = self._in_time(wanted)
+        is_json = bool(at.path) and at.path[-1] == "arguments"
+        view = json_view(at.text) if is_json else at.text
+        spans = self._find(view, wanted)
+        scored = [rule for rule in wanted.values() if rule.rule.kind == "injection"]
+        scanned = len(at.text) if len(scored) < len(wanted) else 0
+        if scored:
+            scanned = max(scanned, self._score(at, together, scored, spans))
+        if self._shapes is not None and is_content(at.path):
+            self._check_format(at, wanted, spans)
+        if self._told is not None:
+            spans += leak_spans(self._told.find(view), wanted.values())
+        self._scanned += scanned
+        if spans:
+            fingerprint = ""
+            if self._side.direction == "request":
+                spans, fingerprint = self._reviewed(at.text, spans)
+            spans.sort(key=lambda span: (span.start, span.end))
+            self._acting |= {span.rule.index: span.rule for span in spans if span.rule.acts}
+            self._report(spans, at, fingerprint)
+            self._change(spans, at, view if is_json else None)
+
+    def _in_time(self, wanted: dict[int, CompiledRule]) -> dict[int, CompiledRule]:
+        took_ms = (self._clock_ns() - self._began_ns) / 1e6
+        late = {i: rule for i, rule in wanted.items() if took_ms > rule.rule.deadline_ms}
+        if not late:
+            return wanted
+        self._unjudged |= late
+        return {i: rule for i, rule in wanted.items() if i not in late}
+
+    def _find(self, view: str, wanted: dict[int, CompiledRule]) -> list[Span]:
+        try:
+            return self._side.detector.find(view, wanted)
+        except Exception:
+            log.exception("a detector failed")
+            self._unjudged |= {i: r for i, r in wanted.items() if r.rule.kind != "injection"}
+            return []
+
+    def _score(
+        self, at: TextAt, together: str, rules: list[CompiledRule], spans: list[Span]
+    ) -> int:
+        """Adds a span over the whole text for each rule whose threshold the score reaches."""
+        assert self._scores is not None
+        try:
+            scored = self._scores.of(at.role, at.text)
+            level = scored.level
+            if together:
+                level = max(level, self._scores.of(at.role, together).level)
+        except Exception:
+            log.exception("the classifier failed")
+            self._unjudged |= {rule.index: rule for rule in rules}
+            return 0
+        spans += [
+            Span(0, len(at.text), rule, "injection", SCORED_PLACEHOLDER, len(at.text), level)
+            for rule in rules
+            if level >= rule.rule.threshold
+        ]
+        return scored.scanned
+
+    def _check_format(self, at: TextAt, wanted: dict[int, CompiledRule], spans: list[Span]) -> None:
+        assert self._shapes is not None
+        judged = self._shapes.judge(at.text, wanted, mend=True)
+        spans += judged.spans
+        if judged.mended_by and not spans:
+            self._changed.append((at, judged.text))
+            self._mended_by += judged.mended_by
+
+    def _reviewed(self, text: str, spans: list[Span]) -> tuple[list[Span], str]:
+        """What was approved for this very text does nothing any more; the text's fingerprint."""
+        fingerprint, allows = self._reviews
+        print_ = fingerprint(text)
+        return [
+            span._replace(rule=span.rule.allowed()) if allows(span.rule.rule.id, print_) else span
+            for span in spans
+        ], print_
+
+    def _report(self, spans: list[Span], at: TextAt, fingerprint: str) -> None:
+        room = FINDINGS_MAX - len(self._findings)
+        path = render_path(at.path)
+        direction = self._side.direction
+        self._findings += [
+            span.finding(direction, path, fingerprint=fingerprint) for span in spans[: max(0, room)]
+        ]
+
+    def _change(self, spans: list[Span], at: TextAt, view: str | None) -> None:
+        masks = masks_of(spans, len(at.text) if view is None else None)
+        if not masks:
+            return
+        if self._side.direction == "request" and any(mask.kind for mask in masks):
+            if self._placeholders is None:
+                self._placeholders = Placeholders(at.text for at in self._texts)
+            masks = reversible(at.text, masks, self._placeholders, as_json=view is not None)
+        elif view is not None:
             masks = fit_json(view, masks, in_string=False)
-        if masks:
-            masked.append((at, apply_masks(at.text, masks)))
+        self._changed.append((at, apply_masks(at.text, masks)))
+
+    def _masked(self) -> MaskedValues | None:
+        if self._placeholders is None:
+            return None
+        names = [name for rule in self._acting.values() for name in rule.rule.untrusted_tools]
+        distrusts = name_matcher(names)
+        return MaskedValues(self._placeholders, lambda tool: not distrusts(tool))
+
+    def _result(self) -> Scan:
+        unjudged = sorted(self._unjudged.values(), key=lambda rule: rule.index)
+        closed = [rule for rule in unjudged if rule.enforced and rule.rule.on_error == "closed"]
+        acting = self._acting.values()
+        return Scan(
+            tuple(self._findings),
+            tuple(self._changed),
+            _first([*(rule for rule in acting if rule.changes), *self._mended_by]) or "",
+            _first(rule for rule in acting if rule.blocks),
+            tuple(rule.rule.id for rule in unjudged),
+            _first(closed),
+            self._masked(),
+            frozenset(rule.rule.data_class for rule in acting if rule.routes),
+            _first(rule for rule in acting if rule.routes) or "",
+            self._scanned,
+            self._total,
+        )
+
+
+def _first(rules: Iterable[CompiledRule]) -> str | None:
+    first = min(rules, key=lambda rule: rule.index, default=None)
+    return first.rule.id if first else None
+
+
+def shipped_heads() -> Heads:
+    """The classifier of this package; numpy is loaded only where a rule scores."""
+    from gateway_extproc.guards.classifier import Classifier
+
+    return Classifier.load()
 
 
 class RuleGuard:
-    """Blocks, masks and flags by rules; ``core.ports.Guard``.
+    """Blocks, changes and reports by rules; ``core.ports.Guard``.
 
     Compiled once for a configuration.  Holds Hyperscan scratch space: one guard
     serves one thread.  Raises ``GuardCompileError`` for a rule that cannot work.
+    ``heads`` makes the classifier, and is asked for it only where a rule scores.
     """
 
-    def __init__(self, rules: Sequence[GuardRule]) -> None:
-        compiled = [CompiledRule.of(index, rule) for index, rule in enumerate(rules)]
-        self._rules = {rule.id: rule for rule in rules}
-        self._request = _Side("request", compiled)
-        self._answer = _Side("response", compiled)
-        self._policies: dict[tuple[int, ...], WindowPolicy] = {}
+    def __init__(
+        self,
+        rules: Sequence[GuardRule],
+        levels: Sequence[GuardLevel] = (),
+        *,
+        heads: Callable[[], Heads] = shipped_heads,
+        reviews: Reviews = NO_REVIEWS,
+        mark_key: bytes = b"",
+        clock_ns: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self._mark_key = mark_key
+        scored = any(rule.kind == "injection" for rule in rules)
+        self._scores = Scores(heads()) if scored else None
+        self._clock_ns, self._reviews = clock_ns, reviews
+        self._prompts, self._formats = Prompts(), Formats()
+        self._rules = {rule.id: rule for rule in reversed(rules)}
+        self._request = _Side("request", rules, levels)
+        self._answer = _Side("response", rules, levels)
+        self._policies: dict[tuple[CompiledRule, ...], WindowPolicy] = {}
 
-    def scan_request(self, texts: Sequence[TextAt], tenant: str) -> Scan:
-        """What the request rules of a tenant find, by the roles they name."""
-        return self._request.scan(texts, tenant)
+    def scan_request(self, texts: Sequence[TextAt], who: Guarded) -> Scan:
+        """What the request rules of a caller find, by the roles they name."""
+        scan = self._scan(self._request, texts, who, NOTHING_ABOUT)
+        if scan.blocked_by is None and self._answer.policy.of(who).canary:
+            return self._with_canary(scan, texts, who)
+        return scan
 
-    def scan_answer(self, texts: Sequence[TextAt], tenant: str) -> Scan:
-        """What the answer rules of a tenant find; roles do not count there."""
-        return self._answer.scan(texts, tenant)
+    def _with_canary(self, scan: Scan, texts: Sequence[TextAt], who: Guarded) -> Scan:
+        """The first system text bears a mark, one for each such text: providers cache prompts."""
+        at = next((at for at in texts if at.role == "system"), None)
+        if at is None:
+            return scan
+        changed = dict(scan.changed)
+        text = changed.get(at, at.text)
+        mark = canary(f"{who.tenant}\0{at.text}", self._mark_key)
+        changed[at] = planted(text, mark)
+        return replace(scan, changed=tuple(changed.items()))
 
-    def window(self, tenant: str) -> StreamWindow | None:
-        """A filter for one streamed answer; None when no answer rule is the tenant's."""
+    def scan_answer(
+        self, texts: Sequence[TextAt], who: Guarded, asked: LlmRequest | None = None
+    ) -> Scan:
+        """What the answer rules of a caller find; roles do not count there."""
+        return self._scan(self._answer, texts, who, self._about(who, asked))
+
+    def _scan(self, side: _Side, texts: Sequence[TextAt], who: Guarded, about: About) -> Scan:
+        if not side.policy.of(who).all:
+            return _NOTHING
+        return _Look(side, who, self._scores, about, self._reviews, self._clock_ns).over(texts)
+
+    def _about(self, who: Guarded, asked: LlmRequest | None) -> About:
+        """What the rules for an answer need to know of its request."""
+        rules = self._answer.policy.of(who)
+        if asked is None or not (rules.leaks or rules.formats):
+            return NOTHING_ABOUT
+        shapes = Wanted(rules.formats, asked.document, self._formats) if rules.formats else None
+        return About(Told.of(asked.texts, self._prompts) if rules.leaks else None, shapes)
+
+    def window(self, who: Guarded, asked: LlmRequest | None = None) -> StreamWindow | None:
+        """A filter for one streamed answer; None when no answer rule is the caller's."""
         side = self._answer
-        if side.detector is None or not side.applies(tenant):
+        rules = side.policy.of(who)
+        drawn = tuple(rule for rule in rules.all.values() if who.draw < rule.rule.sample)
+        if not drawn:
             return None
-        rules = side.rules_of(tenant)
-        key = tuple(rule.index for rule in rules)
-        policy = self._policies.get(key)
+        policy = self._policies.get(drawn)
         if policy is None:
-            policy = self._policies[key] = WindowPolicy(rules, side.detector)
-        return StreamWindow(policy)
+            policy = self._policies[drawn] = WindowPolicy(drawn, side.detector)
+        return StreamWindow(policy, *self._about(who, asked))
 
     def message_of(self, rule_id: str) -> str:
         """What the client reads when the rule blocks; "" lets the caller choose."""

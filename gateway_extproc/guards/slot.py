@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from gateway_extproc.core.exchange import Finding
+from gateway_extproc.guards.chunks import Step
 from gateway_extproc.guards.detect import Detector, entities_of
-from gateway_extproc.guards.entities import ENTITIES, Entity
+from gateway_extproc.guards.entities import LOOKBACK
 from gateway_extproc.guards.masking import (
     CompiledRule,
     Mask,
@@ -20,12 +20,15 @@ from gateway_extproc.guards.masking import (
     fit_json,
     incomplete_escape,
     json_view,
+    leak_spans,
     masks_of,
 )
 from gateway_extproc.guards.patterns import pattern_tail
+from gateway_extproc.guards.shape import Wanted
+from gateway_extproc.guards.told import Watch
 
-CONTEXT = 256
-"""Characters that already left and are still matched, for block and flag patterns."""
+CONTEXT = LOOKBACK
+"""Characters before what is not settled that are kept and still matched."""
 HELD_MAX = 8_192
 """Only a chain of overlapping matches gets this long; its head is then masked at once."""
 FINDINGS_MAX = 200
@@ -41,30 +44,18 @@ class WindowPolicy:
 
     def __init__(self, rules: Sequence[CompiledRule], detector: Detector) -> None:
         self.detector = detector
-        self.accept = frozenset(rules).__contains__
-        strict = {name for rule in rules if rule.blocks or rule.masks for name in entities_of(rule)}
+        self.wanted = {rule.index: rule for rule in rules}
+        acting = [rule for rule in rules if rule.blocks or rule.changes]
+        strict = {name for rule in acting for name in entities_of(rule)}
         watched = {name for rule in rules for name in entities_of(rule)} - strict
-        self.held = _entities(strict)
-        self.watched = _entities(watched)
+        self.held = detector.entities(strict)
+        self.watched = detector.entities(watched)
         self.tails: list[Callable[[str], int]] = [
             pattern_tail(pattern)
             for rule in rules
-            if rule.masks and rule.rule.kind == "pattern"
+            if rule.changes and rule.rule.kind == "pattern"
             for pattern in rule.rule.patterns
         ]
-
-
-def _entities(names: set[str]) -> list[Entity]:
-    return [entity for name, entity in ENTITIES.items() if name in names]
-
-
-@dataclass(slots=True)
-class Step:
-    """What one push released, and the rule that ends the stream if one does."""
-
-    text: str
-    findings: list[Finding]
-    blocked_by: str | None = None
 
 
 class SlotText:
@@ -75,7 +66,18 @@ class SlotText:
     an escape that is not whole yet.  ``_base`` is the offset of ``_view`` in the slot's text.
     """
 
-    def __init__(self, policy: WindowPolicy, path: str, *, is_json: bool) -> None:
+    def __init__(
+        self,
+        policy: WindowPolicy,
+        path: str,
+        *,
+        is_json: bool,
+        watch: Watch | None = None,
+        shapes: Wanted | None = None,
+    ) -> None:
+        self._watch, self._shapes = watch, shapes
+        self._whole: list[str] = []
+        self._unjudged = False
         self._policy = policy
         self._path = path
         self._is_json = is_json
@@ -86,19 +88,51 @@ class SlotText:
         self._base = 0
         self._in_string = False
         self._unsettled = False
+        self._cut = False
         self._reported: dict[tuple[int, str], int] = {}
         self._room = FINDINGS_MAX
 
     @property
     def pending(self) -> bool:
         """True if text is held, or a finding waits for what follows."""
-        return self._unsettled or bool(self._raw or self._cut_escape)
+        held = self._unsettled or bool(self._raw or self._cut_escape)
+        return not self._cut and (held or self._unjudged)
 
     def push(self, text: str, *, final: bool) -> Step:
         """Takes more text; ``final`` settles everything that is held."""
+        if self._cut:
+            return Step("")
+        spans = self._judged(text, final=final)
+        if not spans:
+            return self._settle(text, final=final)
+        findings = [span.finding("response", self._path) for span in spans]
+        # Most of it has left; nothing more of it does.
+        if any(span.rule.truncates or span.rule.blocks for span in spans):
+            self._cut = True
+            blocker = next((span.rule.rule.id for span in spans if span.rule.blocks), None)
+            return Step("", findings, blocker)
+        step = self._settle(text, final=final)
+        return Step(step.text, [*findings, *step.findings], step.blocked_by)
+
+    def _judged(self, text: str, *, final: bool) -> list[Span]:
+        """What the text is as a whole: a told prompt, or not what it should look like."""
+        spans: list[Span] = []
+        self._unjudged = not final and (self._watch is not None or self._shapes is not None)
+        if self._watch is not None:
+            passage = self._watch.push(text, final=final)
+            spans += leak_spans(passage, self._policy.wanted.values())
+        if self._shapes is not None:
+            self._whole.append(text)
+            if final:
+                whole = "".join(self._whole)
+                spans += self._shapes.judge(whole, self._policy.wanted, mend=False).spans
+        return spans
+
+    def _settle(self, text: str, *, final: bool) -> Step:
+        """What may leave of the text so far, by the rules that look at its characters."""
         self._take(text, final)
         policy, view = self._policy, self._view
-        spans = policy.detector.find(view, policy.accept)
+        spans = policy.detector.find(view, policy.wanted)
         end = len(view)
         hold = settled = end
         lives: dict[str, int] = {}
@@ -114,7 +148,7 @@ class SlotText:
                 hold = min(hold, tail(view))
         if spans:
             return self._act(spans, lives, hold, settled, final=final)
-        return Step(self._leave(max(hold, self._left), settled, ()), [])
+        return Step(self._leave(max(hold, self._left), settled, ()))
 
     def _take(self, text: str, final: bool) -> None:
         if not self._is_json:
@@ -140,12 +174,18 @@ class SlotText:
                 certain.append(span)
             elif not span.entity:
                 settled = min(settled, span.start)
-                if span.rule.masks or span.rule.blocks:
+                if span.rule.changes or span.rule.blocks:
                     hold = min(hold, span.start)
         blocker = next((span for span in certain if span.rule.blocks), None)
         if blocker is not None:
             hold = min(hold, blocker.start)
-        masks = masks_of(span for span in spans if span.end > self._left)
+        if not self._is_json:
+            cut = next((span for span in certain if span.rule.truncates), None)
+            if cut is not None:
+                if blocker is None and hold >= cut.start:
+                    return self._truncate(spans, certain)
+                hold = min(hold, cut.start)
+        masks = masks_of((span for span in spans if span.end > self._left), None)
         if self._is_json:
             masks = fit_json(self._view, masks, in_string=self._in_string)
             hold = escape_start(self._view, hold)
@@ -154,9 +194,21 @@ class SlotText:
         text = self._leave(hold, settled, masks)
         return Step(text, findings, blocker.rule.rule.id if blocker else None)
 
+    def _truncate(self, spans: Sequence[Span], certain: list[Span]) -> Step:
+        """Nothing follows the match, and what stands before it is settled."""
+        self._cut = True
+        end = len(self._view)
+        masks = masks_of((span for span in spans if span.end > self._left), end)
+        findings = self._report(certain)
+        return Step(self._leave(end, end, masks), findings)
+
     def _is_cut(self, span: Span) -> bool:
-        """At the edge of a cut context ``^`` and word boundaries match wrongly."""
-        return span.start == 0 and self._base > 0 and not span.entity
+        """At the edge of a cut context ``^`` and word boundaries match wrongly.
+
+        So do entities, which look back for what decides them; what lies there was settled
+        before the context was cut.
+        """
+        return self._base > 0 and span.start < (CONTEXT if span.entity else 1)
 
     def _is_certain(self, span: Span, lives: dict[str, int]) -> bool:
         """False while the text to come may take the match back or lengthen it.
@@ -165,7 +217,7 @@ class SlotText:
         """
         if span.entity:
             return span.start < lives[span.entity]
-        end = span.end if span.rule.masks else span.sure
+        end = span.end if span.rule.changes else span.sure
         return len(self._view) - end > 1 or self._view[end:] not in ("", "\n")
 
     def _whole_masks(self, masks: Sequence[Mask], hold: int) -> int:
@@ -201,7 +253,7 @@ class SlotText:
         ]
         self._left = hold
         self._unsettled = settled < len(self._view)
-        self._forget(min(hold - CONTEXT, settled))
+        self._forget(min(hold, settled) - CONTEXT)
         return apply_masks(text, ready) if ready else text
 
     def _forget(self, count: int) -> None:

@@ -7,14 +7,17 @@ from gateway_extproc.core.identity import Permit
 from gateway_extproc.core.route import Target
 
 
-def plan_targets(permit: Permit, route: Route, max_attempts: int) -> tuple[Target, ...]:
+def plan_targets(
+    permit: Permit, route: Route, max_attempts: int, more_classes: frozenset[str] = frozenset()
+) -> tuple[Target, ...]:
     """The route's targets in order, without those that the caller's data must not reach.
 
     One target a provider: the second attempt shall go elsewhere.  Empty when
-    nobody is approved for all of the permit's data classes.
+    nobody is approved for all of the permit's data classes, and for ``more_classes``.
     """
+    classes = permit.data_classes | more_classes
     plan: dict[str, Target] = {}
     for target in route.targets:
-        if permit.data_classes <= target.data_classes:
+        if classes <= target.data_classes:
             plan.setdefault(target.provider, target)
     return tuple(plan.values())[:max_attempts]

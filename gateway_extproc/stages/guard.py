@@ -2,38 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from zlib import crc32
 
-from gateway_extproc.core.chat import LlmRequest, Path
+from gateway_extproc.core.chat import Chunk, LlmRequest, Path
 from gateway_extproc.core.document import replace_at
 from gateway_extproc.core.errors import Refusal, refuse
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.ports import Guard as Guards
-from gateway_extproc.core.ports import Release, Scan
+from gateway_extproc.core.ports import Guarded, Masked, Release, Scan
+from gateway_extproc.core.route import Target
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.core.verdict import CONTINUE, Amend, Respond, Verdict
+
+ANNOTATIONS = "x-gateway-guard"
+"""Names the rules that only annotate and found something in the prompt."""
+
+Plan = Callable[[Exchange, frozenset[str]], tuple[Target, ...]]
+"""Who may answer a request whose data has these classes, too."""
 
 
 class Guard(Stage):
     name = "guard"
 
-    def __init__(self, guards: Guards, messages: Mapping[str, str]) -> None:
-        self._guards = guards
-        self._messages = messages
+    def __init__(self, guards: Guards, messages: Mapping[str, str], plan: Plan) -> None:
+        self._guards, self._messages, self._plan = guards, messages, plan
 
     async def request_body(self, exchange: Exchange, body: bytes) -> Verdict:
         asked = exchange.asked
         if asked is None:
             return CONTINUE
-        scan = self._guards.scan_request(asked.texts, _tenant(exchange))
+        scan = self._guards.scan_request(asked.texts, guarded(exchange))
         exchange.findings.extend(scan.findings)
-        if scan.blocked_by is not None:
-            return self._refuse("prompt_blocked", "This prompt", scan.blocked_by)
-        exchange.approved = _masked_request(asked, scan)
-        if not scan.masked:
-            return CONTINUE
-        return Amend(rule=_masking_rule(scan))
+        exchange.scanned_chars, exchange.scannable_chars = scan.scanned, scan.total
+        refused = self._unless(exchange, scan, "prompt_blocked", "This prompt")
+        if refused is not None:
+            return refused
+        if scan.classes:
+            exchange.targets = self._plan(exchange, scan.classes)
+            if not exchange.targets:
+                message = f"No provider is approved for what policy '{scan.routed_by}' found."
+                return Respond(refuse("no_eligible_target", message, rule=scan.routed_by))
+        exchange.approved = _changed_request(asked, scan)
+        exchange.masked = scan.masked
+        rule = scan.changed_by or scan.routed_by
+        return Amend(rule=rule) if rule else CONTINUE
+
+    async def response_headers(self, exchange: Exchange) -> Verdict:
+        named = {f.rule: None for f in exchange.findings if f.action == "annotate" and f.enforced}
+        return Amend(set_headers=((ANNOTATIONS, ",".join(named)),)) if named else CONTINUE
 
     async def response_body(self, exchange: Exchange, body: bytes, *, last: bool) -> Verdict:
         arrived = exchange.arrived
@@ -41,12 +59,26 @@ class Guard(Stage):
             return CONTINUE
         if exchange.streaming:
             return self._filter_stream(exchange, arrived, last=last)
-        scan = self._guards.scan_answer(arrived.texts, _tenant(exchange))
+        scan = self._guards.scan_answer(arrived.texts, guarded(exchange), exchange.approved)
         exchange.findings.extend(scan.findings)
+        refused = self._unless(exchange, scan, "answer_blocked", "The answer")
+        if refused is not None:
+            return refused
+        exchange.released = _changed_answer(arrived, scan, exchange.masked)
+        return Amend(rule=scan.changed_by) if scan.changed else CONTINUE
+
+    def _unless(self, exchange: Exchange, scan: Scan, reason: str, subject: str) -> Verdict | None:
+        """The refusal, where a rule blocks or could not look and must not let pass."""
+        if scan.unjudged:
+            exchange.degraded = (*exchange.degraded, "guard")
         if scan.blocked_by is not None:
-            return self._refuse("answer_blocked", "The answer", scan.blocked_by)
-        exchange.released = _masked_answer(arrived, scan)
-        return Amend(rule=_masking_rule(scan)) if scan.masked else CONTINUE
+            return self._refuse(reason, subject, scan.blocked_by)
+        if scan.refused_by is not None:
+            message = f"Policy '{scan.refused_by}' could not be applied to this request."
+            refusal = refuse("guard_unavailable", message, retry_after_s=1.0, rule=scan.refused_by)
+            return Respond(refusal, rule=scan.refused_by)
+        exchange.failed_open = exchange.failed_open or bool(scan.unjudged)
+        return None
 
     def _filter_stream(self, exchange: Exchange, arrived: Release, *, last: bool) -> Verdict:
         if exchange.stream_blocked_by:
@@ -54,13 +86,16 @@ class Guard(Stage):
             exchange.released = Release(raw=b"")
             return CONTINUE
         if exchange.window is None:
-            exchange.window = self._guards.window(_tenant(exchange))
+            exchange.window = self._guards.window(guarded(exchange), exchange.approved)
         if exchange.window is None:
-            exchange.released = arrived
+            chunks = _restored_chunks(exchange, arrived.chunks, last=last)
+            exchange.released = replace(arrived, chunks=chunks) if exchange.masked else arrived
             return CONTINUE
         result = exchange.window.push(arrived.chunks, last=last)
+        ends = last or result.blocked_by is not None
+        chunks = _restored_chunks(exchange, result.chunks, last=ends)
         exchange.findings.extend(result.findings)
-        exchange.released = replace(arrived, chunks=result.chunks)
+        exchange.released = replace(arrived, chunks=chunks)
         if result.blocked_by is None:
             return CONTINUE
         exchange.stream_blocked_by = result.blocked_by
@@ -77,20 +112,22 @@ class Guard(Stage):
         return refuse(reason, message, rule=rule)
 
 
-def _tenant(exchange: Exchange) -> str:
+def guarded(exchange: Exchange) -> Guarded:
+    """By whose rules the texts are judged; a request is drawn for a sample by its id."""
     assert exchange.permit is not None
-    return exchange.permit.principal.tenant.id
+    principal = exchange.permit.principal
+    return Guarded(
+        principal.tenant.id,
+        exchange.asked.model if exchange.asked is not None else "",
+        principal.credential_id,
+        crc32(exchange.decision_id.encode()) / (1 << 32),
+    )
 
 
-def _masking_rule(scan: Scan) -> str:
-    """The first rule that changed something; others may only have looked."""
-    return next(f.rule for f in scan.findings if f.action == "mask" and f.mode == "enforce")
-
-
-def _masked_request(asked: LlmRequest, scan: Scan) -> LlmRequest:
-    if not scan.masked:
+def _changed_request(asked: LlmRequest, scan: Scan) -> LlmRequest:
+    if not scan.changed:
         return asked
-    new = {at.path: text for at, text in scan.masked}
+    new = {at.path: text for at, text in scan.changed}
     return replace(
         asked,
         document=replace_at(asked.document, new.items()),
@@ -98,9 +135,26 @@ def _masked_request(asked: LlmRequest, scan: Scan) -> LlmRequest:
     )
 
 
-def _masked_answer(arrived: Release, scan: Scan) -> Release:
-    if not scan.masked or arrived.document is None:
+def _changed_answer(arrived: Release, scan: Scan, masked: Masked | None) -> Release:
+    """The answer after what rules change, with what was masked in the request put back."""
+    if arrived.document is None:
         return arrived
-    edits: list[tuple[Path, str | None]] = [(at.path, text) for at, text in scan.masked]
+    new = {at.path: text for at, text in scan.changed}
+    if masked is not None:
+        texts = [replace(at, text=new.get(at.path, at.text)) for at in arrived.texts]
+        new.update(masked.restored(arrived.document, texts))
+    if not new:
+        return arrived
+    edits: list[tuple[Path, str | None]] = list(new.items())
     edits += [(path, None) for path in arrived.echoes]
     return replace(arrived, document=replace_at(arrived.document, edits), raw=None)
+
+
+def _restored_chunks(
+    exchange: Exchange, chunks: tuple[Chunk, ...], *, last: bool
+) -> tuple[Chunk, ...]:
+    if exchange.masked is None:
+        return chunks
+    if exchange.restorer is None:
+        exchange.restorer = exchange.masked.restorer()
+    return exchange.restorer.push(chunks, last=last)

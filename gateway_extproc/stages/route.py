@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from gateway_extproc.config.compile import Route as ModelRoute
 from gateway_extproc.core.errors import refuse
 from gateway_extproc.core.exchange import Event, Exchange
+from gateway_extproc.core.route import Target
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.core.verdict import CONTINUE, Amend, Respond, Verdict
 from gateway_extproc.routing.attempts import attempts_made
@@ -42,6 +43,12 @@ class Route(Stage):
             message = f"No provider of '{route.id}' is approved for this request's data class."
             return Respond(refuse("no_eligible_target", message, param="model"))
         return CONTINUE
+
+    def narrowed(self, exchange: Exchange, classes: frozenset[str]) -> tuple[Target, ...]:
+        """The targets of the request's route that may also see data of these classes."""
+        assert exchange.permit is not None
+        route = self._routes[exchange.route_id]
+        return plan_targets(exchange.permit, route, self._max_attempts, classes)
 
     def _switch(self, exchange: Exchange, route: ModelRoute) -> Verdict:
         """A budget near its end is served by a cheaper route, if one may see the data."""

@@ -196,7 +196,7 @@ def test_the_demo_can_be_run_again_at_once() -> None:
             command, env=environment, capture_output=True, text=True, timeout=60, check=False
         )
         assert result.returncode == 0, result.stdout + result.stderr
-        assert "8 of 8 steps" in result.stdout
+        assert "9 of 9 steps" in result.stdout
 
 
 def test_ctrl_c_stops_everything(tmp_path: Path) -> None:

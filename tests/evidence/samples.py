@@ -61,8 +61,9 @@ def full() -> Exchange:
         LimitState("team", 60, 12, 30.5, True, "enforce", "tokens", budget=True, held=300),
     )
     exchange.settled = (200,)
+    exchange.scannable_chars, exchange.scanned_chars = 40, 30
     exchange.findings = [
-        Finding("cards", "card", "request", "mask", "enforce", "messages.0.content", 31, 50, 0.9)
+        Finding("cards", "card", "request", "redact", "enforce", "messages.0.content", 31, 50, 0.9)
     ]
     exchange.route_id = "gpt-x"
     exchange.targets = (target,)

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from gateway_extproc.guards.patterns import HOLD_MAX, literal_prefix, longest_match, pattern_tail
+from gateway_extproc.guards.patterns import (
+    HOLD_MAX,
+    check_pattern,
+    literal_prefix,
+    longest_match,
+    pattern_tail,
+)
 
 
 @pytest.mark.parametrize(
@@ -44,3 +50,8 @@ def test_the_tail_of_a_pattern_begins_at_its_prefix() -> None:
     assert live("see acid") == 8
     assert live("acme-1234 and on") == 16
     assert pattern_tail("[xy]{2}z")("some text") == 6
+
+
+@pytest.mark.parametrize("pattern", ["^begin", "^(?:a|b)c", r"a\^b", "[^a]b", r"(?:x[^\]]|y)z"])
+def test_a_beginning_that_stands_alone_is_taken(pattern: str) -> None:
+    check_pattern("r", pattern)

@@ -20,7 +20,7 @@ from gateway_extproc.core.chat import (
     UsageReport,
 )
 from gateway_extproc.core.exchange import Finding
-from gateway_extproc.core.ports import WindowResult
+from gateway_extproc.core.ports import Guarded, WindowResult
 from gateway_extproc.core.usage import Usage
 from gateway_extproc.guards import RuleGuard
 from gateway_extproc.guards.window import StreamWindow
@@ -39,7 +39,7 @@ GUARD = RuleGuard(
         rule("e", direction="response"),
         rule("h", direction="response", kind="hidden"),
         rule("p", direction="response", kind="pattern", patterns=PATTERNS),
-        rule("f", direction="response", kind="pattern", action="flag", patterns=("a.{0,9}t",)),
+        rule("f", direction="response", kind="pattern", action="log", patterns=("a.{0,9}t",)),
     ]
 )
 WORDS = (
@@ -63,7 +63,7 @@ ENTITIES_ONLY = RuleGuard([rule("e", direction="response")])
 
 
 def open_window(guard: RuleGuard = ENTITIES_ONLY) -> StreamWindow:
-    window = guard.window("acme")
+    window = guard.window(Guarded("acme"))
     assert window is not None
     return window
 
@@ -74,8 +74,8 @@ def cut(text: str, cuts: list[int]) -> list[str]:
 
 
 def masked_whole(text: str, guard: RuleGuard = GUARD, path: Any = ("content",)) -> str:
-    scan = guard.scan_answer([at(text, "assistant", path)], "acme")
-    return scan.masked[0][1] if scan.masked else text
+    scan = guard.scan_answer([at(text, "assistant", path)], Guarded("acme"))
+    return scan.changed[0][1] if scan.changed else text
 
 
 def stream(pieces: list[str], guard: RuleGuard = GUARD, **fields: Any) -> list[WindowResult]:
@@ -107,13 +107,35 @@ def test_any_cut_says_what_the_whole_says(text: str, cuts: list[int] | None) -> 
     assert leaving == whole
 
 
+MIXED = RuleGuard(
+    [
+        rule("t", direction="response", action="truncate", entities=("email",)),
+        rule("s", direction="response", action="sanitize", entities=("iban",)),
+        rule("r", direction="response", entities=("card", "us_ssn")),
+        rule("h", direction="response", kind="hidden", action="truncate"),
+    ]
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(PIECES, max_size=10).map("".join), st.lists(st.integers(0, 9_999), max_size=20))
+def test_any_cut_of_a_truncated_text_says_what_the_whole_says(text: str, cuts: list[int]) -> None:
+    results = stream(cut(text, cuts), MIXED)
+    whole = masked_whole(text, MIXED)
+    leaving = ""
+    for result in results:
+        leaving += said(result.chunks)
+        assert whole.startswith(leaving)
+    assert leaving == whole
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.lists(PIECES, max_size=10).map("".join), st.lists(st.integers(0, 9_999), max_size=20))
 def test_entity_findings_do_not_depend_on_the_cut(text: str, cuts: list[int]) -> None:
-    guard = RuleGuard([rule("e", direction="response", action="flag", entities=("us_ssn", "card"))])
+    guard = RuleGuard([rule("e", direction="response", action="log", entities=("us_ssn", "card"))])
     results = stream(cut(text, cuts), guard)
     streamed = {(f.start, f.end) for result in results for f in result.findings}
-    whole = guard.scan_answer([at(text)], "acme").findings
+    whole = guard.scan_answer([at(text)], Guarded("acme")).findings
     assert streamed == {(f.start, f.end) for f in whole}
     assert all_said(results) == text
 
@@ -209,7 +231,7 @@ def test_shadow_and_flag_hold_nothing_and_report_once() -> None:
     guard = RuleGuard(
         [
             rule("s", mode="shadow"),
-            rule("f", kind="pattern", action="flag", patterns=("falcon",), mode="enforce"),
+            rule("f", kind="pattern", action="log", patterns=("falcon",), mode="enforce"),
         ]
     )
     text = "mail jane@x.org or 4111 1111 1111 1111, falcon; " + "more " * 200

@@ -76,7 +76,7 @@ def document(**sections: Any) -> dict[str, Any]:
                 "id": "no-emails",
                 "direction": "both",
                 "kind": "pii",
-                "action": "mask",
+                "action": "redact",
                 "entities": ["email"],
             },
         ],

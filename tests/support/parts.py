@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway_extproc import app
 from gateway_extproc.config.compile import compile_config
+from gateway_extproc.config.guardchecks import guard_rules
 from gateway_extproc.core.endpoint import error_dialect, find_endpoint
 from gateway_extproc.core.exchange import Exchange, TraceContext
 from gateway_extproc.core.identity import Permit, Proven
@@ -156,7 +157,7 @@ def make_bench(folder: Path, **sections: Any) -> Bench:
     parts = app.Parts(
         snapshot=snapshot,
         dialects=DIALECTS,
-        guards=RuleGuard(config.guards),
+        guards=RuleGuard(guard_rules(config), config.guard_levels),
         limiter=WorkerLimiter(
             table,
             Journal(folder / "reservations.journal"),

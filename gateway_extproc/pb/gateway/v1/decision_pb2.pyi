@@ -24,7 +24,7 @@ FAILED: Outcome
 ABORTED: Outcome
 
 class DecisionRecord(_message.Message):
-    __slots__ = ("decision_id", "request_id", "trace_id", "span_id", "time", "gateway_version", "worker", "policy_revision", "tenant", "user", "application", "credential_id", "auth_method", "roles", "labels", "data_classes", "role", "rule", "endpoint", "method", "path", "client_dialect", "requested_model", "stream", "prompt", "request_body_bytes", "dropped_messages", "outcome", "status", "refusal", "trail", "limits", "findings", "findings_left_out", "degraded", "failed_open", "events", "route", "attempts", "provider", "target_model", "response_model", "stop_reason", "cache_hit", "provider_request_id", "response_details", "usage", "cost_nanos", "price_version", "worst_case_nanos", "response_body_bytes", "delivered_bytes", "first_byte_ms", "duration_ms")
+    __slots__ = ("decision_id", "request_id", "trace_id", "span_id", "time", "gateway_version", "worker", "policy_revision", "tenant", "user", "application", "credential_id", "auth_method", "roles", "labels", "data_classes", "role", "rule", "endpoint", "method", "path", "client_dialect", "requested_model", "stream", "prompt", "request_body_bytes", "scannable_chars", "scanned_chars", "dropped_messages", "outcome", "status", "refusal", "trail", "limits", "findings", "findings_left_out", "degraded", "failed_open", "events", "route", "attempts", "provider", "target_model", "response_model", "stop_reason", "cache_hit", "provider_request_id", "response_details", "usage", "cost_nanos", "price_version", "worst_case_nanos", "response_body_bytes", "delivered_bytes", "first_byte_ms", "duration_ms")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -58,6 +58,8 @@ class DecisionRecord(_message.Message):
     STREAM_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     REQUEST_BODY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SCANNABLE_CHARS_FIELD_NUMBER: _ClassVar[int]
+    SCANNED_CHARS_FIELD_NUMBER: _ClassVar[int]
     DROPPED_MESSAGES_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -112,6 +114,8 @@ class DecisionRecord(_message.Message):
     stream: bool
     prompt: Prompt
     request_body_bytes: int
+    scannable_chars: int
+    scanned_chars: int
     dropped_messages: int
     outcome: Outcome
     status: int
@@ -140,7 +144,7 @@ class DecisionRecord(_message.Message):
     delivered_bytes: int
     first_byte_ms: float
     duration_ms: float
-    def __init__(self, decision_id: _Optional[str] = ..., request_id: _Optional[str] = ..., trace_id: _Optional[str] = ..., span_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., gateway_version: _Optional[str] = ..., worker: _Optional[int] = ..., policy_revision: _Optional[str] = ..., tenant: _Optional[str] = ..., user: _Optional[str] = ..., application: _Optional[str] = ..., credential_id: _Optional[str] = ..., auth_method: _Optional[str] = ..., roles: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., data_classes: _Optional[_Iterable[str]] = ..., role: _Optional[str] = ..., rule: _Optional[str] = ..., endpoint: _Optional[str] = ..., method: _Optional[str] = ..., path: _Optional[str] = ..., client_dialect: _Optional[str] = ..., requested_model: _Optional[str] = ..., stream: _Optional[bool] = ..., prompt: _Optional[_Union[Prompt, _Mapping]] = ..., request_body_bytes: _Optional[int] = ..., dropped_messages: _Optional[int] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., status: _Optional[int] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ..., trail: _Optional[_Iterable[_Union[TrailEntry, _Mapping]]] = ..., limits: _Optional[_Iterable[_Union[LimitState, _Mapping]]] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., findings_left_out: _Optional[int] = ..., degraded: _Optional[_Iterable[str]] = ..., failed_open: _Optional[bool] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., route: _Optional[str] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., provider: _Optional[str] = ..., target_model: _Optional[str] = ..., response_model: _Optional[str] = ..., stop_reason: _Optional[str] = ..., cache_hit: _Optional[bool] = ..., provider_request_id: _Optional[str] = ..., response_details: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., cost_nanos: _Optional[int] = ..., price_version: _Optional[str] = ..., worst_case_nanos: _Optional[int] = ..., response_body_bytes: _Optional[int] = ..., delivered_bytes: _Optional[int] = ..., first_byte_ms: _Optional[float] = ..., duration_ms: _Optional[float] = ...) -> None: ...
+    def __init__(self, decision_id: _Optional[str] = ..., request_id: _Optional[str] = ..., trace_id: _Optional[str] = ..., span_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., gateway_version: _Optional[str] = ..., worker: _Optional[int] = ..., policy_revision: _Optional[str] = ..., tenant: _Optional[str] = ..., user: _Optional[str] = ..., application: _Optional[str] = ..., credential_id: _Optional[str] = ..., auth_method: _Optional[str] = ..., roles: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., data_classes: _Optional[_Iterable[str]] = ..., role: _Optional[str] = ..., rule: _Optional[str] = ..., endpoint: _Optional[str] = ..., method: _Optional[str] = ..., path: _Optional[str] = ..., client_dialect: _Optional[str] = ..., requested_model: _Optional[str] = ..., stream: _Optional[bool] = ..., prompt: _Optional[_Union[Prompt, _Mapping]] = ..., request_body_bytes: _Optional[int] = ..., scannable_chars: _Optional[int] = ..., scanned_chars: _Optional[int] = ..., dropped_messages: _Optional[int] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., status: _Optional[int] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ..., trail: _Optional[_Iterable[_Union[TrailEntry, _Mapping]]] = ..., limits: _Optional[_Iterable[_Union[LimitState, _Mapping]]] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., findings_left_out: _Optional[int] = ..., degraded: _Optional[_Iterable[str]] = ..., failed_open: _Optional[bool] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., route: _Optional[str] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., provider: _Optional[str] = ..., target_model: _Optional[str] = ..., response_model: _Optional[str] = ..., stop_reason: _Optional[str] = ..., cache_hit: _Optional[bool] = ..., provider_request_id: _Optional[str] = ..., response_details: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., cost_nanos: _Optional[int] = ..., price_version: _Optional[str] = ..., worst_case_nanos: _Optional[int] = ..., response_body_bytes: _Optional[int] = ..., delivered_bytes: _Optional[int] = ..., first_byte_ms: _Optional[float] = ..., duration_ms: _Optional[float] = ...) -> None: ...
 
 class Prompt(_message.Message):
     __slots__ = ("bytes", "hmac_sha256")
@@ -217,7 +221,7 @@ class LimitState(_message.Message):
     def __init__(self, id: _Optional[str] = ..., limit: _Optional[int] = ..., remaining: _Optional[int] = ..., reset_s: _Optional[float] = ..., allowed: _Optional[bool] = ..., mode: _Optional[str] = ..., measure: _Optional[str] = ..., budget: _Optional[bool] = ..., held: _Optional[int] = ..., settled: _Optional[int] = ...) -> None: ...
 
 class Finding(_message.Message):
-    __slots__ = ("rule", "kind", "direction", "action", "mode", "path", "start", "end", "score")
+    __slots__ = ("rule", "kind", "direction", "action", "mode", "path", "start", "end", "score", "fingerprint")
     RULE_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     DIRECTION_FIELD_NUMBER: _ClassVar[int]
@@ -227,6 +231,7 @@ class Finding(_message.Message):
     START_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
+    FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     rule: str
     kind: str
     direction: str
@@ -236,7 +241,8 @@ class Finding(_message.Message):
     start: int
     end: int
     score: float
-    def __init__(self, rule: _Optional[str] = ..., kind: _Optional[str] = ..., direction: _Optional[str] = ..., action: _Optional[str] = ..., mode: _Optional[str] = ..., path: _Optional[str] = ..., start: _Optional[int] = ..., end: _Optional[int] = ..., score: _Optional[float] = ...) -> None: ...
+    fingerprint: str
+    def __init__(self, rule: _Optional[str] = ..., kind: _Optional[str] = ..., direction: _Optional[str] = ..., action: _Optional[str] = ..., mode: _Optional[str] = ..., path: _Optional[str] = ..., start: _Optional[int] = ..., end: _Optional[int] = ..., score: _Optional[float] = ..., fingerprint: _Optional[str] = ...) -> None: ...
 
 class Attempt(_message.Message):
     __slots__ = ("target", "cluster", "status", "outcome")

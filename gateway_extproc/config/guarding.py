@@ -1,0 +1,176 @@
+"""The sections ``guards``, ``guard_packs`` and ``guard_levels``: what may go in and come out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal, get_args
+
+from pydantic import Field
+
+from gateway_extproc.config.base import Id, Mode, ModelName, Name, Positive, Section
+
+Role = Literal["system", "user", "assistant", "tool"]
+GuardKind = Literal[
+    "pattern", "regex", "terms", "pii", "secret", "hidden", "injection", "leak", "links", "shell",
+    "format",
+]  # fmt: skip
+GuardAction = Literal[
+    "allow", "log", "annotate", "truncate", "sanitize", "redact", "mask", "route", "block"
+]
+EntityName = Literal[
+    "card",
+    "iban",
+    "us_ssn",
+    "uk_nino",
+    "es_dni",
+    "it_codice_fiscale",
+    "fr_nir",
+    "de_steuer_id",
+    "nl_bsn",
+    "pl_pesel",
+    "br_cpf",
+    "in_aadhaar",
+    "ca_sin",
+    "au_tfn",
+    "email",
+    "ip",
+    "phone",
+    "date_of_birth",
+    "address",
+    "api_key",
+    "private_key",
+    "jwt",
+    "url_password",
+    "generic_secret",
+]
+
+SEVERITY: Final[dict[str, int]] = {name: rank for rank, name in enumerate(get_args(GuardAction))}
+"""Of several rules the most severe action wins; a lower level may only go up."""
+
+
+class GuardScope(Section):
+    """Whom it concerns; where several lists stand, a request has to be in each of them."""
+
+    tenants: tuple[Id, ...] = ()
+    """Only these tenants; empty means all."""
+    routes: tuple[ModelName, ...] = ()
+    """Only requests for these models' routes; empty means all."""
+    keys: tuple[Id, ...] = ()
+    """Only callers with these credentials, by id; empty means all."""
+
+
+ROLES: Final[tuple[str, ...]] = get_args(Role)
+
+
+class GuardFormat(Section):
+    """What an answer has to look like."""
+
+    as_json: bool = False
+    """It is one JSON value."""
+    as_asked: bool = False
+    """It is what the request's own ``response_format`` (or its like) says; a request without one
+    asks for nothing."""
+    json_schema: dict[str, Any] | None = None
+    """A JSON schema (2020-12, 2019-09, 7, 6) that it matches. References stay in the schema."""
+    required: tuple[str, ...] = ()
+    """Members that the outermost object has."""
+    one_of: tuple[str, ...] = ()
+    """It is one of these texts."""
+    max_chars: Positive | None = None
+    """It has at most so many characters."""
+    repair: bool = False
+    """Small faults of JSON (fences, text around it, trailing commas, an end that is missing) are
+    put right first, if there is only one way to do that. Not in streams."""
+
+
+class GuardRule(GuardScope):
+    """One line of guard policy."""
+
+    id: Id
+    """Names it in answers, records and metrics; the id of a pack's rule replaces that rule."""
+    direction: Literal["request", "response", "both"]
+    """Which texts are scanned: prompts, answers or both."""
+    kind: GuardKind
+    """``pattern`` uses ``patterns``, and so does ``regex`` for those that are not the operator's
+    own (RE2, in bounded memory); ``terms`` uses ``terms``; ``pii`` and ``secret`` use ``entities``;
+    ``hidden`` finds
+    invisible characters that carry text; ``injection`` scores whole texts: orders that are not the
+    sender's to give, in prompts and, for the role ``tool``, in data; ``leak`` finds the request's
+    system prompt in its answer; ``links`` finds addresses that would carry data out
+    when they are shown or followed, ``shell`` commands that harm who runs them; ``format`` checks
+    what an answer looks like."""
+    action: GuardAction
+    """``log`` records the finding, ``annotate`` also names the rule in a header of the answer,
+    ``truncate`` cuts the text before the match, ``sanitize`` takes the match out, ``redact``
+    replaces it for good, ``mask`` replaces it for the provider and puts it back into the answer,
+    ``route`` lets only providers answer that are approved for ``data_class``, ``block`` refuses;
+    ``allow`` switches a pack's rule off."""
+    untrusted_tools: tuple[Name, ...] = ()
+    """``mask``: tools whose arguments keep the placeholder, by name or ``prefix*``."""
+    data_class: Id = ""
+    """``route``: the class that the request's data turns out to have."""
+    patterns: tuple[str, ...] = ()
+    """Regular expressions in Hyperscan's syntax, matched without regard to case."""
+    terms: tuple[str, ...] = ()
+    """What ``terms`` rules look for, without regard to case."""
+    terms_file: str = ""
+    """A file with more terms, one a line; read when the configuration is."""
+    whole_words: bool = True
+    """Whether a term inside of a longer word is none; false for scripts without spaces."""
+    allowed_hosts: tuple[Name, ...] = ()
+    """``links``: hosts, with their subdomains, that addresses may lead to."""
+    entities: tuple[EntityName, ...] = ()
+    """What ``pii`` and ``secret`` rules look for."""
+    canary: bool = False
+    """``leak``: a mark is written behind the system prompt, the same for all requests with that
+    prompt; an answer that tells it in any letter case, encoding or order is found too."""
+    format: GuardFormat = GuardFormat()
+    """What ``format`` rules look at."""
+    roles: tuple[Role, ...] = ()
+    """Whose texts of a request are scanned; empty means all, and for ``injection`` those of
+    ``user`` and ``tool`` (system prompts are orders by nature)."""
+    mode: Mode = "enforce"
+    """``shadow`` records findings and never acts."""
+    sample: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of requests that a rule in ``shadow`` looks at."""
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """``injection``: the score from which on the rule acts. About one in a hundred harmless texts
+    lies above 0.5, one in a thousand above 0.9."""
+    on_error: Literal["open", "closed"] = "closed"
+    """Whether a request goes on when the rule could not look at it: its detector failed, or
+    ``deadline_ms`` was over."""
+    deadline_ms: Annotated[float, Field(gt=0, le=10_000)] = 250.0
+    """Texts of a request that were not reached by then are not looked at."""
+    message: str = ""
+    """What the client reads when the rule blocks; never the matched text."""
+    version: str = ""
+    """Names this state of the rule in records."""
+
+    @property
+    def scanned_roles(self) -> tuple[str, ...]:
+        """``roles``, or what they are by default."""
+        return self.roles or (("user", "tool") if self.kind == "injection" else ROLES)
+
+
+PackName = Literal["baseline", "strict", "pii", "secrets", "regulated"]
+
+
+class GuardPack(GuardScope):
+    """A shipped set of rules, switched on."""
+
+    pack: PackName
+    """``gateway-extproc guard packs`` prints what is in each."""
+    mode: Mode = "enforce"
+    """``shadow`` tries all rules of the pack."""
+
+
+class GuardLevel(GuardScope):
+    """A rule made tighter for some tenants, routes or keys; it cannot be loosened here."""
+
+    rule: Id
+    """The id of a rule of this file or of a pack that is switched on."""
+    action: GuardAction | None = None
+    """A more severe action."""
+    mode: Mode | None = None
+    """``enforce`` for a rule in ``shadow``."""
+    threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """A lower threshold."""
