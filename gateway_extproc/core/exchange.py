@@ -166,6 +166,7 @@ class Exchange:
     # --- ``scannable_chars`` of the prompt ``scanned_chars`` were looked at)
     approved: LlmRequest | None = None
     findings: list[Finding] = field(default_factory=list)
+    guard_scope: tuple[str, ...] = ()
     scanned_chars: int = 0
     scannable_chars: int = 0
     masked: Masked | None = None

@@ -257,6 +257,9 @@ class Guard(Protocol):
     def scan_answer(self, texts: Sequence[TextAt], who: Guarded, asked: LlmRequest | None) -> Scan:
         """``asked`` is the request, as the model read it."""
 
+    def scope(self, who: Guarded) -> tuple[str, ...]:
+        """What tells callers apart whose answers are judged by other rules."""
+
     def window(self, who: Guarded, asked: LlmRequest | None) -> OutputWindow | None:
         """A window for one streamed answer; None when no output rule applies."""
 

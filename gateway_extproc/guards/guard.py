@@ -322,6 +322,10 @@ class RuleGuard:
         shapes = Wanted(rules.formats, asked.document, self._formats) if rules.formats else None
         return About(Told.of(asked.texts, self._prompts) if rules.leaks else None, shapes)
 
+    def scope(self, who: Guarded) -> tuple[str, ...]:
+        """The names of a caller that decide which rules an answer meets."""
+        return self._answer.policy.scope(who)
+
     def window(self, who: Guarded, asked: LlmRequest | None = None) -> StreamWindow | None:
         """A filter for one streamed answer; None when no answer rule is the caller's."""
         side = self._answer

@@ -54,13 +54,17 @@ class Policy:
         self._keys = frozenset(name for scope in scopes for name in scope.keys)
         self._known: dict[tuple[str, str, str], RuleSet] = {}
 
-    def of(self, who: Guarded) -> RuleSet:
-        """The rules for this caller."""
-        key = (
+    def scope(self, who: Guarded) -> tuple[str, str, str]:
+        """The caller's names, without those that no rule mentions: the same rules for all of it."""
+        return (
             who.tenant if who.tenant in self._tenants else "",
             who.route if who.route in self._routes else "",
             who.key if who.key in self._keys else "",
         )
+
+    def of(self, who: Guarded) -> RuleSet:
+        """The rules for this caller."""
+        key = self.scope(who)
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = self._resolve(Guarded(*key))

@@ -77,6 +77,8 @@ class Cache(Stage):
             exchange.permit.principal.tenant.id,
             self._revision,
             exchange.approved.endpoint,
+            # An answer was judged for whom it was made; others may have tighter rules.
+            exchange.guard_scope,
         )
         canonical = orjson.dumps(exchange.approved.document, option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(orjson.dumps(scope) + canonical).digest()

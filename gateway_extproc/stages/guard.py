@@ -33,7 +33,9 @@ class Guard(Stage):
         asked = exchange.asked
         if asked is None:
             return CONTINUE
-        scan = self._guards.scan_request(asked.texts, guarded(exchange))
+        who = guarded(exchange)
+        scan = self._guards.scan_request(asked.texts, who)
+        exchange.guard_scope = self._guards.scope(who)
         exchange.findings.extend(scan.findings)
         exchange.scanned_chars, exchange.scannable_chars = scan.scanned, scan.total
         refused = self._unless(exchange, scan, "prompt_blocked", "This prompt")

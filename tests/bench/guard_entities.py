@@ -213,10 +213,10 @@ def main(folder: Path) -> None:
                 f"{'' if names == SECRETS else '  without generic_secret'}"
             )
     print(f"\n{'microseconds of CPU':<28} {'1 KB':>8} {'8 KB':>8} {'100 KB':>8}")
-    names = tuple(name for name in ENTITIES if name != "hidden")
+    every = tuple(name for name in ENTITIES if name != "hidden")
     stages: dict[str, RuleGuard] = {
-        "patterns, PII, secrets": guard_of(names, PATTERNS),
-        "PII": guard_of([n for n in names if n not in SECRETS]),
+        "patterns, PII, secrets": guard_of(every, PATTERNS),
+        "PII": guard_of([n for n in every if n not in SECRETS]),
         "secrets": guard_of(SECRETS),
     }
     for title, guard in stages.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,13 +15,17 @@ from support.config import ANN, BOB, CAT, VIC
 from support.parts import Bench, make_bench
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    sections = config.document()
+def caching_bench(tmp_path: Path, **more: Any) -> Bench:
+    sections = config.document(**more)
     for model in sections["models"]:
         model["cache_ttl_s"] = 60
     sections["providers"][0]["data_classes"] = ["standard", "health"]
     return make_bench(tmp_path, **sections)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return caching_bench(tmp_path)
 
 
 async def asked(bench: Bench, body: bytes | None = None, **more: str) -> tuple[Exchange, Decision]:
@@ -72,6 +77,15 @@ async def test_an_answer_ends_with_its_time(bench: Bench) -> None:
 async def test_another_question_is_another_question(bench: Bench, body: bytes) -> None:
     await stored(bench)
     assert not await hits(bench, body)
+
+
+async def test_no_answer_reaches_who_has_tighter_rules(tmp_path: Path) -> None:
+    rule = {"id": "r", "direction": "response", "kind": "pattern", "action": "block",
+            "patterns": ["Hello"], "keys": [VIC.split("_")[2]]}  # fmt: skip
+    bench = caching_bench(tmp_path, guards=[rule])
+    await stored(bench, key=ANN)
+    assert await hits(bench, key=ANN)
+    assert not await hits(bench, key=VIC)
 
 
 async def test_no_answer_crosses_tenants(bench: Bench) -> None:
