@@ -205,10 +205,16 @@ _START = re.compile(rf"(?={_prefix_expression(sorted(_BY_PREFIX))})")
 
 
 def live_key(text: str) -> int:
-    """Where a key or a private key could begin that reaches the text's end."""
-    live = min(_live_form(text), live_private_key(text))
+    """Where a key or a private key could begin that reaches the text's end.
+
+    A key that ends inside of what may become a private key is one with it, so it waits, too.
+    """
+    private = live_private_key(text)
+    live = min(_live_form(text), private)
     if text and text[-1] in _HEX_KEY_CHARS:
         live = min(live, *(shape.live(text) for shape in HEX_KEYS.values()))
+    if private < len(text):
+        live = min([live, *(start for start, end in find_keys(text) if start < live < end)])
     return live
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -32,6 +33,9 @@ FINDERS = {name: Finder(entity.find, entity.live) for name, entity in ENTITIES.i
     "links": Finder(_LINKS.find, _LINKS.live),
     "shell": Finder(find_dangerous_shell, live_dangerous_shell),
 }
+SAME_EACH_TIME = "SETTLING_RANDOM" not in os.environ
+"""Rare cuts of rare texts are hunted with this variable; other runs do not fail by luck."""
+
 WORDS = (
     " ", "  ", "-", ".", ",", "@", "\n", "a", "I", "is", ":", "/", "(", ")", "+", "=", '"', "1", "12",  # noqa: E501
     "0", "123", "4", "2024", "x", "é", "电话", "call ", "phone: ", "tel", "fax", " office", " mobile",  # noqa: E501
@@ -53,7 +57,7 @@ TEXTS = st.lists(PIECES, max_size=12).map("".join)
 
 
 @pytest.mark.parametrize("name", sorted(FINDERS))
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250, deadline=None, derandomize=SAME_EACH_TIME)
 @given(TEXTS, st.lists(st.integers(0, 9_999), min_size=1, max_size=8))
 def test_what_lies_before_live_is_settled(name: str, text: str, cuts: list[int]) -> None:
     finder = FINDERS[name]
@@ -68,7 +72,7 @@ def test_what_lies_before_live_is_settled(name: str, text: str, cuts: list[int])
 
 
 @pytest.mark.parametrize("name", sorted(FINDERS))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=SAME_EACH_TIME)
 @given(TEXTS, st.integers(0, 9_999), st.integers(0, 9_999))
 def test_live_only_moves_forward(name: str, text: str, one: int, other: int) -> None:
     first, second = sorted((one % (len(text) + 1), other % (len(text) + 1)))
@@ -77,7 +81,7 @@ def test_live_only_moves_forward(name: str, text: str, one: int, other: int) -> 
 
 
 @pytest.mark.parametrize("name", sorted(FINDERS))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=SAME_EACH_TIME)
 @given(TEXTS, TEXTS)
 def test_a_far_beginning_changes_nothing(name: str, before: str, text: str) -> None:
     """A stream forgets what lies more than ``LOOKBACK`` characters before."""
@@ -87,3 +91,13 @@ def test_a_far_beginning_changes_nothing(name: str, before: str, text: str) -> N
     far = [(s - shift, e - shift) for s, e in finder.find(before + gap + text) if s >= shift]
     near = [(s - len(gap), e - len(gap)) for s, e in finder.find(gap + text) if s >= len(gap)]
     assert far == near
+
+
+def test_a_key_that_runs_into_a_private_key_waits_for_its_end() -> None:
+    finder = FINDERS["api_key"]
+    text = "xoxb-123456789012-abcdefABCDEF" + VALUES["private_key"][0]
+    whole = finder.find(text)
+    for place in range(len(text) + 1):
+        live = finder.live(text[:place])
+        settled = [span for span in finder.find(text[:place]) if span[0] < live]
+        assert settled == [span for span in whole if span[0] < live]
