@@ -8,7 +8,6 @@ problem too.
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -17,6 +16,7 @@ from typing import Any, Final
 import orjson
 
 from gateway_extproc.core.chat import Document, Path
+from gateway_extproc.core.recent import Recent
 from gateway_extproc.guards.masking import render_path
 from gateway_extproc.guards.repair import repaired
 from gateway_extproc.guards.schemas import (
@@ -214,18 +214,11 @@ class Formats:
     """Formats compiled once, the most recently used ones; refused schemas are remembered too."""
 
     def __init__(self, size: int = 256) -> None:
-        self._size = size
-        self._known: OrderedDict[Shape, Format | str] = OrderedDict()
+        self._known: Recent[Shape, Format | str] = Recent(size)
 
     def get(self, shape: Shape) -> Format:
         """The format of a shape; raises ``SchemaRefused``."""
-        known = self._known.get(shape)
-        if known is None:
-            known = self._known[shape] = _compiled(shape)
-            if len(self._known) > self._size:
-                self._known.popitem(last=False)
-        else:
-            self._known.move_to_end(shape)
+        known = self._known.found(shape) or self._known.keep(shape, _compiled(shape))
         if isinstance(known, str):
             raise SchemaRefused(known)
         return known

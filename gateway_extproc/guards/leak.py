@@ -12,7 +12,7 @@ characters must be taken out before.  Only hashes are kept: nothing here can pri
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from heapq import merge
@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from gateway_extproc.core.recent import Recent
 from gateway_extproc.guards.wordhash import (
     WORD,
     Hashes,
@@ -284,8 +285,7 @@ class Prompts:
     """The prompts of the most recently seen system texts; kept by their digest."""
 
     def __init__(self, size: int = 64) -> None:
-        self._size = size
-        self._known: OrderedDict[bytes, Prompt] = OrderedDict()
+        self._known: Recent[bytes, Prompt] = Recent(size)
 
     def get(self, system: Sequence[str]) -> Prompt:
         """The prompt of a request's system texts."""
@@ -294,14 +294,7 @@ class Prompts:
             data = text.encode("utf-8", "surrogatepass")
             digest.update(len(data).to_bytes(8) + data)
         key = digest.digest()
-        prompt = self._known.get(key)
-        if prompt is None:
-            prompt = self._known[key] = Prompt(system)
-            if len(self._known) > self._size:
-                self._known.popitem(last=False)
-        else:
-            self._known.move_to_end(key)
-        return prompt
+        return self._known.found(key) or self._known.keep(key, Prompt(system))
 
 
 def find_copy(text: str, prompt: Prompt) -> Passage | None:

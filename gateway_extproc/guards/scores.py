@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Sequence
 from math import exp, log
 from typing import Final, NamedTuple, Protocol
+
+from gateway_extproc.core.recent import Recent
 
 REMEMBERED: Final = 8192
 """Texts whose score a worker remembers: a conversation's old turns come with each new one."""
@@ -73,23 +74,19 @@ class Scores:
         self._heads = heads
         self._prompt = Scale(heads.PROMPT_1, heads.PROMPT_01)
         self._data = Scale(heads.DATA_1, heads.DATA_01)
-        self._known: OrderedDict[bytes, Scored] = OrderedDict()
+        self._known: Recent[bytes, Scored] = Recent(REMEMBERED)
 
     def of(self, role: str, text: str) -> Scored:
         """How likely the text gives orders that are not its sender's to give."""
         is_data = role == "tool"
         digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         key = digest + b"d" if is_data else digest
-        known = self._known.get(key)
+        known = self._known.found(key)
         if known is not None:
-            self._known.move_to_end(key)
             return known
         said = self._heads.data(text) if is_data else self._heads.prompt(text)
         scale = self._data if is_data else self._prompt
-        scored = self._known[key] = Scored(scale.level(said.value), said.scanned)
-        if len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
-        return scored
+        return self._known.keep(key, Scored(scale.level(said.value), said.scanned))
 
 
 def joined(turns: Sequence[str]) -> str:

@@ -5,9 +5,10 @@ Running means in this worker's memory, which may be lost.  Bounded: the longest 
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final, NamedTuple
+
+from gateway_extproc.core.recent import Recent
 
 KEYS: Final = 4096
 ENOUGH: Final = 5
@@ -45,7 +46,7 @@ class Learned:
 
     def __init__(self, factor: float = 0.0) -> None:
         self._factor = factor
-        self._means: OrderedDict[Key, _Mean] = OrderedDict()
+        self._means: Recent[Key, _Mean] = Recent(KEYS)
 
     def expected(self, key: Key, cap: int) -> int:
         """Completion tokens of the next answer, generously; the cap until enough is known."""
@@ -77,10 +78,4 @@ class Learned:
         return None if told else Rise(round(mean.short), round(usual))
 
     def _mean(self, key: Key) -> _Mean:
-        mean = self._means.get(key)
-        if mean is None:
-            if len(self._means) >= KEYS:
-                self._means.popitem(last=False)
-            mean = self._means[key] = _Mean()
-        self._means.move_to_end(key)
-        return mean
+        return self._means.found(key) or self._means.keep(key, _Mean())

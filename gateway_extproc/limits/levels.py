@@ -5,11 +5,11 @@ A reservation must not ask twice, so an action follows the threshold by one requ
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Final
 
 from gateway_extproc.core.limits import State
+from gateway_extproc.core.recent import Recent
 from gateway_extproc.limits.rules import Named, Rule
 
 REMEMBERED: Final = 16_384
@@ -19,15 +19,12 @@ class Levels:
     """Budgets' counters by name, each with its per cent; the longest unasked leaves first."""
 
     def __init__(self) -> None:
-        self._percent: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        self._percent: Recent[str, tuple[int, int]] = Recent(REMEMBERED)
 
     def note(self, name: str, rule: Rule, state: State, taken: int) -> None:
         """A budget stood so when it was asked."""
         percent = (state.used + state.held + taken) * 100 // rule.whole
-        self._percent[name] = (percent, state.end_us)
-        self._percent.move_to_end(name)
-        if len(self._percent) > REMEMBERED:
-            self._percent.popitem(last=False)
+        self._percent.keep(name, (percent, state.end_us))
 
     def percent(self, name: str, now_us: int) -> int:
         """How full it was; 0 where nothing is known, or its window is over."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
@@ -32,6 +32,7 @@ from gateway_extproc.core.limits import (
     share_of,
 )
 from gateway_extproc.core.ports import StoreUnavailable
+from gateway_extproc.core.recent import Recent
 from gateway_extproc.stores.journal import Entry, Journal, JournalFull
 
 log = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ class WorkerLimiter:
         self._beat_rid = ""
         self._beat_us = 0
         self._epoch = ""
-        self._known: OrderedDict[tuple[str, int], tuple[Share, int]] = OrderedDict()
+        self._known: Recent[tuple[str, int], tuple[Share, int]] = Recent(REMEMBERED)
         self._shares: dict[tuple[Counter, int], Counter] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -297,19 +298,13 @@ class WorkerLimiter:
         for share, used in zip(settlement.shares, outcome.used, strict=True):
             if share.counter.kind != "period":
                 continue
-            self._remember(share, used)
+            self._known.keep((share.name, share.start_us), (share, used))
             for percent, mark in self._alerts.get(share.counter.id, ()):
                 # Only one settlement moves the use over a mark, whoever made it.
                 if used - share.actual < mark <= used:
                     self._ledger.crossed(
                         Crossed(share.counter.id, subject(share), percent, used, mark)
                     )
-
-    def _remember(self, share: Share, used: int) -> None:
-        self._known[share.name, share.start_us] = (share, used)
-        self._known.move_to_end((share.name, share.start_us))
-        if len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
 
     def _begin_epoch(self, epoch: str) -> None:
         """The store is another one than before: what is known of its budgets goes back to it."""
