@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 from functools import partial
 from pathlib import Path
-from typing import Final, get_args
+from typing import Final
 
 from gateway_extproc.cli.keyargs import AddCommand, Commands, duration
-from gateway_extproc.config.guarding import ROLES, PackName
+from gateway_extproc.core.chat import ROLES
+from gateway_extproc.core.guarding import PACKS
 from gateway_extproc.core.reviews import FOLLOWS
 
 DEFAULT_PACKS: Final = ("baseline", "strict", "pii", "secrets")
-PACKS: Final = get_args(PackName)
 
 LINES: Final = 'lines of {"text": ...} or {"messages": [...]}; - reads standard input'
 

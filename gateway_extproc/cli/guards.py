@@ -18,12 +18,13 @@ from gateway_extproc.cli.failure import CommandFailure
 from gateway_extproc.cli.files import BAD_CONFIGURATION, config_file, read_file
 from gateway_extproc.cli.guardargs import DEFAULT_PACKS
 from gateway_extproc.config.guardchecks import guard_rules, packs
-from gateway_extproc.config.guarding import SEVERITY, GuardLevel, GuardRule
+from gateway_extproc.config.guarding import GuardLevel, GuardRule
 from gateway_extproc.config.model import Config
 from gateway_extproc.core.access import AdminPermission
 from gateway_extproc.core.chat import TextAt
 from gateway_extproc.core.errors import RequestError
 from gateway_extproc.core.exchange import Finding
+from gateway_extproc.core.guarding import SEVERITY
 from gateway_extproc.core.ports import Guarded, Scan, StoreUnavailable
 from gateway_extproc.core.reviews import NEVER, ReviewClosed, ReviewUnknown
 from gateway_extproc.evidence.search import find_decision

@@ -9,9 +9,10 @@ from typing import Final
 
 import yaml
 
-from gateway_extproc.config.guarding import SEVERITY, GuardFormat, GuardLevel, GuardPack, GuardRule
+from gateway_extproc.config.guarding import GuardFormat, GuardLevel, GuardPack, GuardRule
 from gateway_extproc.config.mistakes import Mistake
 from gateway_extproc.config.model import Config
+from gateway_extproc.core.guarding import SEVERITY
 
 MUST_HAVE: Final[Mapping[str, str]] = {
     "pattern": "patterns",

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from gateway_extproc.config.base import Id, Mode, ModelName, Name, Positive, Section
+from gateway_extproc.core.chat import ROLES, Role
+from gateway_extproc.core.guarding import Action, PackName
 
-Role = Literal["system", "user", "assistant", "tool"]
 GuardKind = Literal[
     "pattern", "regex", "terms", "pii", "secret", "hidden", "injection", "leak", "links", "shell",
     "format",
 ]  # fmt: skip
-GuardAction = Literal[
-    "allow", "log", "annotate", "truncate", "sanitize", "redact", "mask", "route", "block"
-]
 EntityName = Literal[
     "card",
     "iban",
@@ -43,9 +41,6 @@ EntityName = Literal[
     "generic_secret",
 ]
 
-SEVERITY: Final[dict[str, int]] = {name: rank for rank, name in enumerate(get_args(GuardAction))}
-"""Of several rules the most severe action wins; a lower level may only go up."""
-
 
 class GuardScope(Section):
     """Whom it concerns; where several lists stand, a request has to be in each of them."""
@@ -56,9 +51,6 @@ class GuardScope(Section):
     """Only requests for these models' routes; empty means all."""
     keys: tuple[Id, ...] = ()
     """Only callers with these credentials, by id; empty means all."""
-
-
-ROLES: Final[tuple[str, ...]] = get_args(Role)
 
 
 class GuardFormat(Section):
@@ -98,7 +90,7 @@ class GuardRule(GuardScope):
     system prompt in its answer; ``links`` finds addresses that would carry data out
     when they are shown or followed, ``shell`` commands that harm who runs them; ``format`` checks
     what an answer looks like."""
-    action: GuardAction
+    action: Action
     """``log`` records the finding, ``annotate`` also names the rule in a header of the answer,
     ``truncate`` cuts the text before the match, ``sanitize`` takes the match out, ``redact``
     replaces it for good, ``mask`` replaces it for the provider and puts it back into the answer,
@@ -151,9 +143,6 @@ class GuardRule(GuardScope):
         return self.roles or (("user", "tool") if self.kind == "injection" else ROLES)
 
 
-PackName = Literal["baseline", "strict", "pii", "secrets", "regulated"]
-
-
 class GuardPack(GuardScope):
     """A shipped set of rules, switched on."""
 
@@ -168,7 +157,7 @@ class GuardLevel(GuardScope):
 
     rule: Id
     """The id of a rule of this file or of a pack that is switched on."""
-    action: GuardAction | None = None
+    action: Action | None = None
     """A more severe action."""
     mode: Mode | None = None
     """``enforce`` for a rule in ``shadow``."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal, get_args
 
 from gateway_extproc.core.usage import Usage
 
@@ -23,6 +23,7 @@ Path = tuple[str | int, ...]
 """Where a value stands in a document: keys and indexes from the root."""
 
 Role = Literal["system", "user", "assistant", "tool"]
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from gateway_extproc.core.access import Grant
 from gateway_extproc.core.chat import LlmRequest
 from gateway_extproc.core.endpoint import Endpoint
 from gateway_extproc.core.errors import Refusal
+from gateway_extproc.core.guarding import Action
 from gateway_extproc.core.identity import Permit
 from gateway_extproc.core.limits import Measure, Reservation
 from gateway_extproc.core.ports import (
@@ -39,7 +40,7 @@ class Finding:
     rule: str
     kind: str
     direction: Literal["request", "response"]
-    action: str
+    action: Action
     mode: Literal["enforce", "shadow"]
     path: str
     start: int

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from sys import maxsize
 from typing import Final, Literal, NamedTuple
 
-from gateway_extproc.config.guarding import SEVERITY, GuardRule
+from gateway_extproc.config.guarding import GuardRule
 from gateway_extproc.core.chat import Path
 from gateway_extproc.core.exchange import Finding
+from gateway_extproc.core.guarding import SEVERITY
 from gateway_extproc.guards.leak import Passage
 
 Direction = Literal["request", "response"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway_extproc.config.guarding import ROLES, SEVERITY, GuardLevel, GuardRule, GuardScope
+from gateway_extproc.config.guarding import GuardLevel, GuardRule, GuardScope
+from gateway_extproc.core.chat import ROLES
+from gateway_extproc.core.guarding import SEVERITY
 from gateway_extproc.core.ports import Guarded
 from gateway_extproc.guards.masking import CompiledRule
 

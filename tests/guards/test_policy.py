@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway_extproc.config.guardchecks import packs
-from gateway_extproc.config.guarding import SEVERITY, GuardLevel, GuardRule
+from gateway_extproc.config.guarding import GuardLevel, GuardRule
+from gateway_extproc.core.guarding import SEVERITY
 from gateway_extproc.core.ports import Guarded
 from gateway_extproc.guards import RuleGuard
 from gateway_extproc.guards.guard import Reviews
