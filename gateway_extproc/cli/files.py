@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from gateway_extproc.app import read_config
+from gateway_extproc.cli.common import CONFIG_PLACES
 from gateway_extproc.cli.failure import CommandFailure
-from gateway_extproc.cli.keyargs import CONFIG_PLACES
 from gateway_extproc.config.load import load_tenants
 from gateway_extproc.config.mistakes import ConfigError
 from gateway_extproc.config.model import Config, Tenant

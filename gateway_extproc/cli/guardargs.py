@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 from pathlib import Path
 from typing import Final
 
-from gateway_extproc.cli.keyargs import AddCommand, Commands, duration
+from gateway_extproc.cli.common import (
+    AddCommand,
+    Commands,
+    add_config_option,
+    duration,
+    run_in,
+)
 from gateway_extproc.core.chat import ROLES
 from gateway_extproc.core.guarding import PACKS
 from gateway_extproc.core.reviews import FOLLOWS
@@ -21,7 +26,7 @@ def add_commands(commands: Commands, add: AddCommand) -> None:
     """``guard`` and what stands behind it."""
     packs = add(commands, "packs", "print the rules of the shipped packs")
     packs.add_argument("pack", nargs="?", choices=PACKS, help="all, if not given")
-    packs.set_defaults(run=partial(_run, "print_packs"))
+    packs.set_defaults(run=run_in("guards", "print_packs"))
 
     score = add(commands, "score", "judge texts by the guards; one JSON line each")
     score.add_argument("file", type=Path, metavar="FILE", help=LINES)
@@ -38,11 +43,11 @@ def add_commands(commands: Commands, add: AddCommand) -> None:
     )  # fmt: skip
     for name, what in (("tenant", "tenant"), ("route", "model"), ("key", "key, by its id")):
         score.add_argument(f"--{name}", default="", help=f"as for this {what}")
-    score.set_defaults(run=partial(_run, "score"))
+    score.set_defaults(run=run_in("guards", "score"))
 
     bench = add(commands, "bench", "what the detectors find in labelled files, and its cost")
     bench.add_argument("data", type=Path, metavar="DATA", help="a folder of *.jsonl")
-    bench.set_defaults(run=_bench)
+    bench.set_defaults(run=run_in("guardbench", "bench"))
 
     reviews = _review(commands, add, "reviews", "findings that were reported as wrong")
     reviews.add_argument("--state", choices=tuple(FOLLOWS), help="only those that stand so")
@@ -67,20 +72,6 @@ def add_commands(commands: Commands, add: AddCommand) -> None:
 
 def _review(commands: Commands, add: AddCommand, name: str, text: str) -> argparse.ArgumentParser:
     parser = add(commands, name, text)
-    parser.add_argument("--config", type=Path, metavar="FILE", help="the gateway's configuration")
-    parser.set_defaults(run=partial(_run, name if name == "reviews" else "review"), verb=name)
+    add_config_option(parser)
+    parser.set_defaults(run=run_in("guards", name if name == "reviews" else "review"), verb=name)
     return parser
-
-
-def _bench(options: argparse.Namespace) -> int:
-    from gateway_extproc.cli.guardbench import bench
-
-    return bench(options)
-
-
-def _run(name: str, options: argparse.Namespace) -> int:
-    """Runs a command; its room is only imported by who uses it, so that --help is quick."""
-    from gateway_extproc.cli import guards
-
-    code: int = getattr(guards, name)(options)
-    return code

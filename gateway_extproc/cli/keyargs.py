@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import re
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
+
+from gateway_extproc.cli.common import (
+    AddCommand,
+    Commands,
+    add_config_option,
+    duration,
+    run_in,
+)
 
 NEVER: Final = float("inf")
-
-CONFIG_PLACES: Final = (Path("gateway.yaml"), Path("run/gateway.yaml"))
-"""Where a configuration is looked for when none is named."""
-
-Commands = Any
-"""argparse's own class has no public name."""
-AddCommand = Callable[[Any, str, str], argparse.ArgumentParser]
-"""Adds a command with its help text, as all commands have it."""
-
-UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def add_commands(commands: Commands, add: AddCommand) -> None:
@@ -71,12 +66,9 @@ def add_commands(commands: Commands, add: AddCommand) -> None:
 
 def _command(commands: Commands, add: AddCommand, name: str, text: str) -> argparse.ArgumentParser:
     parser = add(commands, name, text)
-    parser.add_argument(
-        "--config", type=Path, metavar="FILE",
-        help=f"the gateway's configuration ({' or '.join(map(str, CONFIG_PLACES))})",
-    )  # fmt: skip
+    add_config_option(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=partial(_run, f"{name}_command"))
+    parser.set_defaults(run=run_in("keys", f"{name}_command"))
     return parser
 
 
@@ -92,19 +84,3 @@ def _owner_options(parser: argparse.ArgumentParser) -> None:
     ends = parser.add_mutually_exclusive_group()
     ends.add_argument("--expires", metavar="DATE", help="last day (UTC), such as 2027-01-31")
     ends.add_argument("--ttl", type=duration, metavar="TIME", help="such as 90d, 12h, 30m, 45s")
-
-
-def duration(text: str) -> float:
-    """Seconds of a duration such as ``90d``; raises ValueError."""
-    match = re.fullmatch(r"(\d{1,9})([smhd])", text)
-    if match is None:
-        raise ValueError(text)
-    return float(int(match[1]) * UNITS[match[2]])
-
-
-def _run(name: str, options: argparse.Namespace) -> int:
-    """Runs a command; its room is only imported by who uses it, so that --help is quick."""
-    from gateway_extproc.cli import keys
-
-    code: int = getattr(keys, name)(options)
-    return code
