@@ -12,7 +12,7 @@ import contextlib
 import functools
 import json
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -118,6 +118,27 @@ def document_of(request: Request) -> dict[str, Any] | None:
     except ValueError:
         return None
     return document if isinstance(document, dict) else None
+
+
+Failures = Mapping[type[Exception], tuple[int, str]]
+"""What a call may raise, as status and code; the first kind that fits."""
+
+
+async def answer_of(
+    lock: asyncio.Lock, work: Callable[[], dict[str, Any]], failures: Failures, status: int = 200
+) -> Response:
+    """What one call says, made beside the loop, one at a time; or why it failed."""
+    try:
+        async with lock:
+            return JSONResponse(await asyncio.to_thread(work), status)
+    except tuple(failures) as error:
+        code = next(known for kind, known in failures.items() if isinstance(error, kind))
+        return failure(*code, str(error.args[0]))
+
+
+def failure(status: int, code: str, message: str) -> Response:
+    """An error as JSON."""
+    return JSONResponse({"error": {"code": code, "message": message}}, status)
 
 
 def refusal_answer(refusal: Refusal) -> Response:

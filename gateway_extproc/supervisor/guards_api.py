@@ -7,17 +7,24 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway_extproc.core.ports import StoreUnavailable
 from gateway_extproc.core.reviews import Judgement, Review, ReviewClosed, ReviewUnknown
 from gateway_extproc.stores.reviews import ReviewFile
-from gateway_extproc.supervisor.admin import Caller, Gate, document_of, requires
+from gateway_extproc.supervisor.admin import (
+    Caller,
+    Failures,
+    Gate,
+    answer_of,
+    document_of,
+    requires,
+)
 
 MAX_DAYS: Final = 3650
 
-FAILURES: Final[dict[type[Exception], tuple[int, str]]] = {
+FAILURES: Final[Failures] = {
     ReviewUnknown: (404, "review_unknown"),
     ReviewClosed: (409, "review_closed"),
     StoreUnavailable: (503, "store_unavailable"),
@@ -91,12 +98,7 @@ class GuardsApi:
         return handle
 
     async def _answer(self, work: Callable[[], dict[str, Any]], status: int = 200) -> Response:
-        async with self._lock:
-            try:
-                return JSONResponse(await asyncio.to_thread(work), status)
-            except tuple(FAILURES) as error:
-                code = next(FAILURES[kind] for kind in FAILURES if isinstance(error, kind))
-                return JSONResponse({"error": {"code": code[1], "message": str(error)}}, code[0])
+        return await answer_of(self._lock, work, FAILURES, status)
 
 
 VERBS: Final[dict[str, Judgement]] = {

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway_extproc.config.mistakes import ConfigError
@@ -23,13 +23,21 @@ from gateway_extproc.core.keys import (
 )
 from gateway_extproc.core.ports import StoreUnavailable
 from gateway_extproc.identity.keyring import Issued, Keyring
-from gateway_extproc.supervisor.admin import Caller, Gate, document_of, requires
+from gateway_extproc.supervisor.admin import (
+    Caller,
+    Failures,
+    Gate,
+    answer_of,
+    document_of,
+    requires,
+)
 
 T = TypeVar("T")
 
 MAX_SECONDS: Final = 10 * 365 * 86400.0
 
-FAILURES: Final[dict[type[Exception], tuple[int, str]]] = {
+FAILURES: Final[Failures] = {
+    PermissionError: (403, "permission_required"),
     KeyUnknown: (404, "key_unknown"),
     KeyExists: (409, "key_exists"),
     KeyRevoked: (409, "key_revoked"),
@@ -152,18 +160,7 @@ class KeysApi:
             raise PermissionError(f"you do not have: {', '.join(sorted(given - own))}")
 
     async def _answer(self, work: Callable[[], dict[str, Any]], status: int = 200) -> Response:
-        try:
-            async with self._lock:
-                return JSONResponse(await asyncio.to_thread(work), status)
-        except PermissionError as error:
-            return _failure(403, "permission_required", str(error))
-        except tuple(FAILURES) as error:
-            code_of = next(known for kind, known in FAILURES.items() if isinstance(error, kind))
-            return _failure(*code_of, str(error.args[0]))
-
-
-def _failure(status: int, code: str, message: str) -> Response:
-    return JSONResponse({"error": {"code": code, "message": message}}, status)
+        return await answer_of(self._lock, work, FAILURES, status)
 
 
 def _id(request: Request) -> str:
