@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -13,6 +14,14 @@ log = logging.getLogger(__name__)
 
 FOLLOW_S: Final = 0.25
 """Pause between two looks; a look that finds nothing costs some microseconds."""
+
+
+Stamp = tuple[int, int, int]
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    """Tells one state of a file from the next, a file that took its place included."""
+    return (status.st_ino, status.st_mtime_ns, status.st_size)
 
 
 class Followed(Protocol):

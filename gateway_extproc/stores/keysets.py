@@ -18,13 +18,12 @@ from typing import Final
 from gateway_extproc.config.proofs import Issuer
 from gateway_extproc.identity.keyset import MAX_BYTES, KeySet, KeySetError, read_key_set
 from gateway_extproc.identity.trust import Trust, read_denials
+from gateway_extproc.stores.following import Stamp, stamp_of
 
 log = logging.getLogger(__name__)
 
 CHECK_EVERY_S: Final = 1.0
 DENIED_BYTES: Final = 16 * 1024 * 1024
-
-Stamp = tuple[int, int, int]
 
 
 def fetched_file(folder: Path, issuer: Issuer) -> Path:
@@ -54,7 +53,7 @@ class _File:
         """New content; None where the file is as it was, or cannot be read."""
         try:
             status = self.path.stat()
-            stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
+            stamp = stamp_of(status)
             if stamp == self.stamp:
                 return None
             with self.path.open("rb") as file:

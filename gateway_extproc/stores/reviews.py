@@ -19,6 +19,7 @@ from gateway_extproc.core.reviews import (
     ReviewClosed,
     ReviewUnknown,
 )
+from gateway_extproc.stores.following import Stamp, stamp_of
 
 REVIEWS_NAME: Final = "guard-reviews.jsonl"
 NOTE_MAX: Final = 500
@@ -91,7 +92,7 @@ class FollowedAllowList:
 
     def __init__(self, folder: Path, now_s: Callable[[], float]) -> None:
         self._path, self._now_s = folder / REVIEWS_NAME, now_s
-        self._stamp: tuple[int, int] | None = None
+        self._stamp: Stamp | None = None
         self._until: dict[tuple[str, str], float] = {}
 
     def allows(self, rule: str, fingerprint: str) -> bool:
@@ -104,7 +105,7 @@ class FollowedAllowList:
             status = os.stat(self._path)
         except FileNotFoundError:
             return False
-        stamp = (status.st_mtime_ns, status.st_size)
+        stamp = stamp_of(status)
         if stamp == self._stamp:
             return False
         self._until = {

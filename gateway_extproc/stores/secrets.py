@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway_extproc.core.secret import Secret
+from gateway_extproc.stores.following import stamp_of
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class SecretFiles:
 def _refresh(watched: _Watched) -> None:
     try:
         status = os.stat(watched.path)
-        stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
+        stamp = stamp_of(status)
         if stamp != watched.stamp:
             watched.secret = read_secret(watched.path)
             watched.stamp = stamp

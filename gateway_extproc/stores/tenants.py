@@ -19,12 +19,11 @@ import orjson
 
 from gateway_extproc.core.identity import Tenant
 from gateway_extproc.core.ports import StoreUnavailable
+from gateway_extproc.stores.following import Stamp, stamp_of
 
 log = logging.getLogger(__name__)
 
 COPY_NAME: Final = "tenants.json"
-
-Stamp = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +110,7 @@ def _stamp(path: Path) -> Stamp | None:
         status = os.stat(path)
     except OSError:
         return None
-    return (status.st_ino, status.st_mtime_ns, status.st_size)
+    return stamp_of(status)
 
 
 def _write(path: Path, data: bytes) -> None:
