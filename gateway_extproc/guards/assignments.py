@@ -89,8 +89,6 @@ _FORM_FIELD = re.compile("(?:csrf|xsrf|authenticity)", re.IGNORECASE)  # of ever
 _BASE64 = re.compile("(?=[A-Za-z+/]*[0-9=])[A-Za-z0-9+/=]{12,}")
 _LETTER = re.compile("[A-Za-z]")
 _DIGIT = re.compile("[0-9]")
-_UPPER = re.compile("[A-Z]")
-_LOWER = re.compile("[a-z]")
 _SPECIAL = re.compile(r"[^A-Za-z0-9_./-]")
 
 

@@ -56,10 +56,10 @@ def _head_least(form: KeyForm) -> int:
     return min(form.least, _HEAD_MOST)
 
 
-def _head(form: KeyForm, most: int = _HEAD_MOST) -> str:
+def _head(form: KeyForm) -> str:
     """An expression of fixed length for the scanner, with what must stand before it."""
     edge = "" if form.before or not form.prefix[0].isalnum() else "(?:^|[^A-Za-z0-9])"
-    body = f"[{form.chars}]{{{min(form.least, most)}}}" if form.least else ""
+    body = f"[{form.chars}]{{{_head_least(form)}}}" if form.least else ""
     return edge + re.escape(form.prefix) + body
 
 

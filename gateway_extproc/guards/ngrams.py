@@ -38,7 +38,6 @@ _PAIR = np.uint32(0x9E3779B1)
 _SKIP = np.uint32(0x85EBCA77)
 _LAST = np.uint32(0xC2B2AE3D)
 _HALF, _QUARTER = np.uint32(16), np.uint32(15)
-_ZERO = np.uint32(0)
 _MEANING_BITS = np.uint32(14)  # 2 ** 18 words are told apart by meaning
 _GAP, _DIGIT, _END = 0x20, 0x30, 0
 _END_CHAR = "\uffff"  # becomes _END when folded; no character

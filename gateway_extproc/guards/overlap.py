@@ -52,21 +52,3 @@ def without_overlaps(spans: Spans, others: Iterable[tuple[int, int]]) -> Spans:
 def _touches(span: tuple[int, int], blocks: Spans, ends: list[int]) -> bool:
     index = bisect_left(ends, span[0] + 1)
     return index < len(blocks) and blocks[index][0] < span[1]
-
-
-def resolve(found: Iterable[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
-    """Of ``(kind, start, end)`` those that overlap nothing of a stronger kind, in order.
-
-    Every stronger reading counts, also one that itself yields: so what stands depends on
-    the neighbours only, not on the order in which they are looked at.
-    """
-    each = sorted(found, key=lambda value: value[1:])
-    standing: list[tuple[str, int, int]] = []
-    for kind, start, end in each:
-        stronger = stronger_than(kind)
-        if not any(
-            other in stronger and other_start < end and start < other_end
-            for other, other_start, other_end in each
-        ):
-            standing.append((kind, start, end))
-    return standing

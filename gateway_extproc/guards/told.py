@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from gateway_extproc.core.chat import TextAt
-from gateway_extproc.guards.canary import CanaryWatch
+from gateway_extproc.guards.canary import CanaryWatch, tells_canary
 from gateway_extproc.guards.leak import Leak, Passage, Prompt, Prompts, find_copy
 
 _PLANTED: Final = re.compile(r"\n\n\[ref ([a-z2-7]{16})\]\Z")
@@ -44,7 +44,7 @@ class Told(NamedTuple):
 
     def find(self, text: str) -> Passage | None:
         """Where a whole text tells it."""
-        if self.mark and CanaryWatch(self.mark).push(text, final=True) is not None:
+        if self.mark and tells_canary(text, self.mark):
             return Passage(0, len(text))
         return None if self.prompt is None else find_copy(text, self.prompt)
 
