@@ -19,7 +19,6 @@ from pathlib import Path
 
 from gateway_extproc import __version__
 from gateway_extproc.config.compile import Snapshot, compile_config
-from gateway_extproc.config.guardchecks import guard_rules
 from gateway_extproc.config.load import load, load_with_mistakes
 from gateway_extproc.config.mistakes import ConfigError
 from gateway_extproc.config.model import Config
@@ -107,7 +106,6 @@ def pipeline(parts: Parts) -> list[Stage]:
     snapshot, config = parts.snapshot, parts.snapshot.config
     ids = Ids()
     attempts = AttemptBuilder(parts.dialects, translator_for, parts.credentials)
-    messages = {rule.id: rule.message for rule in guard_rules(config)}
     authorize = Authorize(snapshot.routes, time.time)
     route = Route(snapshot.routes, config.failover.max_attempts, parts.spending.cheaper_route)
     return [
@@ -123,7 +121,7 @@ def pipeline(parts: Parts) -> list[Stage]:
         Limit(parts.limiter, parts.spending, snapshot.routes, parts.recorder,
               config.caps.cost_nanos),
         Models(snapshot.routes, authorize.usable),
-        GuardStage(parts.guards, messages, route.narrowed),
+        GuardStage(parts.guards, route.narrowed),
         Cache(parts.cache, snapshot.routes, snapshot.revision),
         Translate(parts.dialects, translator_for, attempts),
         Credential(attempts),

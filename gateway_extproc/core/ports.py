@@ -257,6 +257,9 @@ class Guard(Protocol):
     def scan_answer(self, texts: Sequence[TextAt], who: Guarded, asked: LlmRequest | None) -> Scan:
         """``asked`` is the request, as the model read it."""
 
+    def message_of(self, rule_id: str) -> str:
+        """What the client reads when the rule blocks; "" lets the caller choose."""
+
     def scope(self, who: Guarded) -> tuple[str, ...]:
         """What tells callers apart whose answers are judged by other rules."""
 

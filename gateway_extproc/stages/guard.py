@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from zlib import crc32
 
@@ -26,8 +26,8 @@ Plan = Callable[[Exchange, frozenset[str]], tuple[Target, ...]]
 class Guard(Stage):
     name = "guard"
 
-    def __init__(self, guards: Guards, messages: Mapping[str, str], plan: Plan) -> None:
-        self._guards, self._messages, self._plan = guards, messages, plan
+    def __init__(self, guards: Guards, plan: Plan) -> None:
+        self._guards, self._plan = guards, plan
 
     async def request_body(self, exchange: Exchange, body: bytes) -> Verdict:
         asked = exchange.asked
@@ -110,7 +110,7 @@ class Guard(Stage):
         return Respond(self._refusal(reason, subject, rule), rule=rule)
 
     def _refusal(self, reason: str, subject: str, rule: str) -> Refusal:
-        message = self._messages.get(rule) or f"{subject} is not allowed by policy '{rule}'."
+        message = self._guards.message_of(rule) or f"{subject} is not allowed by policy '{rule}'."
         return refuse(reason, message, rule=rule)
 
 

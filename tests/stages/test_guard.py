@@ -201,7 +201,7 @@ async def test_what_could_not_be_looked_at_in_time_goes_by_policy(
     bench = make_bench(tmp_path, guards=[rule])
     ticking = iter(range(0, 10**12, 6_000_000))
     guards = RuleGuard(guard_rules(make_config(guards=[rule])), clock_ns=lambda: next(ticking))
-    stage = Guard(guards, {}, lambda exchange, classes: ())
+    stage = Guard(guards, lambda exchange, classes: ())
     exchange = bench.exchange(ANN)
     await bench.stage("parse").request_body(exchange, bodies.chat("to jane@example.org"))
     verdict = await stage.request_body(exchange, b"")
