@@ -91,17 +91,17 @@ class _Look:
     def __init__(
         self,
         side: _Side,
-        who: Guarded,
+        rules: RuleSet,
+        draw: float,
         scores: Scores | None,
         about: About,
         reviews: Reviews,
         clock_ns: Callable[[], int],
+        texts: Sequence[TextAt],
     ) -> None:
         self._told, self._shapes = about
-        self._reviews = reviews
-        self._side, self._who, self._scores, self._clock_ns = side, who, scores, clock_ns
-        self._texts: Sequence[TextAt] = ()
-        self._rules = side.policy.of(who)
+        self._side, self._rules, self._draw, self._texts = side, rules, draw, texts
+        self._scores, self._reviews, self._clock_ns = scores, reviews, clock_ns
         self._began_ns = clock_ns()
         self._findings: list[Finding] = []
         self._changed: list[tuple[TextAt, str]] = []
@@ -111,12 +111,12 @@ class _Look:
         self._scanned = self._total = 0
         self._placeholders: Placeholders | None = None
 
-    def over(self, texts: Sequence[TextAt]) -> Scan:
-        self._texts = texts
-        turns = [at for at in texts if at.role == "user"] if self._rules.scored else []
-        for at in texts:
+    def scan(self) -> Scan:
+        """Looks at all of them."""
+        turns = [at for at in self._texts if at.role == "user"] if self._rules.scored else []
+        for at in self._texts:
             self._total += len(at.text)
-            wanted = self._side.wanted(self._rules, at.role, self._who.draw)
+            wanted = self._side.wanted(self._rules, at.role, self._draw)
             if wanted:
                 last = bool(turns) and at is turns[-1]
                 self._look(at, wanted, joined([turn.text for turn in turns]) if last else "")
@@ -230,18 +230,20 @@ class _Look:
         unjudged = sorted(self._unjudged.values(), key=lambda rule: rule.index)
         closed = [rule for rule in unjudged if rule.enforced and rule.rule.on_error == "closed"]
         acting = self._acting.values()
+        routing = [rule for rule in acting if rule.routes]
+        changing = [*(rule for rule in acting if rule.changes), *self._mended_by]
         return Scan(
-            tuple(self._findings),
-            tuple(self._changed),
-            _first([*(rule for rule in acting if rule.changes), *self._mended_by]) or "",
-            _first(rule for rule in acting if rule.blocks),
-            tuple(rule.rule.id for rule in unjudged),
-            _first(closed),
-            self._masked(),
-            frozenset(rule.rule.data_class for rule in acting if rule.routes),
-            _first(rule for rule in acting if rule.routes) or "",
-            self._scanned,
-            self._total,
+            findings=tuple(self._findings),
+            changed=tuple(self._changed),
+            changed_by=_first(changing) or "",
+            blocked_by=_first(rule for rule in acting if rule.blocks),
+            unjudged=tuple(rule.rule.id for rule in unjudged),
+            refused_by=_first(closed),
+            masked=self._masked(),
+            classes=frozenset(rule.rule.data_class for rule in routing),
+            routed_by=_first(routing) or "",
+            scanned=self._scanned,
+            total=self._total,
         )
 
 
@@ -310,9 +312,13 @@ class RuleGuard:
         return self._scan(self._answer, texts, who, self._about(who, asked))
 
     def _scan(self, side: _Side, texts: Sequence[TextAt], who: Guarded, about: About) -> Scan:
-        if not side.policy.of(who).all:
+        rules = side.policy.of(who)
+        if not rules.all:
             return _NOTHING
-        return _Look(side, who, self._scores, about, self._reviews, self._clock_ns).over(texts)
+        look = _Look(
+            side, rules, who.draw, self._scores, about, self._reviews, self._clock_ns, texts
+        )
+        return look.scan()
 
     def _about(self, who: Guarded, asked: LlmRequest | None) -> About:
         """What the rules for an answer need to know of its request."""
@@ -329,8 +335,7 @@ class RuleGuard:
     def window(self, who: Guarded, asked: LlmRequest | None = None) -> StreamWindow | None:
         """A filter for one streamed answer; None when no answer rule is the caller's."""
         side = self._answer
-        rules = side.policy.of(who)
-        drawn = tuple(rule for rule in rules.all.values() if who.draw < rule.rule.sample)
+        drawn = tuple(side.wanted(side.policy.of(who), "assistant", who.draw).values())
         if not drawn:
             return None
         policy = self._policies.get(drawn)
