@@ -184,9 +184,10 @@ class _Look:
 
     def _check_format(self, at: TextAt, wanted: dict[int, CompiledRule], spans: list[Span]) -> None:
         assert self._shapes is not None
-        judged = self._shapes.judge(at.text, wanted, mend=True)
+        # Beside a finding nothing is mended: both would change the text, and one of them be lost.
+        judged = self._shapes.judge(at.text, wanted, mend=not spans)
         spans += judged.spans
-        if judged.mended_by and not spans:
+        if judged.mended_by and not judged.spans:
             self._changed.append((at, judged.text))
             self._mended_by += judged.mended_by
 

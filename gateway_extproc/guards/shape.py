@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import orjson
@@ -33,8 +33,13 @@ class Wanted:
     ) -> None:
         self._rules = [(rule, _compiled(rule.rule.format, asked, formats)) for rule in rules]
 
-    def judge(self, text: str, rules: Iterable[int], *, mend: bool) -> Judged:
-        """What is wrong with one whole text by the rules of these indexes."""
+    def judge(self, text: str, rules: Collection[int], *, mend: bool) -> Judged:
+        """What is wrong with one whole text by the rules of these indexes.
+
+        Mended is all of it or nothing: a text that stays wrong goes on as it came, and every rule
+        that it breaks says so.
+        """
+        before = text
         spans: list[Span] = []
         mended_by: list[CompiledRule] = []
         chosen = frozenset(rules)
@@ -49,6 +54,8 @@ class Wanted:
                     continue
                 spans.append(Span(0, len(text), rule, "format", "", len(text)))
                 break
+        if spans and mended_by:
+            return self.judge(before, rules, mend=False)
         return Judged(spans, text, mended_by)
 
 

@@ -66,6 +66,28 @@ def test_small_faults_are_mended_where_the_rule_says_so() -> None:
     assert scan(guard(json_schema=SCHEMA, repair=True), "no JSON at all").blocked_by == "f"
 
 
+def test_what_other_rules_change_is_not_mended_and_so_is_told() -> None:
+    """A mend that is lost beside a redaction would let a broken answer pass unseen."""
+    shape = rule("f", kind="format", direction="response", action="block",
+                 format={"json_schema": SCHEMA, "repair": True})  # fmt: skip
+    mail = rule("m", direction="response", entities=("email",))
+    found = scan(RuleGuard([mail, shape]), '```json\n{"city": "a@b.org",}\n```')
+    assert found.blocked_by == "f"
+    assert [one.kind for one in found.findings] == ["format", "email"]
+    good = scan(RuleGuard([mail, shape]), '{"city": "a@b.org"}')
+    assert (good.blocked_by, good.changed[0][1]) == (None, '{"city": "[EMAIL]"}')
+
+
+def test_a_text_that_stays_wrong_is_not_mended_by_halves() -> None:
+    mends = rule("f", kind="format", direction="response", action="log",
+                 format={"json_schema": SCHEMA, "repair": True})  # fmt: skip
+    short = rule("s", kind="format", direction="response", action="log",
+                 format={"max_chars": 5})  # fmt: skip
+    found = scan(RuleGuard([mends, short]), '```json\n{"city": "Porto",}\n```')
+    assert [one.rule for one in found.findings] == ["f", "s"]
+    assert found.changed == ()
+
+
 def test_thoughts_and_tool_calls_have_no_shape() -> None:
     rules = guard(as_json=True)
     texts = [at("thinking", "assistant", ("choices", 0, "message", "reasoning_content"))]
