@@ -134,15 +134,24 @@ def pii_table(path: Path) -> Table:
 def secrets_table(path: Path) -> Table:
     """Texts of which at least one entity takes something."""
     rows: list[tuple[str, ...]] = []
-    texts = [
-        (int(row["label"]), base64.b64decode(row["text_b64"]).decode("utf-8", "replace"))
-        for row in _rows(path)
-    ]
+    texts = list(secret_texts(path))
     for label, name in ((1, "with a secret"), (0, "without")):
-        chosen = [text for is_secret, text in texts if is_secret == label]
-        taken = sum(any(ENTITIES[entity].find(text) for entity in SECRETS) for text in chosen)
+        chosen = [text for is_secret, _, text in texts if is_secret == label]
+        taken = sum(takes_secret(text) for text in chosen)
         rows.append((name, str(len(chosen)), _percent(taken, len(chosen))))
     return Table("Secrets: per cent taken", ("texts", "count", "taken"), rows)
+
+
+def secret_texts(path: Path) -> Iterator[tuple[int, str, str]]:
+    """Label, rule and text of each row."""
+    for row in _rows(path):
+        text = base64.b64decode(row["text_b64"]).decode("utf-8", "replace")
+        yield int(row["label"]), str(row.get("rule", "")), text
+
+
+def takes_secret(text: str, entities: Sequence[str] = SECRETS) -> bool:
+    """Whether one of the entities finds something."""
+    return any(ENTITIES[entity].find(text) for entity in entities)
 
 
 TABLES: Final = {PII_FILE: pii_table, SECRETS_FILE: secrets_table}

@@ -6,15 +6,20 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from gateway_extproc.cli.guardbench import (
+    PII_FILE,
+    SECRETS,
+    SECRETS_FILE,
+    pii_table,
+    secret_texts,
+    takes_secret,
+)
 from gateway_extproc.config.guarding import GuardRule
 from gateway_extproc.core.chat import TextAt
 from gateway_extproc.core.ports import Guarded
@@ -23,17 +28,6 @@ from gateway_extproc.guards.entities import ENTITIES
 from gateway_extproc.guards.terms import TermList
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "guard"
-
-LABELS = {
-    "CREDIT_CARD": "card",
-    "EMAIL_ADDRESS": "email",
-    "IBAN_CODE": "iban",
-    "US_SSN": "us_ssn",
-    "IP_ADDRESS": "ip",
-    "PHONE_NUMBER": "phone",
-    "STREET_ADDRESS": "address",
-}
-SECRETS = ("api_key", "private_key", "jwt", "url_password", "generic_secret")
 
 # The fixtures of detect-secrets carry the names of its plugins, the others those of Gitleaks;
 # both have one for JSON web tokens, which is counted apart.
@@ -74,54 +68,6 @@ PROSE = (
 
 
 @dataclass(frozen=True)
-class Score:
-    """Found and missed labels, and findings where no label is."""
-
-    found: int
-    missed: int
-    false: int
-
-    @property
-    def recall(self) -> float:
-        return self.found / max(1, self.found + self.missed)
-
-    @property
-    def precision(self) -> float:
-        return self.found / max(1, self.found + self.false)
-
-
-def rows(name: str, folder: Path = DATA) -> list[dict[str, Any]]:
-    with (folder / name).open(encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
-
-
-def pii_scores(folder: Path = DATA) -> dict[str, Score]:
-    """By kind: a label counts as found if a finding overlaps it, and the other way round."""
-    data = rows("pii_spans.jsonl", folder)
-    return {kind: _score(data, label, kind) for label, kind in LABELS.items()}
-
-
-def _score(data: list[dict[str, Any]], label: str, kind: str) -> Score:
-    found = missed = false = 0
-    for row in data:
-        spans = ENTITIES[kind].find(row["text"])
-        labels = [
-            (span["start_position"], span["end_position"])
-            for span in row["spans"]
-            if span["entity_type"] == label
-        ]
-        hits = sum(_overlaps(place, spans) for place in labels)
-        found += hits
-        missed += len(labels) - hits
-        false += sum(not _overlaps(span, labels) for span in spans)
-    return Score(found, missed, false)
-
-
-def _overlaps(place: tuple[int, int], others: Sequence[tuple[int, int]]) -> bool:
-    return any(start < place[1] and place[0] < end for start, end in others)
-
-
-@dataclass(frozen=True)
 class Rates:
     positives: int
     caught: int
@@ -137,19 +83,17 @@ class Rates:
         return self.flagged / max(1, self.negatives)
 
 
-def fixtures(half: str, folder: Path = DATA) -> Iterator[tuple[int, str, str]]:
-    """Label, rule and text of ``gitleaks``, ``detect-secrets`` or ``jwt``."""
-    for row in rows("secrets_fixtures.jsonl", folder):
-        rule = row["rule"]
-        of = "jwt" if rule == "jwt" else "detect-secrets" if rule in PLUGINS else "gitleaks"
-        if of == half:
-            yield row["label"], rule, base64.b64decode(row["text_b64"]).decode("utf-8", "replace")
+def half_of(rule: str) -> str:
+    """``gitleaks``, ``detect-secrets`` or ``jwt``."""
+    return "jwt" if rule == "jwt" else "detect-secrets" if rule in PLUGINS else "gitleaks"
 
 
 def secret_rates(half: str, folder: Path = DATA, names: Sequence[str] = SECRETS) -> Rates:
+    """What of one half is taken."""
     counts = {(label, hit): 0 for label in (0, 1) for hit in (False, True)}
-    for label, _, text in fixtures(half, folder):
-        counts[label, any(ENTITIES[name].find(text) for name in names)] += 1
+    for label, rule, text in secret_texts(folder / SECRETS_FILE):
+        if half_of(rule) == half:
+            counts[label, takes_secret(text, names)] += 1
     return Rates(
         counts[1, True] + counts[1, False],
         counts[1, True],
@@ -197,12 +141,7 @@ PATTERNS = tuple(
 
 
 def main(folder: Path) -> None:
-    print(f"{'kind':<10} {'found':>6} {'missed':>7} {'false':>6} {'recall':>7} {'precision':>10}")
-    for kind, score in pii_scores(folder).items():
-        print(
-            f"{kind:<10} {score.found:>6} {score.missed:>7} {score.false:>6} "
-            f"{score.recall:>7.1%} {score.precision:>10.1%}"
-        )
+    print(pii_table(folder / PII_FILE))
     print(f"\n{'secrets':<16} {'caught':>9} {'flagged':>9} {'recall':>7} {'false positives':>16}")
     for half in ("gitleaks", "jwt", "detect-secrets"):
         for names in (SECRETS, SECRETS[:-1]):
