@@ -41,7 +41,12 @@ from gateway_extproc.envoyconf.processor import socket_path, worker_address
 from gateway_extproc.evidence.metrics import KnownLabels
 from gateway_extproc.evidence.recorder import EvidenceRecorder, open_evidence
 from gateway_extproc.evidence.traces import trace_context
-from gateway_extproc.guardrules import open_guard, prompt_key, rule_mistakes
+from gateway_extproc.guardrules import (
+    open_conversations,
+    open_guard,
+    prompt_key,
+    rule_mistakes,
+)
 from gateway_extproc.identities import Identities, identify_stage, open_identities, state_dir
 from gateway_extproc.limiters import make_spending, open_limits
 from gateway_extproc.providers.translate import DIALECTS, translator
@@ -49,6 +54,7 @@ from gateway_extproc.stages.admit import Admit
 from gateway_extproc.stages.attempt import AttemptBuilder
 from gateway_extproc.stages.authorize import Authorize
 from gateway_extproc.stages.cache import Cache
+from gateway_extproc.stages.conversation import Conversations
 from gateway_extproc.stages.credential import Credential
 from gateway_extproc.stages.fallback import Fallback
 from gateway_extproc.stages.guard import Guard as GuardStage
@@ -81,6 +87,7 @@ class Parts:
     snapshot: Snapshot
     dialects: Mapping[str, Dialect]
     guards: Guard
+    conversations: Conversations | None
     limiter: Limiter
     spending: Spending
     cache: MemoryCache
@@ -121,7 +128,7 @@ def pipeline(parts: Parts) -> list[Stage]:
         Limit(parts.limiter, parts.spending, snapshot.routes, parts.recorder,
               config.caps.cost_nanos),
         Models(snapshot.routes, authorize.usable),
-        GuardStage(parts.guards, route.narrowed),
+        GuardStage(parts.guards, route.narrowed, parts.conversations),
         Cache(parts.cache, snapshot.routes, snapshot.revision),
         Translate(parts.dialects, translator_for, attempts),
         Credential(attempts),
@@ -199,10 +206,13 @@ class Gateway:
         self._limits = open_limits(
             config, spending.rules.rules, self.recorder, worker, worker_count(config)
         )
+        kept = open_conversations(config, pepper)
+        self._masks = kept[0] if kept is not None else None
         self.parts = Parts(
             snapshot=snapshot,
             dialects=DIALECTS,
             guards=open_guard(config, pepper, self._allowed),
+            conversations=kept[1] if kept is not None else None,
             limiter=self._limits.limiter,
             spending=spending,
             cache=MemoryCache(CACHE_BYTES, time.monotonic_ns),
@@ -234,6 +244,8 @@ class Gateway:
             asyncio.create_task(watch_lag(self.parts.shedding, self.recorder.metrics.pressure)),
         ]
         await self._limits.start()
+        if self._masks is not None:
+            await self._masks.open()
         try:
             await self._server.start()
             if self._address.startswith("unix:"):
@@ -249,6 +261,8 @@ class Gateway:
         for task in self._watching:
             task.cancel()
         await self._limits.close()
+        if self._masks is not None:
+            await self._masks.close()
         self.recorder.close()
         self._identities.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import os
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -12,12 +13,17 @@ from gateway_extproc.config.guardchecks import guard_rules
 from gateway_extproc.config.guarding import GuardRule
 from gateway_extproc.config.mistakes import Mistake
 from gateway_extproc.config.model import Config
+from gateway_extproc.core.ports import MaskStore
 from gateway_extproc.core.secret import Secret
 from gateway_extproc.evidence.records import text_fingerprint
 from gateway_extproc.guards.errors import GuardCompileError, TermListError
 from gateway_extproc.guards.formats import Format, SchemaRefused
 from gateway_extproc.guards.guard import Reviews, RuleGuard
 from gateway_extproc.guards.shape import shape_of
+from gateway_extproc.identities import state_dir
+from gateway_extproc.limiters import redis_prefix, redis_topology
+from gateway_extproc.stages.conversation import Conversations
+from gateway_extproc.stores.masks import HostMasks, RedisMasks
 from gateway_extproc.stores.reviews import FollowedAllowList
 
 TERMS_BYTES_MAX = 16 << 20
@@ -35,6 +41,21 @@ def open_guard(config: Config, pepper: Secret, allowed: FollowedAllowList) -> Ru
         mark_key=hmac.digest(pepper.reveal().encode(), b"marks in system prompts", "sha256"),
         clock_ns=time.monotonic_ns,
     )
+
+
+def open_conversations(config: Config, pepper: Secret) -> tuple[MaskStore, Conversations] | None:
+    """Where masks are kept between requests; call it in the worker's process."""
+    settings = config.mask_conversations
+    if settings is None:
+        return None
+    redis = redis_topology(config)
+    store: MaskStore = (
+        HostMasks(state_dir(config), time.time)
+        if redis is None
+        else RedisMasks(redis, redis_prefix(config))
+    )
+    key = hmac.digest(pepper.reveal().encode(), b"masks of conversations", "sha256")
+    return store, Conversations(store, settings, key, os.urandom)
 
 
 def prompt_key(pepper: Secret) -> bytes:

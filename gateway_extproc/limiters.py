@@ -109,18 +109,28 @@ def described(config: Config, workers: int) -> str:
 
 def open_redis(config: Config) -> RedisCounters | None:
     """The Redis that counts, where the configuration says so."""
+    topology = redis_topology(config)
+    if topology is None:
+        return None
+    by_tag = isinstance(topology, Cluster)
+    return RedisCounters(topology, redis_prefix(config), now_us, by_tag=by_tag)
+
+
+def redis_topology(config: Config) -> Topology | None:
+    """New connections to the Redis of ``store``, where the configuration names one."""
     section = config.store.redis or config.redis
     if config.store.kind != "redis" or section is None:
         return None
     address = redis_address(section)
-    sentinels: tuple[tuple[str, int], ...] = ()
-    service, cluster = "", False
-    if isinstance(section, CounterRedis):
-        sentinels = tuple((at.address, at.port) for at in section.sentinels)
-        service, cluster = section.service, section.cluster
-    topology: Topology = (
-        Cluster(address, section.prefix)
-        if cluster
-        else OneServer(address, section.prefix, sentinels, service)
-    )
-    return RedisCounters(topology, section.prefix, now_us, by_tag=cluster)
+    if not isinstance(section, CounterRedis):
+        return OneServer(address, section.prefix)
+    if section.cluster:
+        return Cluster(address, section.prefix)
+    sentinels = tuple((at.address, at.port) for at in section.sentinels)
+    return OneServer(address, section.prefix, sentinels, section.service)
+
+
+def redis_prefix(config: Config) -> str:
+    """What all keys in that Redis begin with."""
+    section = config.store.redis or config.redis
+    return section.prefix if section is not None else ""

@@ -1,10 +1,10 @@
-"""The sections ``guards``, ``guard_packs`` and ``guard_levels``: what may go in and come out."""
+"""The sections of guards and of what they mask: what may go in and come out."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from gateway_extproc.config.base import Id, Mode, ModelName, Name, Positive, Section
 from gateway_extproc.core.chat import ROLES, Role
@@ -72,6 +72,22 @@ class GuardFormat(Section):
     repair: bool = False
     """Small faults of JSON (fences, text around it, trailing commas, an end that is missing) are
     put right first, if there is only one way to do that. Not in streams."""
+
+
+class MaskConversations(Section):
+    """Placeholders of ``mask`` rules that stay the same over the requests of one conversation, and
+    are put back in later answers, too. Needed where the provider keeps the conversation; a client
+    that sends all turns each time gets the same placeholders without."""
+
+    header: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,64}$")] = "x-conversation-id"
+    """Names the conversation. Two callers with the same name have two conversations."""
+    tenants: tuple[Id, ...] = ()
+    """Only these tenants; empty means all."""
+    ttl_s: Annotated[float, Field(ge=60, le=30 * 86400)] = 3600.0
+    """Kept so long after the last new value: encrypted, in the Redis that counts limits where
+    ``store.kind`` says so, else in ``identity.state_dir``."""
+    on_error: Literal["open", "closed"] = "closed"
+    """Whether a request goes on with placeholders of its own when the store is away."""
 
 
 class GuardRule(GuardScope):

@@ -228,6 +228,10 @@ def _dangling_guards(config: Config, tenants: set[str] | None) -> Iterator[Mista
             path = f"{section}[{i}]"
             yield from _unknown(f"{path}.tenants", scope.tenants, tenants, "tenants of this file")
             yield from _unknown(f"{path}.routes", scope.routes, routes, "models of this file")
+    if config.mask_conversations is not None:
+        named = list(config.mask_conversations.tenants)
+        path = "mask_conversations.tenants"
+        yield from _unknown(path, named, tenants, "tenants of this file")
     yield from guard_mistakes(config)
 
 

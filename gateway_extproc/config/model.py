@@ -22,7 +22,7 @@ from gateway_extproc.config.base import (
     Positive,
     Section,
 )
-from gateway_extproc.config.guarding import GuardLevel, GuardPack, GuardRule
+from gateway_extproc.config.guarding import GuardLevel, GuardPack, GuardRule, MaskConversations
 from gateway_extproc.config.proofs import Issuer, PeerCertificates, SignedRequests
 from gateway_extproc.config.scopes import Budget, Limit
 from gateway_extproc.core.access import AdminPermission
@@ -497,6 +497,7 @@ class Config(Section):
     guards: tuple[GuardRule, ...] = ()
     guard_packs: tuple[GuardPack, ...] = ()
     guard_levels: tuple[GuardLevel, ...] = ()
+    mask_conversations: MaskConversations | None = None
     providers: Annotated[tuple[Provider, ...], Field(min_length=1)]
     models: Annotated[tuple[ModelRoute, ...], Field(min_length=1)]
     prices: Prices = Prices()

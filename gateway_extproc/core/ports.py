@@ -198,6 +198,14 @@ class Restorer(Protocol):
         """Takes chunks in order, gives those that may leave; ``last`` lets all of it go."""
 
 
+class Masks(Protocol):
+    """Masked values, each with its placeholder; only guards look inside."""
+
+    @property
+    def changed(self) -> bool:
+        """Whether it holds more or less than when it was opened."""
+
+
 class Masked(Protocol):
     """What was masked in one request; never prints it."""
 
@@ -252,7 +260,10 @@ class OutputWindow(Protocol):
 class Guard(Protocol):
     """Scans texts by the rules of one direction."""
 
-    def scan_request(self, texts: Sequence[TextAt], who: Guarded) -> Scan: ...
+    def scan_request(
+        self, texts: Sequence[TextAt], who: Guarded, masks: Masks | None = None
+    ) -> Scan:
+        """``masks`` are those of earlier requests; they take what is masked now."""
 
     def scan_answer(self, texts: Sequence[TextAt], who: Guarded, asked: LlmRequest | None) -> Scan:
         """``asked`` is the request, as the model read it."""
@@ -272,6 +283,21 @@ class Guard(Protocol):
 
 class StoreUnavailable(Exception):
     """A store did not answer in time, or could not be read; nothing was changed."""
+
+
+class MaskStore(Protocol):
+    """Sealed masks by the name of a conversation; every method raises ``StoreUnavailable``."""
+
+    async def open(self) -> None:
+        """Connects, if it can be done now."""
+
+    async def get(self, name: str) -> bytes | None:
+        """What was put there, until its life is over."""
+
+    async def put(self, name: str, sealed: bytes, life_s: float, instead_of: bytes | None) -> bool:
+        """False, and nothing is put, where no longer stands what ``get`` gave."""
+
+    async def close(self) -> None: ...
 
 
 class AnswerCache(Protocol):

@@ -11,7 +11,7 @@ from gateway_extproc.config.guarding import GuardLevel, GuardRule
 from gateway_extproc.core.access import name_matcher
 from gateway_extproc.core.chat import LlmRequest, TextAt
 from gateway_extproc.core.exchange import Finding
-from gateway_extproc.core.ports import Guarded, Scan
+from gateway_extproc.core.ports import Guarded, Masks, Scan
 from gateway_extproc.guards.canary import canary
 from gateway_extproc.guards.detect import Detector
 from gateway_extproc.guards.formats import Formats
@@ -98,6 +98,7 @@ class _Look:
         reviews: Reviews,
         clock_ns: Callable[[], int],
         texts: Sequence[TextAt],
+        masks: Placeholders | None,
     ) -> None:
         self._told, self._shapes = about
         self._side, self._rules, self._draw, self._texts = side, rules, draw, texts
@@ -109,7 +110,9 @@ class _Look:
         self._mended_by: list[CompiledRule] = []
         self._unjudged: dict[int, CompiledRule] = {}
         self._scanned = self._total = 0
-        self._placeholders: Placeholders | None = None
+        self._placeholders = masks
+        if masks is not None:
+            masks.reserve_all(at.text for at in texts)
 
     def scan(self) -> Scan:
         """Looks at all of them."""
@@ -221,9 +224,10 @@ class _Look:
         self._changed.append((at, apply_masks(at.text, masks)))
 
     def _masked(self) -> MaskedValues | None:
-        if self._placeholders is None:
+        if not self._placeholders:
             return None
-        names = [name for rule in self._acting.values() for name in rule.rule.untrusted_tools]
+        # Of every rule: what an earlier request of the conversation masked is kept from them, too.
+        names = [name for rule in self._rules.all.values() for name in rule.rule.untrusted_tools]
         distrusts = name_matcher(names)
         return MaskedValues(self._placeholders, lambda tool: not distrusts(tool))
 
@@ -288,9 +292,12 @@ class RuleGuard:
         self._answer = _Side("response", rules, levels)
         self._policies: dict[tuple[CompiledRule, ...], WindowPolicy] = {}
 
-    def scan_request(self, texts: Sequence[TextAt], who: Guarded) -> Scan:
+    def scan_request(
+        self, texts: Sequence[TextAt], who: Guarded, masks: Masks | None = None
+    ) -> Scan:
         """What the request rules of a caller find, by the roles they name."""
-        scan = self._scan(self._request, texts, who, NOTHING_ABOUT)
+        assert masks is None or isinstance(masks, Placeholders)
+        scan = self._scan(self._request, texts, who, NOTHING_ABOUT, masks)
         if scan.blocked_by is None and self._answer.policy.of(who).canary:
             return self._with_canary(scan, texts, who)
         return scan
@@ -312,12 +319,19 @@ class RuleGuard:
         """What the answer rules of a caller find; roles do not count there."""
         return self._scan(self._answer, texts, who, self._about(who, asked))
 
-    def _scan(self, side: _Side, texts: Sequence[TextAt], who: Guarded, about: About) -> Scan:
+    def _scan(
+        self,
+        side: _Side,
+        texts: Sequence[TextAt],
+        who: Guarded,
+        about: About,
+        masks: Placeholders | None = None,
+    ) -> Scan:
         rules = side.policy.of(who)
-        if not rules.all:
+        if not rules.all and not masks:
             return _NOTHING
         look = _Look(
-            side, rules, who.draw, self._scores, about, self._reviews, self._clock_ns, texts
+            side, rules, who.draw, self._scores, about, self._reviews, self._clock_ns, texts, masks
         )
         return look.scan()
 

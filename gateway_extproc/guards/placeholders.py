@@ -40,6 +40,8 @@ VALUE_BYTES_MAX: Final = 16 << 10
 """Bytes of one value; a private key has 6,000."""
 BYTES_MAX: Final = 4 << 20
 """Bytes of all values of one map."""
+CONVERSATION_BYTES_MAX: Final = 128 << 10
+"""The same of a map that is kept between requests."""
 RESERVED_MAX: Final = 20_000
 """Names that texts of clients hold; with more of them new values are masked one-way."""
 KIND_MAX: Final = 24
@@ -84,17 +86,28 @@ class Placeholders:
     the values; ``export`` gives them only encrypted.
     """
 
-    __slots__ = ("_bytes", "_kinds", "_names", "_next", "_reserved", "_values")
+    __slots__ = (
+        "_bytes",
+        "_bytes_max",
+        "_kinds",
+        "_names",
+        "_next",
+        "_reserved",
+        "_values",
+        "changed",
+    )
 
-    def __init__(self, texts: Iterable[str] = ()) -> None:
+    def __init__(self, texts: Iterable[str] = (), *, bytes_max: int = BYTES_MAX) -> None:
+        self._bytes_max = bytes_max
         self._names: dict[tuple[str, str], str] = {}
         self._values: dict[str, str] = {}
         self._reserved: set[str] = set()
         self._next: dict[str, int] = {}
         self._kinds: tuple[str, ...] = ()
         self._bytes = 0
-        for text in texts:
-            self.reserve(text)
+        self.changed = False
+        """Whether it holds something else than when it was made, or loaded."""
+        self.reserve_all(texts)
 
     def __len__(self) -> int:
         return len(self._values)
@@ -110,15 +123,22 @@ class Placeholders:
         """The kinds that placeholders of this map begin with."""
         return self._kinds
 
+    def reserve_all(self, texts: Iterable[str]) -> None:
+        """``reserve`` of each."""
+        for text in texts:
+            self.reserve(text)
+
     def reserve(self, text: str) -> None:
         """Keeps the names that a client's text holds from standing for a value."""
         for view in _views(text):
             for found in PLACEHOLDER.finditer(view):
                 name = canonical(found[1])
-                if len(self._reserved) <= RESERVED_MAX:
+                if len(self._reserved) <= RESERVED_MAX and name not in self._reserved:
                     self._reserved.add(name)
+                    self.changed = True
                 value = self._values.pop(name, None)
                 if value is not None:
+                    self.changed = True
                     self._bytes -= _size(value)
                     del self._names[name.rpartition("-")[0], value]
 
@@ -141,7 +161,7 @@ class Placeholders:
         full = (
             len(self._values) >= VALUES_MAX
             or size > VALUE_BYTES_MAX
-            or self._bytes + size > BYTES_MAX
+            or self._bytes + size > self._bytes_max
             or len(self._reserved) > RESERVED_MAX
             or number > _NUMBER_MAX
         )
@@ -152,6 +172,7 @@ class Placeholders:
         self._names[kind, value] = name
         self._values[name] = value
         self._bytes += size
+        self.changed = True
         if kind not in self._kinds:
             self._kinds = (*self._kinds, kind)
         return name
@@ -198,7 +219,7 @@ class Placeholders:
 
     @classmethod
     def _of(cls, state: dict[str, Any]) -> Placeholders:
-        loaded = cls()
+        loaded = cls(bytes_max=CONVERSATION_BYTES_MAX)
         loaded._reserved = set(state["reserved"])
         loaded._next = dict(state["next"])
         loaded._values = dict(state["values"])

@@ -66,6 +66,8 @@ class Cache(Stage):
         asked, permit = exchange.approved, exchange.permit
         if asked is None or permit is None or asked.stream or exchange.findings:
             return False
+        if exchange.masked is not None:  # its answer may hold what only this conversation knows
+            return False
         if permit.data_classes != ONLY_STANDARD:
             return False
         return self._routes[asked.model].cache_ttl_s > 0

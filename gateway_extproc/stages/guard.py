@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from zlib import crc32
 
-from gateway_extproc.core.chat import Chunk, LlmRequest, Path
+from gateway_extproc.core.chat import Chunk, LlmRequest, Path, TextAt
 from gateway_extproc.core.document import replace_at
 from gateway_extproc.core.errors import Refusal, refuse
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.ports import Guard as Guards
-from gateway_extproc.core.ports import Guarded, Masked, Release, Scan
+from gateway_extproc.core.ports import Guarded, Masked, Release, Scan, StoreUnavailable
 from gateway_extproc.core.route import Target
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.core.verdict import CONTINUE, Amend, Respond, Verdict
+from gateway_extproc.stages.conversation import Conversation, Conversations
 
 ANNOTATIONS = "x-gateway-guard"
 """Names the rules that only annotate and found something in the prompt."""
+
+_TRIES = 4
+"""Requests of one conversation at once that wait for each other."""
 
 Plan = Callable[[Exchange, frozenset[str]], tuple[Target, ...]]
 """Who may answer a request whose data has these classes, too."""
@@ -26,15 +30,25 @@ Plan = Callable[[Exchange, frozenset[str]], tuple[Target, ...]]
 class Guard(Stage):
     name = "guard"
 
-    def __init__(self, guards: Guards, plan: Plan) -> None:
-        self._guards, self._plan = guards, plan
+    def __init__(
+        self, guards: Guards, plan: Plan, conversations: Conversations | None = None
+    ) -> None:
+        self._guards, self._plan, self._conversations = guards, plan, conversations
 
     async def request_body(self, exchange: Exchange, body: bytes) -> Verdict:
         asked = exchange.asked
         if asked is None:
             return CONTINUE
         who = guarded(exchange)
-        scan = self._guards.scan_request(asked.texts, who)
+        kept = self._conversations
+        conversation = kept.of(exchange) if kept is not None else None
+        if conversation is None:
+            scan = self._guards.scan_request(asked.texts, who)
+        else:
+            outcome = await self._scan_kept(exchange, asked.texts, who, conversation)
+            if isinstance(outcome, Refusal):
+                return Respond(outcome)
+            scan = outcome
         exchange.guard_scope = self._guards.scope(who)
         exchange.findings.extend(scan.findings)
         exchange.scanned_chars, exchange.scannable_chars = scan.scanned, scan.total
@@ -50,6 +64,27 @@ class Guard(Stage):
         exchange.masked = scan.masked
         rule = scan.changed_by or scan.routed_by
         return Amend(rule=rule) if rule else CONTINUE
+
+    async def _scan_kept(
+        self, exchange: Exchange, texts: Sequence[TextAt], who: Guarded, named: Conversation
+    ) -> Scan | Refusal:
+        """Scans with the masks of earlier requests, and keeps what this one adds."""
+        kept = self._conversations
+        assert kept is not None
+        try:
+            for _ in range(_TRIES):
+                opened = await kept.open(named)
+                scan = self._guards.scan_request(texts, who, opened.masks)
+                if not opened.masks.changed or await kept.keep(named, opened):
+                    if opened.lost:
+                        exchange.degraded = (*exchange.degraded, "masks")
+                    return scan
+        except StoreUnavailable:
+            if not kept.required:
+                exchange.degraded = (*exchange.degraded, "masks")
+                return self._guards.scan_request(texts, who)
+        message = "What stands for masked values of this conversation could not be kept."
+        return refuse("guard_unavailable", message, retry_after_s=1.0)
 
     async def response_headers(self, exchange: Exchange) -> Verdict:
         named = {f.rule: None for f in exchange.findings if f.action == "annotate" and f.enforced}

@@ -9,14 +9,10 @@ refuses is given back behind the answer.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import os
-from collections.abc import Awaitable, Callable, Sequence
-from importlib import resources
+from collections.abc import Callable, Sequence
 from typing import Any, Final
-
-import hiredis
 
 from gateway_extproc.core.limits import (
     LATE_US,
@@ -31,6 +27,7 @@ from gateway_extproc.core.limits import (
     share_of,
 )
 from gateway_extproc.core.ports import StoreUnavailable
+from gateway_extproc.stores.redisscript import Script
 from gateway_extproc.stores.redistopology import Topology
 
 log = logging.getLogger(__name__)
@@ -57,7 +54,8 @@ class RedisCounters:
         self._new_epoch = os.urandom(8).hex()
         self._heads: dict[Counter, tuple[Any, ...]] = {}
         self._reserve, self._settle, self._renew = (
-            _Script(topology, name) for name in ("reserve", "settle", "renew")
+            Script(topology, "counters_common", f"counters_{name}")
+            for name in ("reserve", "settle", "renew")
         )
         self._undone: set[asyncio.Task[Any]] = set()
 
@@ -227,35 +225,6 @@ class RedisCounters:
         self._undone.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.warning("a refused reservation was not given back: %s", task.exception())
-
-
-class _Script:
-    """A script by its hash; told once to a server that does not know it."""
-
-    def __init__(self, topology: Topology, name: str) -> None:
-        folder = resources.files("gateway_extproc.stores").joinpath("lua")
-        parts = (f"counters_{part}.lua" for part in ("common", name))
-        self._text = "\n".join(folder.joinpath(part).read_text() for part in parts)
-        self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
-        self._topology = topology
-
-    async def __call__(self, base: str, arguments: Sequence[Any]) -> Any:
-        return await self.finish(base, arguments, self.send(base, arguments))
-
-    def send(self, base: str, arguments: Sequence[Any]) -> Awaitable[Any]:
-        """Sends a call; what comes of it ``finish`` tells."""
-        return self._topology.send(base, ("EVALSHA", self._sha, 1, base, *arguments))
-
-    async def finish(self, base: str, arguments: Sequence[Any], sent: Awaitable[Any]) -> Any:
-        """The reply to a call that was sent with these arguments."""
-        reply = await sent
-        if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
-            # It did not run; EVAL runs it and teaches it.
-            reply = await self._topology.send(base, ("EVAL", self._text, 1, base, *arguments))
-        if isinstance(reply, hiredis.ReplyError):
-            log.error("Redis refuses a script: %s", reply)
-            raise StoreUnavailable(f"Redis: {reply}")
-        return reply
 
 
 def _outcome(reply: Sequence[int]) -> Outcome:

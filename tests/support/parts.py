@@ -19,6 +19,7 @@ from gateway_extproc.core.secret import Secret
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.core.usage import Usage
 from gateway_extproc.evidence.records import cost_record
+from gateway_extproc.guardrules import open_conversations
 from gateway_extproc.guards.guard import RuleGuard
 from gateway_extproc.identities import Identities
 from gateway_extproc.identity.apikeys import ApiKeys
@@ -158,6 +159,7 @@ def make_bench(folder: Path, **sections: Any) -> Bench:
         snapshot=snapshot,
         dialects=DIALECTS,
         guards=RuleGuard(guard_rules(config), config.guard_levels),
+        conversations=kept[1] if (kept := open_conversations(config, Secret(PEPPER))) else None,
         limiter=WorkerLimiter(
             table,
             Journal(folder / "reservations.journal"),
