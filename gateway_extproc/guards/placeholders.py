@@ -132,6 +132,8 @@ class Placeholders:
         """Keeps the names that a client's text holds from standing for a value."""
         for view in _views(text):
             for found in PLACEHOLDER.finditer(view):
+                if len(self._reserved) > RESERVED_MAX and not self._values:
+                    return
                 name = canonical(found[1])
                 if len(self._reserved) <= RESERVED_MAX and name not in self._reserved:
                     self._reserved.add(name)
