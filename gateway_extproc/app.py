@@ -58,6 +58,7 @@ from gateway_extproc.stages.conversation import Conversations
 from gateway_extproc.stages.credential import Credential
 from gateway_extproc.stages.fallback import Fallback
 from gateway_extproc.stages.guard import Guard as GuardStage
+from gateway_extproc.stages.guard import guarded
 from gateway_extproc.stages.limit import Limit, Spending
 from gateway_extproc.stages.models import Models
 from gateway_extproc.stages.parse import Parse
@@ -114,7 +115,12 @@ def pipeline(parts: Parts) -> list[Stage]:
     ids = Ids()
     attempts = AttemptBuilder(parts.dialects, translator_for, parts.credentials)
     authorize = Authorize(snapshot.routes, time.time)
-    route = Route(snapshot.routes, config.failover.max_attempts, parts.spending.cheaper_route)
+    route = Route(
+        snapshot.routes,
+        config.failover.max_attempts,
+        parts.spending.cheaper_route,
+        lambda exchange: parts.guards.may_ask_again(guarded(exchange)),
+    )
     return [
         Record(parts.recorder, snapshot.revision, time.monotonic_ns, time.time_ns, ids.decision,
                partial(trace_context, new_id=ids.hex,

@@ -108,6 +108,8 @@ def _out_of_place(path: str, rule: GuardRule) -> Iterator[Mistake]:
         if rule.action not in FORMAT_ACTIONS:
             expected = f"one of {', '.join(FORMAT_ACTIONS)}"
             yield Mistake(f"{path}.action", repr(rule.action), expected)
+        if rule.format.retry and rule.action != "block":
+            yield Mistake(f"{path}.format.retry", "True", "false, or the action block")
     if rule.kind == "leak" and rule.action not in LEAK_ACTIONS:
         expected = f"one of {', '.join(LEAK_ACTIONS)}: most of it has left when it is known"
         yield Mistake(f"{path}.action", repr(rule.action), expected)

@@ -72,6 +72,10 @@ class GuardFormat(Section):
     repair: bool = False
     """Small faults of JSON (fences, text around it, trailing commas, an end that is missing) are
     put right first, if there is only one way to do that. Not in streams."""
+    retry: bool = False
+    """``block``: the client is told to ask again, as the official SDKs do by themselves; a
+    request that says it is a second try (``x-stainless-retry-count``) begins with the next target.
+    Not in streams."""
 
 
 class MaskConversations(Section):

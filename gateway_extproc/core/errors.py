@@ -62,6 +62,7 @@ REASONS: Final[dict[str, tuple[int, str]]] = {
     # what may pass
     "prompt_blocked": (400, "invalid_request_error"),
     "answer_blocked": (400, "invalid_request_error"),
+    "answer_malformed": (502, "api_error"),
     "guard_unavailable": (503, "api_error"),
     # who can answer
     "no_eligible_target": (403, "permission_error"),

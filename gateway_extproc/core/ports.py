@@ -271,6 +271,9 @@ class Guard(Protocol):
     def message_of(self, rule_id: str) -> str:
         """What the client reads when the rule blocks; "" lets the caller choose."""
 
+    def may_ask_again(self, who: Guarded, rule_id: str = "") -> bool:
+        """Whether a malformed answer is worth another try: of a rule, or of any that looks."""
+
     def scope(self, who: Guarded) -> tuple[str, ...]:
         """What tells callers apart whose answers are judged by other rules."""
 

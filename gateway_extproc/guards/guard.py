@@ -343,6 +343,11 @@ class RuleGuard:
         shapes = Wanted(rules.formats, asked.document, self._formats) if rules.formats else None
         return About(Told.of(asked.texts, self._prompts) if rules.leaks else None, shapes)
 
+    def may_ask_again(self, who: Guarded, rule_id: str = "") -> bool:
+        """Whether a malformed answer is worth another try: of a rule, or of any that looks."""
+        formats = (rule.rule for rule in self._answer.policy.of(who).formats)
+        return any(rule.format.retry and rule_id in ("", rule.id) for rule in formats)
+
     def scope(self, who: Guarded) -> tuple[str, ...]:
         """The names of a caller that decide which rules an answer meets."""
         return self._answer.policy.scope(who)

@@ -109,6 +109,8 @@ class Guard(Stage):
         if scan.unjudged:
             exchange.degraded = (*exchange.degraded, "guard")
         if scan.blocked_by is not None:
+            if self._guards.may_ask_again(guarded(exchange), scan.blocked_by):
+                reason = "answer_malformed"
             return self._refuse(reason, subject, scan.blocked_by)
         if scan.refused_by is not None:
             message = f"Policy '{scan.refused_by}' could not be applied to this request."

@@ -24,6 +24,9 @@ FINAL = frozenset(
 )
 """Refusals that the same request will meet again, whatever their status."""
 
+AGAIN = (("x-should-retry", "true"), ("retry-after-ms", "1"))
+"""Of an answer that another target may give better, at once."""
+
 
 class RefusalWriter:
     """Writes refusals in the dialect of the exchange; JSON comes from the dialect's encoder."""
@@ -50,6 +53,8 @@ def retry_headers(refusal: Refusal) -> tuple[Header, ...]:
     """What OpenAI's and Anthropic's SDKs read before they try again."""
     if refusal.reason in FINAL:
         return (("x-should-retry", "false"),)
+    if refusal.reason == "answer_malformed":
+        return AGAIN
     if refusal.retry_after_s is None:
         return ()
     # A budget begins anew in hours or weeks: an SDK that waits for it would only hang.

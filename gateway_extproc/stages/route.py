@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from gateway_extproc.config.compile import Route as ModelRoute
 from gateway_extproc.core.errors import refuse
@@ -14,8 +15,13 @@ from gateway_extproc.routing.attempts import attempts_made
 from gateway_extproc.routing.candidates import plan_targets
 from gateway_extproc.stages.authorize import data_class_event
 
+TRIES: Final = "x-stainless-retry-count"
+"""How often OpenAI's or Anthropic's SDK has asked before."""
+
 
 class Route(Stage):
+    """``asks_again`` tells whether a later try of a client should go elsewhere first."""
+
     name = "route"
 
     def __init__(
@@ -23,8 +29,10 @@ class Route(Stage):
         routes: Mapping[str, ModelRoute],
         max_attempts: int,
         cheaper_route: Callable[[Exchange], str],
+        asks_again: Callable[[Exchange], bool] = lambda exchange: False,
     ) -> None:
         self._routes = routes
+        self._asks_again = asks_again
         self._cheaper_route = cheaper_route
         self._max_attempts = max_attempts
 
@@ -34,7 +42,7 @@ class Route(Stage):
             return CONTINUE
         route = self._routes[exchange.asked.model]
         exchange.route_id = route.id
-        exchange.targets = plan_targets(exchange.permit, route, self._max_attempts)
+        exchange.targets = self._plan(exchange, route)
         cheaper = self._cheaper_route(exchange)
         if cheaper and exchange.targets:
             return self._switch(exchange, self._routes[cheaper])
@@ -46,14 +54,22 @@ class Route(Stage):
 
     def narrowed(self, exchange: Exchange, classes: frozenset[str]) -> tuple[Target, ...]:
         """The targets of the request's route that may also see data of these classes."""
+        return self._plan(exchange, self._routes[exchange.route_id], classes)
+
+    def _plan(
+        self, exchange: Exchange, route: ModelRoute, classes: frozenset[str] = frozenset()
+    ) -> tuple[Target, ...]:
         assert exchange.permit is not None
-        route = self._routes[exchange.route_id]
-        return plan_targets(exchange.permit, route, self._max_attempts, classes)
+        targets = plan_targets(exchange.permit, route, self._max_attempts, classes)
+        tries = exchange.headers.get(TRIES, "0")
+        if tries == "0" or len(targets) < 2 or not self._asks_again(exchange):
+            return targets
+        first = int(tries) % len(targets) if tries.isdecimal() and len(tries) < 4 else 0
+        return targets[first:] + targets[:first]
 
     def _switch(self, exchange: Exchange, route: ModelRoute) -> Verdict:
         """A budget near its end is served by a cheaper route, if one may see the data."""
-        assert exchange.permit is not None
-        targets = plan_targets(exchange.permit, route, self._max_attempts)
+        targets = self._plan(exchange, route)
         if not targets or route.id == exchange.route_id:
             return CONTINUE
         exchange.route_id, exchange.targets = route.id, targets

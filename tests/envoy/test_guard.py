@@ -91,6 +91,24 @@ def test_a_masked_address_comes_back_to_whom_it_belongs(tmp_path: Path, stream: 
         assert ADDRESS not in gateway.log("evidence/decisions-0.jsonl")
 
 
+def test_a_malformed_answer_is_asked_for_again_elsewhere_by_the_sdk_itself(tmp_path: Path) -> None:
+    form = {"id": "json", "direction": "response", "kind": "format", "action": "block",
+            "format": {"as_json": True, "retry": True}}  # fmt: skip
+    with guarded(tmp_path, guards=[form]) as gateway:
+        client = openai.OpenAI(base_url=f"{gateway.base_url}/v1", api_key=gateway.keys["dev"])
+        good: Any = [{"role": "user", "content": 'say: {"a": 1}'}]
+        answer = client.chat.completions.create(model="gpt-4o-mini", messages=good)
+        assert answer.choices[0].message.content == '{"a": 1}'
+        bad: Any = [{"role": "user", "content": "say: no JSON"}]
+        with pytest.raises(openai.InternalServerError) as caught:
+            client.chat.completions.create(model="gpt-4o-mini", messages=bad)
+        assert (caught.value.status_code, caught.value.code) == (502, "answer_malformed")
+        assert [len(provider.requests) for provider in (gateway.openai, gateway.anthropic)] == [
+            3,
+            1,
+        ]
+
+
 def test_a_conversation_keeps_its_placeholders_from_request_to_request(tmp_path: Path) -> None:
     mask = {"id": "m", "direction": "request", "kind": "pii", "action": "mask",
             "entities": ["email"]}  # fmt: skip

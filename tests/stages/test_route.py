@@ -39,6 +39,30 @@ async def test_a_model_that_nobody_may_serve_is_refused(bench: Bench) -> None:
     assert reason(decision) == "no_eligible_target"
 
 
+AGAIN = {
+    "id": "json", "direction": "response", "kind": "format", "action": "block",
+    "format": {"as_json": True, "retry": True},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("tries", "first"),
+    [("0", "east"), ("1", "west"), ("2", "east"), ("x", "east"), ("-1", "east"), ("1" * 9, "east")],
+)
+async def test_another_try_begins_with_the_next_target_where_policy_says_so(
+    tmp_path: Path, tries: str, first: str
+) -> None:
+    headers = {"x-stainless-retry-count": tries}
+    exchange, _ = await flow.ask(make_bench(tmp_path, guards=[AGAIN]), headers=headers)
+    assert exchange.targets[0].provider == first
+    assert len(exchange.targets) == 2
+
+
+async def test_other_retries_begin_where_the_first_one_did(bench: Bench) -> None:
+    exchange, _ = await flow.ask(bench, headers={"x-stainless-retry-count": "1"})
+    assert exchange.targets[0].provider == "east"
+
+
 @pytest.mark.parametrize(
     ("key", "models"),
     [
