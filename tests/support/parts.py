@@ -49,6 +49,7 @@ class ListRecorder:
 
     exchanges: list[Exchange] = field(default_factory=list)
     begun: int = 0
+    accepting: bool = True
     turned_away: list[str] = field(default_factory=list)
 
     def opened(self) -> None:
