@@ -63,8 +63,9 @@ class Log:
 
     @property
     def paths(self) -> list[Path]:
-        """The segments, the one of now last."""
-        return [*rotated_segments(self.active).values(), self.active]
+        """The segments, the one of now last (if its writer was not killed before it began)."""
+        earlier = rotated_segments(self.active).values()
+        return [*earlier, *([self.active] if self.active.exists() else [])]
 
     def ids(self) -> list[str]:
         """The decisions in the files, in order."""
