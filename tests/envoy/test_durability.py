@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def _pids(gateway: RunningGateway) -> dict[int, int]:
 
 
 async def _client(
-    gateway: RunningGateway, seen: list[tuple[int, str]], stop: asyncio.Event
+    gateway: RunningGateway, seen: list[tuple[int, str]], tally: Counter[int], stop: asyncio.Event
 ) -> None:
     """Whole answers, streams and refusals in turn, until it shall stop."""
     headers = {"authorization": f"Bearer {gateway.keys['dev']}"}
@@ -93,20 +94,22 @@ async def _client(
                 answer = await client.post("/v1/chat/completions", json=body)
             except httpx.HTTPError:
                 continue  # nobody was answered
+            tally[answer.status_code] += 1
             if answer.status_code in (200, 400):
                 seen.append((answer.status_code, answer.headers["x-request-id"]))
 
 
 async def test_every_answer_has_a_record_though_workers_are_killed(strict: RunningGateway) -> None:
     seen: list[tuple[int, str]] = []
+    tally: Counter[int] = Counter()
     stop = asyncio.Event()
-    load = asyncio.gather(*(_client(strict, seen, stop) for _ in range(CONNECTIONS)))
+    load = asyncio.gather(*(_client(strict, seen, tally, stop) for _ in range(CONNECTIONS)))
     killed = 0
     while killed < KILLS:
-        await asyncio.sleep(0.7)
+        await asyncio.sleep(0.5)
         pids = await asyncio.to_thread(_pids, strict)
-        if pids:
-            os.kill(pids[sorted(pids)[killed % len(pids)]], signal.SIGKILL)
+        if len(pids) == 2:  # one goes on serving; the other one comes back later each time
+            os.kill(pids[killed % 2], signal.SIGKILL)
             killed += 1
     await asyncio.sleep(1.0)
     stop.set()
@@ -116,9 +119,9 @@ async def test_every_answer_has_a_record_though_workers_are_killed(strict: Runni
     missing = [request_id for _, request_id in seen if request_id not in records]
     opened = [r for _, r in seen if r in records and records[r]["outcome"] == "OPENED"]
     print(f"{killed} kills, {len(seen)} answers, {len(missing)} without a record,"
-          f" {len(opened)} interrupted")  # fmt: skip
+          f" {len(opened)} interrupted; {dict(tally)}")  # fmt: skip
     assert missing == []
-    assert len(seen) > 50 * killed
+    assert len(seen) > 20 * killed
     for status, request_id in seen:
         if status == 400:  # an answer of our own is only given with its whole record
             assert records[request_id]["refusal"]["reason"] == "prompt_blocked"
