@@ -319,6 +319,6 @@ def run_worker(number: int, parent: Connection, config_text: str, log_level: int
     )
     try:
         gateway = Gateway(load(config_text), number)
-    except (SecretUnavailable, StoreUnavailable) as error:
+    except (SecretUnavailable, StoreUnavailable, OSError) as error:
         raise SystemExit(f"worker {number} cannot start: {error}") from None
     run_process(gateway, parent)

@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -161,7 +162,7 @@ class _Chain:
         self.path, self.at, self.data = Path(self.name), 0, b""
 
     def check(self) -> None:
-        for segment, following in zip(self.segments, [*self.segments[1:], None], strict=True):
+        for segment, following in zip_longest(self.segments, self.segments[1:]):
             if self.problems >= MAX_PROBLEMS:
                 return
             self._enter(segment)

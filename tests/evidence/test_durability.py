@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import multiprocessing
 import os
 import random
@@ -21,34 +20,11 @@ from evidence.logs import Log
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.ports import Keeper
 from gateway_extproc.evidence.log import JsonLinesLog
-from gateway_extproc.evidence.metrics import KnownLabels, render
-from gateway_extproc.evidence.recorder import Durability, EvidenceRecorder, open_evidence
+from gateway_extproc.evidence.metrics import render
 from gateway_extproc.evidence.verify import verify
+from support.disk import Disk, opened
 
 KILLS = int(os.environ.get("KILLS", "100"))
-
-
-class Disk:
-    """``fdatasync`` of a disk that can be full or slow."""
-
-    def __init__(self) -> None:
-        self.full = False
-        self.slow_s = 0.0
-        self.syncs = 0
-
-    def __call__(self, file: int) -> None:
-        self.syncs += 1
-        time.sleep(self.slow_s)
-        if self.full:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        os.fdatasync(file)
-
-
-def opened(folder: Path, disk: Disk, **durability: Any) -> EvidenceRecorder:
-    return open_evidence(
-        folder / "evidence", folder / "metrics", version="1", worker=0, prompt_key=b"k",
-        known=KnownLabels(), durability=Durability(**durability), sync=disk,
-    )  # fmt: skip
 
 
 def decided(decision_id: str) -> Exchange:

@@ -126,7 +126,7 @@ class Bench:
 
     def processor(self) -> Processor:
         shed = app.make_shed(self.parts)
-        return Processor(self.pipeline(), self.fallback, shed)
+        return Processor(self.pipeline(), self.fallback, shed, self.parts.keeper)
 
     def permit(self, key: str) -> Permit:
         """What the identify stage makes for who has this key."""
