@@ -73,7 +73,8 @@ def find_line(line: bytes) -> Line | None:
         digest = bytes.fromhex(tail[len(LINK) : -3].decode())
     except ValueError:
         return None
-    if at < 0 or not digits.isdigit() or len(digest) != len(GENESIS):
+    # Written in one way only: upper case would be the same hash, and yet another line.
+    if at < 0 or not digits.isdigit() or tail[len(LINK) : -3] != digest.hex().encode():
         return None
     return Line(hashed, int(digits), digest)
 

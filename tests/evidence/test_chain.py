@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 import shutil
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from gateway_extproc.evidence.verify import FILE, Report, Shipped, verify
 from gateway_extproc.pb.gateway.v1 import decision_pb2
 
 KEY = Key()
-TAMPERINGS = 1_000
+TAMPERINGS = int(os.environ.get("TAMPERINGS", "1000"))
 RECORDS = 90
 
 Place = tuple[str, int]
@@ -202,6 +203,17 @@ def test_a_thousand_tamperings_are_all_found_at_the_right_record(log: Log, tmp_p
         if line.startswith(b'{"decision_id":"d-') and line.endswith(b"}\n") and way is not edit:
             assert first.decision_id == json.loads(line)["decision_id"], what
         shutil.rmtree(folder)
+
+
+def test_a_hash_in_upper_case_is_another_line(log: Log, tmp_path: Path) -> None:
+    folder = tmp_path / "upper"
+    shutil.copytree(log.folder, folder)
+    path = folder / log.paths[0].name
+    lines = _lines(path)
+    lines[1] = lines[1][:-67] + lines[1][-67:].upper()
+    path.write_bytes(b"".join(lines))
+    (problem, *_) = check(folder, log).problems
+    assert (problem.path, problem.line) == (path, 2)
 
 
 def test_without_checkpoints_elsewhere_a_cut_end_is_not_seen(log: Log, tmp_path: Path) -> None:
