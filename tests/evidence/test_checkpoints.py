@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import stat
 import subprocess
 import threading
@@ -140,6 +141,7 @@ def test_a_worker_does_not_start_without_the_key_that_it_shall_sign_with(
 def test_without_a_key_a_worker_says_that_it_does_not_sign(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     config = make_config(evidence={"dir": str(tmp_path / "evidence")})
     open_recorder(config, "r", tmp_path / "metrics", 0, b"k").close()
     assert "not signed" in caplog.text
