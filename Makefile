@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help install tools run demo test test-unit test-envoy check format format-check lint types imports proto \
-        configs lock bench bench-full bench-identity bench-limits bench-tokens \
+        configs lock bench bench-full bench-identity bench-limits bench-tokens bench-evidence evidence-kills \
         calibrate-tokens train-guard guard-figures test-stores h2spec test-wire-long wire-figures fuzz-wire clean
 
 help: ## this list
@@ -116,6 +116,12 @@ bench-limits: $(STAMP) ## what budgets are worth under load, CPU of limits; abou
 
 bench-tokens: $(STAMP) ## error and CPU of the token estimate; DATA=folder judges other texts
 	@PYTHONPATH=tests $(BIN)/python -m bench.tokens $(DATA)
+
+bench-evidence: $(STAMP) ## CPU of decision log and cost ledger, speed of decisions verify
+	@PYTHONPATH=tests $(BIN)/python -m bench.evidence_cpu
+
+evidence-kills: $(STAMP) ## strict durability through Envoy while workers are killed a hundred times; 10 minutes
+	GATEWAY_KILLS=100 $(BIN)/python -m pytest -q -s tests/envoy/test_durability.py -k killed
 
 calibrate-tokens: $(STAMP) ## weights of the token estimate from texts in DATA
 	@PYTHONPATH=tests $(BIN)/python -m bench.calibrate $(DATA) \

@@ -17,7 +17,6 @@ from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from gateway_extproc import __version__
 from gateway_extproc.config.compile import Snapshot, compile_config
 from gateway_extproc.config.load import load, load_with_mistakes
 from gateway_extproc.config.mistakes import ConfigError
@@ -29,17 +28,15 @@ from gateway_extproc.core.ports import (
     AnswerWriter,
     Dialect,
     Guard,
+    Keeper,
     Load,
     Recorder,
     StoreUnavailable,
     Translator,
 )
-from gateway_extproc.core.secret import Secret
 from gateway_extproc.core.shedding import TICK_S, Shedding
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.envoyconf.processor import socket_path, worker_address
-from gateway_extproc.evidence.metrics import KnownLabels
-from gateway_extproc.evidence.recorder import EvidenceRecorder, open_evidence
 from gateway_extproc.evidence.traces import trace_context
 from gateway_extproc.guardrules import (
     open_conversations,
@@ -50,6 +47,7 @@ from gateway_extproc.guardrules import (
 from gateway_extproc.identities import Identities, identify_stage, open_identities, state_dir
 from gateway_extproc.limiters import make_spending, open_limits
 from gateway_extproc.providers.translate import DIALECTS, translator
+from gateway_extproc.recording import open_recorder
 from gateway_extproc.stages.admit import Admit
 from gateway_extproc.stages.attempt import AttemptBuilder
 from gateway_extproc.stages.authorize import Authorize
@@ -96,6 +94,7 @@ class Parts:
     identities: Identities
     recorder: Recorder
     shedding: Shedding
+    keeper: Keeper | None = None
 
     @property
     def load(self) -> Load:
@@ -207,7 +206,9 @@ class Gateway:
         self._allowed = FollowedAllowList(state_dir(config), time.time)
         catch_up((self._allowed,))
         self._socket = Path(socket_path(config, worker))
-        self.recorder = _open_recorder(config, worker, pepper)
+        self.recorder = open_recorder(
+            config, snapshot.revision, metrics_dir(config), worker, prompt_key(pepper)
+        )
         spending = make_spending(config)
         self._limits = open_limits(
             config, spending.rules.rules, self.recorder, worker, worker_count(config)
@@ -228,6 +229,7 @@ class Gateway:
             identities=self._identities,
             recorder=self.recorder,
             shedding=make_shedding(config),
+            keeper=self.recorder if self.recorder.durability.strict else None,
         )
         self._watching: list[asyncio.Task[None]] = []
         self.processor = build_processor(self.parts)
@@ -325,6 +327,7 @@ def build_processor(parts: Parts) -> Processor:
         Pipeline(pipeline(parts), RefusalWriter(parts.dialects)),
         Fallback(parts.snapshot, parts.dialects, attempts),
         make_shed(parts),
+        parts.keeper,
     )
 
 
@@ -336,17 +339,6 @@ def run_worker(number: int, parent: Connection, config_text: str, log_level: int
     )
     try:
         gateway = Gateway(load(config_text), number)
-    except (SecretUnavailable, StoreUnavailable) as error:
+    except (SecretUnavailable, StoreUnavailable, OSError) as error:
         raise SystemExit(f"worker {number} cannot start: {error}") from None
     run_process(gateway, parent)
-
-
-def _open_recorder(config: Config, worker: int, pepper: Secret) -> EvidenceRecorder:
-    return open_evidence(
-        Path(config.evidence.dir),
-        metrics_dir(config),
-        version=__version__,
-        worker=worker,
-        prompt_key=prompt_key(pepper),
-        known=KnownLabels.of(config),
-    )

@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 
 from gateway_extproc import __version__
+from gateway_extproc.cli.decisionargs import add_commands as add_decision_commands
 from gateway_extproc.cli.failure import CommandFailure
 from gateway_extproc.cli.guardargs import add_commands as add_guard_commands
 from gateway_extproc.cli.keyargs import add_commands as add_key_commands
@@ -25,7 +26,7 @@ EPILOG = """\
 files
   run/              made by `up`: sockets, secrets of the demo, logs, records, envoy.yaml
   run/demo.env      OPENAI_BASE_URL, OPENAI_API_KEY, ANTHROPIC_BASE_URL, ANTHROPIC_API_KEY
-  run/evidence/     decisions-N.jsonl and costs-N.jsonl, one line a request
+  run/evidence/     decisions-N.jsonl and costs-N.jsonl, one line a request, chained
 
 environment
   GATEWAY_PORT, GATEWAY_ADMIN_PORT, ENVOY_ADMIN_PORT
@@ -48,6 +49,7 @@ examples
   gateway-extproc guard score prompts.jsonl --role user
   gateway-extproc keys issue --tenant acme --user ann --json
   gateway-extproc keys revoke 3f9a0c12d45e --reason leaked
+  gateway-extproc decisions verify --evidence run/evidence --public-key checkpoints.pub
   gateway-extproc sign --key batch --secret-file batch --path /v1/models --method GET"""
 
 
@@ -126,6 +128,12 @@ def build_parser() -> argparse.ArgumentParser:
     guard = _add(commands, "guard", "what the guards say of texts")
     guard_commands = guard.add_subparsers(dest="guard_command", required=True, metavar="COMMAND")
     add_guard_commands(guard_commands, _add)
+
+    decisions = _add(commands, "decisions", "the decision log")
+    decision_commands = decisions.add_subparsers(
+        dest="decisions_command", required=True, metavar="COMMAND"
+    )
+    add_decision_commands(decision_commands, _add)
 
     sign = _add(commands, "sign", "print the headers that sign a request, for curl -H @FILE")
     sign.add_argument("--key", required=True, metavar="ID", help="the signer's id")

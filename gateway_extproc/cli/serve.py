@@ -31,6 +31,7 @@ from gateway_extproc.core.ports import StoreUnavailable
 from gateway_extproc.evidence import metrics
 from gateway_extproc.evidence.log import JsonLinesLog
 from gateway_extproc.evidence.search import find_decision
+from gateway_extproc.evidence.storage import PlainFile
 from gateway_extproc.identities import state_dir
 from gateway_extproc.stores.reviews import ReviewFile
 from gateway_extproc.stores.secrets import SecretUnavailable
@@ -67,7 +68,7 @@ class Supervisor:
             on_death=partial(metrics.worker_died, self.metrics_dir),
         )
         folder = Path(config.evidence.dir)
-        self._admin_log = JsonLinesLog(folder / ADMIN_LOG)
+        self._admin_log = JsonLinesLog(PlainFile(folder / ADMIN_LOG))
         self._control = CurrentControl(self._admin_log.write)
         reviews = GuardsApi(
             ReviewFile(state_dir(config), time.time), partial(find_decision, folder), time.time

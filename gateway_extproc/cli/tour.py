@@ -223,7 +223,7 @@ class _Guide:
             for file in self._evidence.glob("decisions-*.jsonl"):
                 # The last line may be half written while it is read.
                 for line in reversed(file.read_text().rpartition("\n")[0].splitlines()):
-                    if request_id in line:
+                    if request_id in line and '"outcome":"OPENED"' not in line:
                         found: dict[str, Any] = json.loads(line)
                         return found
             time.sleep(0.02)

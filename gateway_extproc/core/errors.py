@@ -73,6 +73,7 @@ REASONS: Final[dict[str, tuple[int, str]]] = {
     "provider_stream_incomplete": (502, "api_error"),
     "fallback_without_original": (503, "api_error"),
     # the gateway itself
+    "evidence_unavailable": (503, "api_error"),
     "overloaded": (503, "overloaded_error"),
     "gateway_error": (500, "api_error"),
 }
@@ -108,6 +109,13 @@ def refuse(
     """A refusal for one of ``REASONS``; raises KeyError for an unknown reason."""
     status, type_ = REASONS[reason]
     return Refusal(reason, message, status, type_, reason, param, retry_after_s, rule)
+
+
+EVIDENCE_UNAVAILABLE: Final = refuse(
+    "evidence_unavailable",
+    "The gateway cannot record its decisions for now; nothing passes unrecorded.",
+    retry_after_s=1.0,
+)
 
 
 class RequestError(Exception):

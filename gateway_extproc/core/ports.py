@@ -324,6 +324,10 @@ class Credentials(Protocol):
 class Recorder(Protocol):
     """Takes the finished exchange: decision record, cost record, metrics, span."""
 
+    @property
+    def accepting(self) -> bool:
+        """False while policy says that nothing may pass, because nothing can be recorded."""
+
     def opened(self) -> None:
         """A request began."""
 
@@ -335,6 +339,22 @@ class Recorder(Protocol):
 
     def bill(self, exchange: object, usage: Usage, cost_nanos: int) -> dict[str, Any]:
         """The cost record of a request that used so much."""
+
+
+class Keeper(Protocol):
+    """Strict durability: what decided a request is on disk before it leaves the gateway.
+
+    False means that it could not be kept in time, and that policy says: then it must not leave.
+    """
+
+    async def keep_opening(self, exchange: object) -> bool:
+        """Records that a request goes on to a provider, and waits for the disk."""
+
+    async def keep_ending(self) -> bool:
+        """Waits for the record of the exchange that was closed just now."""
+
+    def amend(self, exchange: object) -> None:
+        """Records an exchange once more, whose answer became another one after its end."""
 
 
 @dataclass(slots=True)

@@ -7,21 +7,47 @@ part: an exception is counted and logged, the client never notices.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.limits import Crossed
 from gateway_extproc.core.usage import Usage
 from gateway_extproc.evidence.log import JsonLinesLog, Record
 from gateway_extproc.evidence.metrics import KnownLabels, Metrics, open_metrics
-from gateway_extproc.evidence.records import alert_record, cost_record, decision_record
+from gateway_extproc.evidence.records import (
+    alert_record,
+    cost_record,
+    decision_record,
+    opened_record,
+)
+from gateway_extproc.evidence.segments import DEFAULT_RULES, SegmentRules, Segments
+from gateway_extproc.evidence.storage import Sync
 from gateway_extproc.evidence.traces import Traces, open_traces
 
 log = logging.getLogger(__name__)
+
+STRICT_LINGER_S: Final = 0.0005
+"""Requests that come so close together share one commit; each waits so much longer for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Durability:
+    """When a decision counts as recorded, and what follows when it cannot be.
+
+    ``strict``: before its answer leaves, and at the latest after ``timeout_s``; else
+    ``window_s`` later.  ``deny``: nothing passes unrecorded; else it passes and is counted.
+    """
+
+    strict: bool = False
+    deny: bool = False
+    window_s: float = 0.02
+    timeout_s: float = 1.0
 
 
 class RecordLog(Protocol):
@@ -33,13 +59,18 @@ class RecordLog(Protocol):
     @property
     def kept(self) -> int: ...
 
+    @property
+    def healthy(self) -> bool: ...
+
+    async def durable(self, timeout_s: float) -> bool: ...
+
     def write(self, record: Record) -> None: ...
 
     def close(self, timeout_s: float = 5.0) -> bool: ...
 
 
 class EvidenceRecorder:
-    """Implements ``core.ports.Recorder`` and ``core.limits.Ledger``.
+    """Implements ``core.ports.Recorder``, ``core.ports.Keeper`` and ``core.limits.Ledger``.
 
     ``prompt_key`` keys the prompts' fingerprints; it must be secret, or guesses
     at a prompt could be checked against the log.
@@ -56,14 +87,18 @@ class EvidenceRecorder:
         version: str,
         worker: int,
         prompt_key: bytes,
+        durability: Durability = Durability(),
         wall_ns: Callable[[], int] = time.time_ns,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+        on_close: Callable[[], object] = lambda: None,
     ) -> None:
         if not prompt_key:
             raise ValueError("prompt_key must not be empty")
         self.metrics = metrics
         self._in_flight = 0
         self._decisions, self._costs, self._traces = decisions, costs, traces
-        self._alerts, self._wall_ns = alerts, wall_ns
+        self._alerts, self._wall_ns, self._clock_ns = alerts, wall_ns, clock_ns
+        self.durability, self._on_close = durability, on_close
         self._version, self._worker, self._prompt_key = version, worker, prompt_key
         self._sinks: tuple[tuple[str, Callable[[Exchange, int], None]], ...] = (
             ("decisions", self._decide),
@@ -71,6 +106,27 @@ class EvidenceRecorder:
             ("metrics", metrics.record),
             ("traces", traces.record),
         )
+
+    @property
+    def accepting(self) -> bool:
+        """False while decisions cannot be recorded and policy says ``deny``."""
+        return not self.durability.deny or self._decisions.healthy
+
+    async def keep_opening(self, exchange: object) -> bool:
+        """Records what was decided of a request before it goes on; False if it must not."""
+        assert isinstance(exchange, Exchange)
+        self._decisions.write(opened_record(exchange, version=self._version, worker=self._worker))
+        return await self.keep_ending()
+
+    async def keep_ending(self) -> bool:
+        """Waits for the decision that was recorded last; False if its answer must not leave."""
+        kept = await self._decisions.durable(self.durability.timeout_s)
+        return kept or not self.durability.deny
+
+    def amend(self, exchange: object) -> None:
+        """Another record of a request that is over; its cost stands."""
+        assert isinstance(exchange, Exchange)
+        self._decide(exchange, self._clock_ns())
 
     def opened(self) -> None:
         """Counts a request as in flight, until its record is taken."""
@@ -126,6 +182,7 @@ class EvidenceRecorder:
         """Writes and sends all that waits; False when a log did not get done in time."""
         logs = (self._decisions, self._costs, self._alerts)
         done = [log.close(timeout_s) for log in logs]
+        self._on_close()
         self._traces.shutdown()
         if all(done):  # else a log's thread still counts its losses there
             self.metrics.close()
@@ -161,25 +218,40 @@ def open_evidence(
     worker: int,
     prompt_key: bytes,
     known: KnownLabels,
+    rules: SegmentRules = DEFAULT_RULES,
+    durability: Durability = Durability(),
     otlp_endpoint: str | None = None,
+    on_close: Callable[[], object] = lambda: None,
+    sync: Sync = os.fdatasync,
 ) -> EvidenceRecorder:
     """All sinks of one worker; call it in the worker process, after the fork.
 
     Writes ``decisions-{worker}.jsonl``, ``costs-{worker}.jsonl`` and ``alerts-{worker}.jsonl``
-    under ``directory``.
+    under ``directory``, all chained and durable; only decisions are ever waited for.
     """
     metrics = open_metrics(metrics_dir, worker, known)
 
-    def losses(name: str) -> Callable[[int], None]:
-        return partial(metrics.records_dropped.inc, (name,))
+    def opened(name: str, linger_s: float, *, retry: bool) -> JsonLinesLog:
+        return JsonLinesLog(
+            Segments(directory, name, worker, rules, sync=sync),
+            linger_s=linger_s,
+            retry=retry,
+            on_loss=partial(metrics.records_dropped.inc, (name,)),
+        )
 
+    def lost_spans(count: int) -> None:
+        metrics.records_dropped.inc(("spans",), count)
+
+    window_s, deny = durability.window_s, durability.deny
     return EvidenceRecorder(
-        JsonLinesLog(directory / f"decisions-{worker}.jsonl", on_loss=losses("decisions")),
-        JsonLinesLog(directory / f"costs-{worker}.jsonl", on_loss=losses("costs")),
-        JsonLinesLog(directory / f"alerts-{worker}.jsonl", on_loss=losses("alerts")),
+        opened("decisions", STRICT_LINGER_S if durability.strict else window_s, retry=deny),
+        opened("costs", window_s, retry=deny),
+        opened("alerts", window_s, retry=deny),
         metrics,
-        open_traces(otlp_endpoint, version=version, worker=worker, on_loss=losses("spans")),
+        open_traces(otlp_endpoint, version=version, worker=worker, on_loss=lost_spans),
         version=version,
         worker=worker,
         prompt_key=prompt_key,
+        durability=durability,
+        on_close=on_close,
     )

@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 
+import orjson
+
 from gateway_extproc.core.chat import LlmRequest
 from gateway_extproc.core.errors import Refusal
 from gateway_extproc.core.exchange import Event, Exchange, Finding
@@ -32,6 +34,8 @@ OUTCOMES: Final[dict[str, str]] = {
     "aborted": "ABORTED",
 }
 
+OPENED: Final = "OPENED"
+
 MAX_TEXT: Final = 256
 """Clients and providers choose some of the texts in a record; longer ones are cut."""
 
@@ -47,6 +51,35 @@ def decision_record(
     the prompt's fingerprint.
     """
     started = exchange.started_ns
+    record = _known(exchange, OUTCOMES[exchange.outcome], version, worker)
+    record["status"] = sent_status(exchange)
+    if started:  # else Envoy answered before the request reached the record stage
+        record["duration_ms"] = (ended_ns - started) // 1000 / 1000
+        if exchange.first_byte_ns:
+            record["first_byte_ms"] = (exchange.first_byte_ns - started) // 1000 / 1000
+    if exchange.asked is not None:
+        record["prompt"] = _prompt(exchange.asked, prompt_key)
+    if exchange.refusal is not None:
+        record["refusal"] = _refusal(exchange.refusal)
+    _add_answer(record, exchange)
+    return record
+
+
+def opened_record(exchange: Exchange, *, version: str, worker: int) -> Record:
+    """What was decided of a request that goes on now: who asked what, and who shall answer."""
+    record = _known(exchange, OPENED, version, worker)
+    if exchange.route_id:
+        record["route"] = exchange.route_id
+    if exchange.targets:
+        record["provider"] = exchange.targets[0].provider
+        record["target_model"] = exchange.targets[0].model
+    if exchange.worst_case_nanos:
+        record["worst_case_nanos"] = exchange.worst_case_nanos
+    return record
+
+
+def _known(exchange: Exchange, outcome: str, version: str, worker: int) -> Record:
+    """What both records of a request hold: which, who, what, and what the stages said."""
     record: Record = {
         "decision_id": exchange.decision_id,
         "request_id": exchange.request_id[:MAX_TEXT],
@@ -56,13 +89,11 @@ def decision_record(
         "method": exchange.method[:MAX_TEXT],
         "path": exchange.path.partition("?")[0][:MAX_TEXT],
         "client_dialect": exchange.client_dialect,
-        "outcome": OUTCOMES[exchange.outcome],
-        "status": sent_status(exchange),
+        "outcome": outcome,
         "trail": _trail(exchange.trail),
     }
-    if started:  # else Envoy answered before the request reached the record stage
+    if exchange.started_ns:
         record["time"] = rfc3339(exchange.started_wall_ns)
-        record["duration_ms"] = (ended_ns - started) // 1000 / 1000
     if exchange.trace is not None:
         record["trace_id"] = exchange.trace.trace_id
         record["span_id"] = exchange.trace.span_id
@@ -86,15 +117,9 @@ def decision_record(
         record["events"] = [_event(event) for event in exchange.events]
     if exchange.asked is not None:
         record["requested_model"] = exchange.asked.model[:MAX_TEXT]
-        record["prompt"] = _prompt(exchange.asked, prompt_key)
         if exchange.asked.stream:
             record["stream"] = True
-    if exchange.refusal is not None:
-        record["refusal"] = _refusal(exchange.refusal)
-    if started and exchange.first_byte_ns:
-        record["first_byte_ms"] = (exchange.first_byte_ns - started) // 1000 / 1000
     _add_policy(record, exchange)
-    _add_answer(record, exchange)
     return record
 
 
@@ -256,45 +281,71 @@ def _add_answer(record: Record, exchange: Exchange) -> None:
         record["cost_nanos"] = exchange.cost_nanos
     if exchange.cache_hit:
         record["cache_hit"] = True
-    for name, text in (
-        ("response_model", exchange.response_model),
-        ("stop_reason", exchange.stop_reason),
-        ("price_version", exchange.price_version),
-        ("provider_request_id", exchange.provider_request_id),
-        ("response_details", exchange.response_details),
-    ):
-        if text:
-            record[name] = text[:MAX_TEXT]
-    for name, number in (
-        ("request_body_bytes", exchange.request_body_bytes),
-        ("response_body_bytes", exchange.response_body_bytes),
-        ("delivered_bytes", exchange.delivered_bytes),
-        ("worst_case_nanos", exchange.worst_case_nanos),
-        ("dropped_messages", exchange.dropped_messages),
-    ):
-        if number:
-            record[name] = number
+    if exchange.response_model:
+        record["response_model"] = exchange.response_model[:MAX_TEXT]
+    if exchange.stop_reason:
+        record["stop_reason"] = exchange.stop_reason[:MAX_TEXT]
+    if exchange.price_version:
+        record["price_version"] = exchange.price_version[:MAX_TEXT]
+    if exchange.provider_request_id:
+        record["provider_request_id"] = exchange.provider_request_id[:MAX_TEXT]
+    if exchange.response_details:
+        record["response_details"] = exchange.response_details[:MAX_TEXT]
+    if exchange.request_body_bytes:
+        record["request_body_bytes"] = exchange.request_body_bytes
+    if exchange.response_body_bytes:
+        record["response_body_bytes"] = exchange.response_body_bytes
+    if exchange.delivered_bytes:
+        record["delivered_bytes"] = exchange.delivered_bytes
+    if exchange.worst_case_nanos:
+        record["worst_case_nanos"] = exchange.worst_case_nanos
+    if exchange.dropped_messages:
+        record["dropped_messages"] = exchange.dropped_messages
 
 
-def _trail(trail: list[TrailEntry]) -> list[Record]:
-    # Two dict displays instead of one and an assignment: there are some twenty entries.
-    return [
-        {
-            "stage": entry.stage,
-            "phase": entry.phase,
-            "verdict": entry.verdict,
-            "rule": entry.rule,
-            "microseconds": entry.microseconds,
-        }
-        if entry.rule
-        else {
-            "stage": entry.stage,
-            "phase": entry.phase,
-            "verdict": entry.verdict,
-            "microseconds": entry.microseconds,
-        }
-        for entry in trail
-    ]
+_trail_forms: dict[tuple[tuple[str, ...], ...], list[str]] = {}
+_MAX_FORMS: Final = 1_000
+
+_NUMBERS: Final = [str(number) for number in range(4096)]
+"""Nearly all times of a stage, as texts: making them costs more than all else of a trail."""
+
+
+def _trail(trail: list[TrailEntry]) -> orjson.Fragment:
+    """The trail as JSON.
+
+    Requests of one kind pass the same stages with the same verdicts: all but the times is
+    written once, which is half of what a record would cost.
+    """
+    if not trail:
+        return _EMPTY_LIST
+    *kinds, microseconds = zip(*trail, strict=True)
+    form = _trail_forms.get(tuple(kinds)) or _trail_form(tuple(kinds))
+    parts = form.copy()
+    try:
+        parts[1::2] = map(_NUMBERS.__getitem__, microseconds)
+    except IndexError:
+        parts[1::2] = map(str, microseconds)
+    return orjson.Fragment("".join(parts))
+
+
+_EMPTY_LIST: Final = orjson.Fragment("[]")
+
+
+def _trail_form(kinds: tuple[tuple[str, ...], ...]) -> list[str]:
+    """The texts around the times, with a place for each time between them."""
+    form = ["["]
+    for stage, phase, verdict, rule in zip(*kinds, strict=True):
+        entry = {"stage": stage, "phase": phase, "verdict": verdict}
+        if rule:
+            # Reasons and rules come from the code and the configuration: nothing to scrub.
+            entry["rule"] = rule.encode("utf-8", "replace").decode()
+        form[-1] += f'{orjson.dumps(entry)[:-1].decode()},"microseconds":'
+        form += ["", "},"]
+    form[-1] = "}]"
+    if len(_trail_forms) >= _MAX_FORMS:
+        _trail_forms.clear()
+    _trail_forms[kinds] = form
+    return form
 
 
 def _refusal(refusal: Refusal) -> Record:

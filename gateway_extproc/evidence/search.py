@@ -12,7 +12,8 @@ import orjson
 def find_decision(folder: Path, decision_id: str) -> dict[str, Any] | None:
     """The record of a decision (or of a request's id), the newest first; None without one."""
     wanted = orjson.dumps(decision_id)
-    for path in sorted(folder.glob("decisions-*.jsonl")):
+    # In reverse a worker's file of now comes first, then its earlier ones from the last on.
+    for path in sorted(folder.glob("decisions-*.jsonl"), reverse=True):
         if path.stat().st_size:
             with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data:
                 record = _find(data, wanted, decision_id)

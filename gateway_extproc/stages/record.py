@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gateway_extproc.core.endpoint import find_endpoint
+from gateway_extproc.core.errors import EVIDENCE_UNAVAILABLE
 from gateway_extproc.core.exchange import Exchange, TraceContext
 from gateway_extproc.core.ports import Recorder
 from gateway_extproc.core.stage import Stage
-from gateway_extproc.core.verdict import Amend, Verdict
+from gateway_extproc.core.verdict import Amend, Respond, Verdict
 
 
 class Record(Stage):
@@ -43,6 +44,8 @@ class Record(Stage):
         exchange.request_id = exchange.headers.get("x-request-id") or exchange.decision_id
         exchange.endpoint = find_endpoint(exchange.path)
         exchange.trace = self._trace_of(exchange.headers)
+        if not self._recorder.accepting:
+            return Respond(EVIDENCE_UNAVAILABLE)
         return Amend(set_headers=(("traceparent", exchange.trace.traceparent),))
 
     async def response_headers(self, exchange: Exchange) -> Verdict:

@@ -32,6 +32,14 @@ def read_secret(path: Path) -> Secret:
     return Secret(text)
 
 
+def read_secret_bytes(path: Path) -> bytes:
+    """What a file of several lines holds, such as a key in PEM; raises ``SecretUnavailable``."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SecretUnavailable(f"{path}: {type(error).__name__}") from None
+
+
 @dataclass(slots=True)
 class _Watched:
     path: Path

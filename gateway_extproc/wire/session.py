@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping
 from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 
 from gateway_extproc.core.endpoint import error_dialect
-from gateway_extproc.core.errors import Refusal, refuse
+from gateway_extproc.core.errors import EVIDENCE_UNAVAILABLE, Refusal, refuse
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.phase import MAY_FOLLOW, Phase
 from gateway_extproc.core.pipeline import GATEWAY_ERROR, Pipeline
+from gateway_extproc.core.ports import Keeper
 from gateway_extproc.core.verdict import Answer, Decision
 from gateway_extproc.wire import codec
 from gateway_extproc.wire.stream import Stream, StreamAborted
@@ -48,10 +49,18 @@ def shed_nothing(headers: Mapping[str, str]) -> Answer | None:
 class Processor:
     """Serves ext_proc streams with one pipeline; shared by all streams of a worker."""
 
-    def __init__(self, pipeline: Pipeline, fallback: Fallback, shed: Shed = shed_nothing) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        fallback: Fallback,
+        shed: Shed = shed_nothing,
+        keeper: Keeper | None = None,
+    ) -> None:
         self.pipeline = pipeline
         self.fallback = fallback
         self.shed = shed
+        self.keeper = keeper
+        """Only where what decided must be durable before it leaves."""
 
     async def serve(self, stream: Stream) -> None:
         """Runs one stream to its end; returns only after its last answer was written."""
@@ -63,7 +72,7 @@ class Processor:
             await stream.abort("not an ext_proc message")
         cluster = codec.fallback_cluster_of(message)
         if cluster is None:
-            await _Conversation(self.pipeline, stream, self.shed).run(message)
+            await _Conversation(self, stream).run(message)
         else:
             await self._serve_fallback(stream, message, cluster)
 
@@ -101,14 +110,16 @@ def _split(decision: Decision) -> tuple[Decision, Decision]:
 class _Conversation:
     """A router-level stream and its exchange."""
 
-    def __init__(self, pipeline: Pipeline, stream: Stream, shed: Shed) -> None:
-        self.pipeline = pipeline
+    def __init__(self, processor: Processor, stream: Stream) -> None:
+        self.pipeline = processor.pipeline
         self.stream = stream
-        self.shed = shed
+        self.shed = processor.shed
+        self.keeper = processor.keeper
         self.exchange: Exchange | None = None
         self.phase: Phase | None = None
         self.decided = False
         self.over = False
+        self.closed = False
 
     async def run(self, message: pb.ProcessingRequest) -> None:
         try:
@@ -125,8 +136,13 @@ class _Conversation:
                     await self.stream.abort("not an ext_proc message")
                 message = following
         finally:
-            if self.exchange is not None:
-                await self.pipeline.close(self.exchange)
+            await self._close()
+
+    async def _close(self) -> None:
+        """Closes the exchange, once; for strict durability before its answer leaves."""
+        if self.exchange is not None and not self.closed:
+            self.closed = True
+            await self.pipeline.close(self.exchange)
 
     async def _answer(self, message: pb.ProcessingRequest) -> None:
         kind = message.WhichOneof("request")
@@ -182,6 +198,12 @@ class _Conversation:
         decision = await self.pipeline.request_body(exchange, body.body)
         if decision.answer is None and decision.plan is None:
             decision = self.pipeline.refuse(exchange, GATEWAY_ERROR)
+        if (
+            self.keeper is not None
+            and decision.answer is None
+            and not await self.keeper.keep_opening(exchange)
+        ):
+            decision = self.pipeline.refuse(exchange, EVIDENCE_UNAVAILABLE)
         if decision.answer is not None:
             await self._end(decision)
             return
@@ -231,6 +253,11 @@ class _Conversation:
             await self._end(decision)
             return
         exchange.delivered_bytes += len(body.body if decision.body is None else decision.body)
+        if self.keeper is not None and body.end_of_stream and not exchange.streaming:
+            exchange.response_ended = True
+            if not await self._keep_ending(self.keeper):
+                await self._refuse_unkept(self.keeper)
+                return
         await self.stream.write(codec.encode_response_body(decision))
         if body.end_of_stream:
             exchange.response_ended = True
@@ -242,8 +269,29 @@ class _Conversation:
         answer = decision.answer
         assert answer is not None
         self.over = True
-        exchange.delivered_bytes = len(answer.body)
-        exchange.answer_status = answer.status
+        _note(exchange, answer)
+        if (
+            self.keeper is not None
+            and exchange.refusal is not EVIDENCE_UNAVAILABLE
+            and not await self._keep_ending(self.keeper)
+        ):
+            await self._refuse_unkept(self.keeper)
+            return
+        await self.stream.write(codec.encode_answer(answer, log_fields(exchange)))
+
+    async def _keep_ending(self, keeper: Keeper) -> bool:
+        """Ends the exchange before its answer leaves; whether its whole record is durable."""
+        await self._close()
+        return await keeper.keep_ending()
+
+    async def _refuse_unkept(self, keeper: Keeper) -> None:
+        """Another answer than the one that was recorded; the last record counts."""
+        exchange = self._get_exchange()
+        self.over = True
+        answer = self.pipeline.refuse(exchange, EVIDENCE_UNAVAILABLE).answer
+        assert answer is not None
+        _note(exchange, answer)
+        keeper.amend(exchange)
         await self.stream.write(codec.encode_answer(answer, log_fields(exchange)))
 
     def _get_exchange(self) -> Exchange:
@@ -265,6 +313,11 @@ _STEPS = {
     Phase.RESPONSE_HEADERS: _Conversation._response_headers,
     Phase.RESPONSE_BODY: _Conversation._response_body,
 }
+
+
+def _note(exchange: Exchange, answer: Answer) -> None:
+    exchange.delivered_bytes = len(answer.body)
+    exchange.answer_status = answer.status
 
 
 def _open(headers: pb.HttpHeaders, values: dict[str, str], repeated: frozenset[str]) -> Exchange:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,8 +33,9 @@ def test_every_line_of_the_logs_fits_its_schema(gateway: RunningGateway) -> None
     ):
         for file in folder.glob(pattern):
             for line in file.read_text().splitlines():
-                json_format.Parse(line, message())
-                lines += 1
+                is_record = "decision_id" in json.loads(line)
+                json_format.Parse(line, message() if is_record else decision_pb2.ChainLine())
+                lines += is_record
     assert lines >= 6
 
 

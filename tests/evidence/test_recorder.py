@@ -21,6 +21,10 @@ class Broken:
         raise RuntimeError("broken")
 
     accepted = kept = 0
+    healthy = True
+
+    async def durable(self, timeout_s: float) -> bool:
+        return True
 
     def close(self, timeout_s: float = 5.0) -> bool:
         return True
@@ -41,14 +45,21 @@ def opened(directory: Path) -> EvidenceRecorder:
     )  # fmt: skip
 
 
+def lines(path: Path) -> list[str]:
+    """The records in a file, without the header before them."""
+    header, *records = path.read_text().splitlines()
+    assert json_format.Parse(header, decision_pb2.ChainLine()).header.segment == 1
+    return records
+
+
 def test_each_request_leaves_a_decision_and_what_it_cost(tmp_path: Path) -> None:
     recorder = opened(tmp_path)
     port: Recorder = recorder
     for exchange in (samples.full(), samples.refused_early()):
         port.record(exchange, samples.ENDED_NS)
     assert recorder.close()
-    decisions = (tmp_path / "evidence" / "decisions-0.jsonl").read_text().splitlines()
-    costs = (tmp_path / "evidence" / "costs-0.jsonl").read_text().splitlines()
+    decisions = lines(tmp_path / "evidence" / "decisions-0.jsonl")
+    costs = lines(tmp_path / "evidence" / "costs-0.jsonl")
     read = [json_format.Parse(line, decision_pb2.DecisionRecord()) for line in decisions]
     assert [one.decision_id for one in read] == ["d-1", "d-2"]
     (cost,) = [json_format.Parse(line, decision_pb2.CostRecord()) for line in costs]
@@ -100,9 +111,10 @@ def test_what_a_dead_worker_left_is_charged_and_a_threshold_is_told(tmp_path: Pa
     assert recorder.close()
     assert ledger.costs_kept() == 1
     folder = tmp_path / "evidence"
-    cost = json_format.Parse((folder / "costs-0.jsonl").read_text(), decision_pb2.CostRecord())
+    (line,) = lines(folder / "costs-0.jsonl")
+    cost = json_format.Parse(line, decision_pb2.CostRecord())
     assert (cost.decision_id, cost.cost_nanos, cost.usage.completion_tokens) == ("d-1", 99, 8)
-    line = (folder / "alerts-0.jsonl").read_text()
+    (line,) = lines(folder / "alerts-0.jsonl")
     alert = json_format.Parse(line, decision_pb2.AlertRecord())
     assert (alert.budget, alert.subject, alert.percent, alert.used) == ("team", "acme", 80, 81)
     text = render(tmp_path / "metrics").decode()

@@ -13,12 +13,14 @@ from evidence import samples
 from gateway_extproc.core.chat import TextAt
 from gateway_extproc.core.errors import refuse
 from gateway_extproc.core.exchange import Exchange, Finding
+from gateway_extproc.core.verdict import TrailEntry
 from gateway_extproc.evidence.log import encode
 from gateway_extproc.evidence.records import (
     MAX_FINDINGS,
     MAX_TEXT,
     cost_record,
     decision_record,
+    opened_record,
     prompt_fingerprint,
     rfc3339,
     sent_status,
@@ -26,6 +28,8 @@ from gateway_extproc.evidence.records import (
 from gateway_extproc.pb.gateway.v1 import decision_pb2
 
 KEY = b"fingerprint key"
+CHAIN = {"seq", "chain"}
+"""What the log adds to a record."""
 
 
 def decide(exchange: Exchange) -> dict[str, Any]:
@@ -42,7 +46,7 @@ def test_a_full_exchange_fills_every_field_of_the_decision_record() -> None:
     exchange.refusal = refuse("answer_blocked", "no", param="messages", rule="r")
     message = parsed(exchange)
     filled = {field.name for field, _ in message.ListFields()}
-    assert filled == {field.name for field in message.DESCRIPTOR.fields}
+    assert filled == {field.name for field in message.DESCRIPTOR.fields} - CHAIN
     assert message.outcome == decision_pb2.ALLOWED
     assert message.duration_ms == pytest.approx(1234.567)
     assert message.first_byte_ms == 250.0
@@ -56,7 +60,7 @@ def test_a_full_exchange_fills_every_field_of_the_cost_record() -> None:
     record = encode(cost_record(samples.full()))
     message = json_format.Parse(record, decision_pb2.CostRecord())
     filled = {field.name for field, _ in message.ListFields()}
-    assert filled == {field.name for field in message.DESCRIPTOR.fields}
+    assert filled == {field.name for field in message.DESCRIPTOR.fields} - CHAIN
     assert message.usage.prompt_tokens == 120
     assert message.cost_nanos == 456_000
 
@@ -143,3 +147,29 @@ def test_times_are_rfc_3339_in_utc(wall_ns: int) -> None:
     assert moment.tzinfo == UTC
     assert int(moment.timestamp()) == wall_ns // 1_000_000_000
     assert moment.microsecond == wall_ns // 1_000 % 1_000_000
+
+
+def test_an_opened_record_says_who_asked_what_and_who_shall_answer() -> None:
+    exchange = samples.full()
+    exchange.outcome = "open"
+    record = encode(opened_record(exchange, version="1.2.3", worker=3))
+    message = json_format.Parse(record, decision_pb2.DecisionRecord())
+    assert message.outcome == decision_pb2.OPENED
+    assert (message.decision_id, message.tenant, message.user) == ("d-1", "acme", "ann")
+    assert (message.requested_model, message.route) == ("gpt-x", "gpt-x")
+    assert (message.provider, message.target_model) == ("east", "gpt-x-1")
+    assert message.findings[0].rule == "cards"
+    assert message.trail[-1].rule == "cards"
+    assert [secret for secret in samples.PLANTED if secret in record.decode()] == []
+
+
+@pytest.mark.parametrize("microseconds", [0, 4095, 4096, 10**9])
+def test_a_trail_holds_the_time_of_each_entry(microseconds: int) -> None:
+    exchange = samples.full()
+    exchange.trail = [
+        TrailEntry("guard", "request_body", "refuse", 'a "%d" rule', microseconds),
+        TrailEntry("route", "request_body", "continue", "", 1),
+    ]
+    first, second = parsed(exchange).trail
+    assert (first.rule, first.microseconds) == ('a "%d" rule', microseconds)
+    assert (second.stage, second.rule, second.microseconds) == ("route", "", 1)

@@ -23,3 +23,13 @@ def test_a_record_is_found_by_either_id_and_only_by_that(tmp_path: Path) -> None
     assert find_decision(tmp_path, "d9") is None
     assert find_decision(tmp_path, "d") is None
     assert find_decision(tmp_path / "none", "d1") is None
+
+
+def test_the_last_record_of_a_decision_is_found_whichever_segment_holds_it(tmp_path: Path) -> None:
+    (tmp_path / "decisions-0.000001.jsonl").write_bytes(
+        b'{"decision_id":"d1","outcome":"OPENED"}\n'
+    )
+    (tmp_path / "decisions-0.000002.jsonl").write_bytes(b'{"decision_id":"d1","status":1}\n')
+    (tmp_path / "decisions-0.000003.jsonl").write_bytes(b'{"decision_id":"d2"}\n')
+    (tmp_path / "decisions-0.jsonl").write_bytes(b'{"header":{"segment":4}}\n')
+    assert find_decision(tmp_path, "d1") == {"decision_id": "d1", "status": 1}

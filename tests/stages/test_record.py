@@ -59,3 +59,15 @@ async def test_refused_aborted_and_answered_requests_leave_one_record_each(bench
     await flow.answer(bench, answered, bodies.completion())
     assert [e.outcome for e in bench.recorder.exchanges] == ["refused", "aborted", "allowed"]
     assert bench.parts.load.in_flight == 0
+
+
+async def test_nothing_passes_while_nothing_can_be_recorded(bench: Bench) -> None:
+    bench.recorder.accepting = False
+    exchange, decision = await flow.ask(bench)
+    assert decision.answer is not None
+    assert decision.answer.status == 503
+    assert exchange.refusal is not None
+    assert exchange.refusal.reason == "evidence_unavailable"
+    assert [entry.stage for entry in exchange.trail] == ["record"]
+    await bench.pipeline().close(exchange)
+    assert bench.recorder.exchanges == [exchange]

@@ -62,8 +62,13 @@ class RunningGateway:
             return client.post("/v1/chat/completions", json=body)
 
     def records(self) -> list[dict[str, Any]]:
-        """All decision records so far."""
-        return _lines(self.run_dir / "evidence", "decisions-*.jsonl")
+        """All decision records so far; of a request that is open the one that says so."""
+        lines = _lines(self.run_dir / "evidence", "decisions-*.jsonl")
+        over = {record["decision_id"] for record in lines if record["outcome"] != "OPENED"}
+        return [
+            record for record in lines
+            if record["outcome"] != "OPENED" or record["decision_id"] not in over
+        ]  # fmt: skip
 
     def costs(self) -> list[dict[str, Any]]:
         """All cost records so far."""
@@ -72,7 +77,11 @@ class RunningGateway:
     def record_of(self, request_id: str) -> dict[str, Any]:
         """The decision record of one request; waits for it, fails without it."""
         found = wait_for(
-            lambda: [r for r in self.records() if r.get("request_id") == request_id],
+            lambda: [
+                record
+                for record in self.records()
+                if record["request_id"] == request_id and record["outcome"] != "OPENED"
+            ],
             RECORD_S,
             f"no decision record for {request_id}",
         )
@@ -113,7 +122,9 @@ def _lines(folder: Path, pattern: str) -> list[dict[str, Any]]:
     for file in sorted(folder.glob(pattern)):
         # The last line may be half written while it is read.
         for line in file.read_text().rpartition("\n")[0].splitlines():
-            found.append(json.loads(line))
+            record = json.loads(line)
+            if "decision_id" in record:  # else a line of the chain
+                found.append(record)
     return found
 
 

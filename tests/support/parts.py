@@ -50,6 +50,7 @@ class ListRecorder:
 
     exchanges: list[Exchange] = field(default_factory=list)
     begun: int = 0
+    accepting: bool = True
     turned_away: list[str] = field(default_factory=list)
 
     def opened(self) -> None:
@@ -126,7 +127,7 @@ class Bench:
 
     def processor(self) -> Processor:
         shed = app.make_shed(self.parts)
-        return Processor(self.pipeline(), self.fallback, shed)
+        return Processor(self.pipeline(), self.fallback, shed, self.parts.keeper)
 
     def permit(self, key: str) -> Permit:
         """What the identify stage makes for who has this key."""

@@ -17,14 +17,16 @@ class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REFUSED: _ClassVar[Outcome]
     FAILED: _ClassVar[Outcome]
     ABORTED: _ClassVar[Outcome]
+    OPENED: _ClassVar[Outcome]
 OUTCOME_UNSPECIFIED: Outcome
 ALLOWED: Outcome
 REFUSED: Outcome
 FAILED: Outcome
 ABORTED: Outcome
+OPENED: Outcome
 
 class DecisionRecord(_message.Message):
-    __slots__ = ("decision_id", "request_id", "trace_id", "span_id", "time", "gateway_version", "worker", "policy_revision", "tenant", "user", "application", "credential_id", "auth_method", "roles", "labels", "data_classes", "role", "rule", "endpoint", "method", "path", "client_dialect", "requested_model", "stream", "prompt", "request_body_bytes", "scannable_chars", "scanned_chars", "dropped_messages", "outcome", "status", "refusal", "trail", "limits", "findings", "findings_left_out", "degraded", "failed_open", "events", "route", "attempts", "provider", "target_model", "response_model", "stop_reason", "cache_hit", "provider_request_id", "response_details", "usage", "cost_nanos", "price_version", "worst_case_nanos", "response_body_bytes", "delivered_bytes", "first_byte_ms", "duration_ms")
+    __slots__ = ("decision_id", "request_id", "trace_id", "span_id", "time", "gateway_version", "worker", "policy_revision", "tenant", "user", "application", "credential_id", "auth_method", "roles", "labels", "data_classes", "role", "rule", "endpoint", "method", "path", "client_dialect", "requested_model", "stream", "prompt", "request_body_bytes", "scannable_chars", "scanned_chars", "dropped_messages", "outcome", "status", "refusal", "trail", "limits", "findings", "findings_left_out", "degraded", "failed_open", "events", "route", "attempts", "provider", "target_model", "response_model", "stop_reason", "cache_hit", "provider_request_id", "response_details", "usage", "cost_nanos", "price_version", "worst_case_nanos", "response_body_bytes", "delivered_bytes", "first_byte_ms", "duration_ms", "seq", "chain")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -88,6 +90,8 @@ class DecisionRecord(_message.Message):
     DELIVERED_BYTES_FIELD_NUMBER: _ClassVar[int]
     FIRST_BYTE_MS_FIELD_NUMBER: _ClassVar[int]
     DURATION_MS_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    CHAIN_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     request_id: str
     trace_id: str
@@ -144,7 +148,67 @@ class DecisionRecord(_message.Message):
     delivered_bytes: int
     first_byte_ms: float
     duration_ms: float
-    def __init__(self, decision_id: _Optional[str] = ..., request_id: _Optional[str] = ..., trace_id: _Optional[str] = ..., span_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., gateway_version: _Optional[str] = ..., worker: _Optional[int] = ..., policy_revision: _Optional[str] = ..., tenant: _Optional[str] = ..., user: _Optional[str] = ..., application: _Optional[str] = ..., credential_id: _Optional[str] = ..., auth_method: _Optional[str] = ..., roles: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., data_classes: _Optional[_Iterable[str]] = ..., role: _Optional[str] = ..., rule: _Optional[str] = ..., endpoint: _Optional[str] = ..., method: _Optional[str] = ..., path: _Optional[str] = ..., client_dialect: _Optional[str] = ..., requested_model: _Optional[str] = ..., stream: _Optional[bool] = ..., prompt: _Optional[_Union[Prompt, _Mapping]] = ..., request_body_bytes: _Optional[int] = ..., scannable_chars: _Optional[int] = ..., scanned_chars: _Optional[int] = ..., dropped_messages: _Optional[int] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., status: _Optional[int] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ..., trail: _Optional[_Iterable[_Union[TrailEntry, _Mapping]]] = ..., limits: _Optional[_Iterable[_Union[LimitState, _Mapping]]] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., findings_left_out: _Optional[int] = ..., degraded: _Optional[_Iterable[str]] = ..., failed_open: _Optional[bool] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., route: _Optional[str] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., provider: _Optional[str] = ..., target_model: _Optional[str] = ..., response_model: _Optional[str] = ..., stop_reason: _Optional[str] = ..., cache_hit: _Optional[bool] = ..., provider_request_id: _Optional[str] = ..., response_details: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., cost_nanos: _Optional[int] = ..., price_version: _Optional[str] = ..., worst_case_nanos: _Optional[int] = ..., response_body_bytes: _Optional[int] = ..., delivered_bytes: _Optional[int] = ..., first_byte_ms: _Optional[float] = ..., duration_ms: _Optional[float] = ...) -> None: ...
+    seq: int
+    chain: str
+    def __init__(self, decision_id: _Optional[str] = ..., request_id: _Optional[str] = ..., trace_id: _Optional[str] = ..., span_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., gateway_version: _Optional[str] = ..., worker: _Optional[int] = ..., policy_revision: _Optional[str] = ..., tenant: _Optional[str] = ..., user: _Optional[str] = ..., application: _Optional[str] = ..., credential_id: _Optional[str] = ..., auth_method: _Optional[str] = ..., roles: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., data_classes: _Optional[_Iterable[str]] = ..., role: _Optional[str] = ..., rule: _Optional[str] = ..., endpoint: _Optional[str] = ..., method: _Optional[str] = ..., path: _Optional[str] = ..., client_dialect: _Optional[str] = ..., requested_model: _Optional[str] = ..., stream: _Optional[bool] = ..., prompt: _Optional[_Union[Prompt, _Mapping]] = ..., request_body_bytes: _Optional[int] = ..., scannable_chars: _Optional[int] = ..., scanned_chars: _Optional[int] = ..., dropped_messages: _Optional[int] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., status: _Optional[int] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ..., trail: _Optional[_Iterable[_Union[TrailEntry, _Mapping]]] = ..., limits: _Optional[_Iterable[_Union[LimitState, _Mapping]]] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., findings_left_out: _Optional[int] = ..., degraded: _Optional[_Iterable[str]] = ..., failed_open: _Optional[bool] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., route: _Optional[str] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., provider: _Optional[str] = ..., target_model: _Optional[str] = ..., response_model: _Optional[str] = ..., stop_reason: _Optional[str] = ..., cache_hit: _Optional[bool] = ..., provider_request_id: _Optional[str] = ..., response_details: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., cost_nanos: _Optional[int] = ..., price_version: _Optional[str] = ..., worst_case_nanos: _Optional[int] = ..., response_body_bytes: _Optional[int] = ..., delivered_bytes: _Optional[int] = ..., first_byte_ms: _Optional[float] = ..., duration_ms: _Optional[float] = ..., seq: _Optional[int] = ..., chain: _Optional[str] = ...) -> None: ...
+
+class ChainLine(_message.Message):
+    __slots__ = ("header", "checkpoint", "seq", "chain")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    CHAIN_FIELD_NUMBER: _ClassVar[int]
+    header: SegmentHeader
+    checkpoint: Checkpoint
+    seq: int
+    chain: str
+    def __init__(self, header: _Optional[_Union[SegmentHeader, _Mapping]] = ..., checkpoint: _Optional[_Union[Checkpoint, _Mapping]] = ..., seq: _Optional[int] = ..., chain: _Optional[str] = ...) -> None: ...
+
+class SegmentHeader(_message.Message):
+    __slots__ = ("format", "log", "worker", "boot_id", "segment", "policy_revision", "gateway_version", "time", "previous", "previous_torn_bytes")
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    LOG_FIELD_NUMBER: _ClassVar[int]
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    BOOT_ID_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    POLICY_REVISION_FIELD_NUMBER: _ClassVar[int]
+    GATEWAY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_TORN_BYTES_FIELD_NUMBER: _ClassVar[int]
+    format: int
+    log: str
+    worker: int
+    boot_id: str
+    segment: int
+    policy_revision: str
+    gateway_version: str
+    time: str
+    previous: str
+    previous_torn_bytes: int
+    def __init__(self, format: _Optional[int] = ..., log: _Optional[str] = ..., worker: _Optional[int] = ..., boot_id: _Optional[str] = ..., segment: _Optional[int] = ..., policy_revision: _Optional[str] = ..., gateway_version: _Optional[str] = ..., time: _Optional[str] = ..., previous: _Optional[str] = ..., previous_torn_bytes: _Optional[int] = ...) -> None: ...
+
+class Checkpoint(_message.Message):
+    __slots__ = ("log", "worker", "boot_id", "segment", "seq", "head", "time", "key_id", "signature")
+    LOG_FIELD_NUMBER: _ClassVar[int]
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    BOOT_ID_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    HEAD_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    log: str
+    worker: int
+    boot_id: str
+    segment: int
+    seq: int
+    head: str
+    time: str
+    key_id: str
+    signature: str
+    def __init__(self, log: _Optional[str] = ..., worker: _Optional[int] = ..., boot_id: _Optional[str] = ..., segment: _Optional[int] = ..., seq: _Optional[int] = ..., head: _Optional[str] = ..., time: _Optional[str] = ..., key_id: _Optional[str] = ..., signature: _Optional[str] = ...) -> None: ...
 
 class Prompt(_message.Message):
     __slots__ = ("bytes", "hmac_sha256")
@@ -303,7 +367,7 @@ class AdminRecord(_message.Message):
     def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., method: _Optional[str] = ..., path: _Optional[str] = ..., source: _Optional[str] = ..., permission: _Optional[str] = ..., status: _Optional[int] = ..., reason: _Optional[str] = ..., tenant: _Optional[str] = ..., user: _Optional[str] = ..., application: _Optional[str] = ..., credential_id: _Optional[str] = ..., auth_method: _Optional[str] = ..., role: _Optional[str] = ..., rule: _Optional[str] = ...) -> None: ...
 
 class AlertRecord(_message.Message):
-    __slots__ = ("time", "kind", "budget", "subject", "percent", "used", "limit")
+    __slots__ = ("time", "kind", "budget", "subject", "percent", "used", "limit", "seq", "chain")
     TIME_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     BUDGET_FIELD_NUMBER: _ClassVar[int]
@@ -311,6 +375,8 @@ class AlertRecord(_message.Message):
     PERCENT_FIELD_NUMBER: _ClassVar[int]
     USED_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    CHAIN_FIELD_NUMBER: _ClassVar[int]
     time: _timestamp_pb2.Timestamp
     kind: str
     budget: str
@@ -318,10 +384,12 @@ class AlertRecord(_message.Message):
     percent: int
     used: int
     limit: int
-    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[str] = ..., budget: _Optional[str] = ..., subject: _Optional[str] = ..., percent: _Optional[int] = ..., used: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
+    seq: int
+    chain: str
+    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[str] = ..., budget: _Optional[str] = ..., subject: _Optional[str] = ..., percent: _Optional[int] = ..., used: _Optional[int] = ..., limit: _Optional[int] = ..., seq: _Optional[int] = ..., chain: _Optional[str] = ...) -> None: ...
 
 class CostRecord(_message.Message):
-    __slots__ = ("decision_id", "request_id", "time", "tenant", "user", "application", "route", "provider", "model", "usage", "cost_nanos", "price_version", "outcome", "labels")
+    __slots__ = ("decision_id", "request_id", "time", "tenant", "user", "application", "route", "provider", "model", "usage", "cost_nanos", "price_version", "outcome", "labels", "seq", "chain")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -343,6 +411,8 @@ class CostRecord(_message.Message):
     PRICE_VERSION_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    CHAIN_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     request_id: str
     time: _timestamp_pb2.Timestamp
@@ -357,4 +427,6 @@ class CostRecord(_message.Message):
     price_version: str
     outcome: Outcome
     labels: _containers.ScalarMap[str, str]
-    def __init__(self, decision_id: _Optional[str] = ..., request_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., tenant: _Optional[str] = ..., user: _Optional[str] = ..., application: _Optional[str] = ..., route: _Optional[str] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., cost_nanos: _Optional[int] = ..., price_version: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    seq: int
+    chain: str
+    def __init__(self, decision_id: _Optional[str] = ..., request_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., tenant: _Optional[str] = ..., user: _Optional[str] = ..., application: _Optional[str] = ..., route: _Optional[str] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., cost_nanos: _Optional[int] = ..., price_version: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., seq: _Optional[int] = ..., chain: _Optional[str] = ...) -> None: ...

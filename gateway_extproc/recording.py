@@ -1,0 +1,84 @@
+"""The logs of a worker as the configuration wants them: how durable, how signed."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from gateway_extproc import __version__
+from gateway_extproc.config.model import Checkpoints, Config, Evidence
+from gateway_extproc.evidence.checkpoints import Ship, Shipper, Signer, to_file, to_stdout
+from gateway_extproc.evidence.metrics import KnownLabels
+from gateway_extproc.evidence.recorder import Durability, EvidenceRecorder, open_evidence
+from gateway_extproc.evidence.segments import SegmentRules
+from gateway_extproc.stores.secrets import SecretUnavailable, read_secret_bytes
+
+log = logging.getLogger(__name__)
+
+
+def open_recorder(
+    config: Config, revision: str, metrics_dir: Path, worker: int, prompt_key: bytes
+) -> EvidenceRecorder:
+    """The recorder of one worker process.
+
+    Raises ``SecretUnavailable`` without the configured key, OSError when the logs cannot be
+    opened.
+    """
+    checkpoints = config.evidence.checkpoints
+    shipper = _shipper(checkpoints) if checkpoints else None
+    return open_evidence(
+        Path(config.evidence.dir),
+        metrics_dir,
+        version=__version__,
+        worker=worker,
+        prompt_key=prompt_key,
+        known=KnownLabels.of(config),
+        rules=_segment_rules(config.evidence, revision, shipper),
+        durability=durability_of(config.evidence),
+        on_close=shipper.close if shipper else lambda: None,
+    )
+
+
+def durability_of(evidence: Evidence) -> Durability:
+    """When a decision counts as recorded, as configured."""
+    return Durability(
+        strict=evidence.durability == "strict",
+        deny=evidence.on_failure == "deny",
+        window_s=evidence.batch_ms / 1000,
+        timeout_s=evidence.commit_timeout_ms / 1000,
+    )
+
+
+def _segment_rules(evidence: Evidence, revision: str, shipper: Shipper | None) -> SegmentRules:
+    rules = SegmentRules(
+        max_bytes=evidence.segment_bytes,
+        max_age_s=evidence.segment_s,
+        policy_revision=revision,
+        gateway_version=__version__,
+        boot_id=os.urandom(16).hex(),
+    )
+    if evidence.checkpoints is None or shipper is None:
+        log.info("no evidence.checkpoints: logs are chained, but not signed")
+        return rules
+    path = Path(evidence.checkpoints.key_file)
+    try:
+        signer = Signer(read_secret_bytes(path))
+    except ValueError as error:
+        raise SecretUnavailable(f"{path}: {error}") from None
+    return replace(
+        rules,
+        checkpoint_records=evidence.checkpoints.every_records,
+        checkpoint_s=evidence.checkpoints.every_s,
+        signer=signer,
+        ship=shipper.ship,
+    )
+
+
+def _shipper(checkpoints: Checkpoints) -> Shipper:
+    receivers: dict[str, tuple[str, Ship]] = {
+        "stdout": ("standard output", to_stdout),
+        "file": (checkpoints.file, to_file(Path(checkpoints.file))),
+    }
+    return Shipper([receivers[name] for name in checkpoints.to])
