@@ -184,7 +184,7 @@ def _why(record: Mapping[str, Any]) -> Iterator[str]:
         yield "\nhow it was decided"
         yield _indented(table(("stage", "phase", "verdict", "rule", "us"), rows))
     if record.get("limits"):
-        rows = [
+        limits = [
             (
                 limit["id"],
                 "budget" if limit.get("budget") else "limit",
@@ -200,16 +200,16 @@ def _why(record: Mapping[str, Any]) -> Iterator[str]:
         ]
         yield "\nlimits and budgets"
         heads = ("id", "kind", "measure", "limit", "left", "held", "settled", "fit", "mode")
-        yield _indented(table(heads, rows))
+        yield _indented(table(heads, limits))
     if record.get("findings"):
-        rows = [
+        found = [
             (f["rule"], f["kind"], f["direction"], f["action"], f["mode"], f["path"],
              f"{f['start']}-{f['end']}", f"{f['score']:.3f}")
             for f in record["findings"]
         ]  # fmt: skip
         yield "\nfindings"
-        heads = ("rule", "kind", "direction", "action", "mode", "where", "at", "score")
-        yield _indented(table(heads, rows))
+        whose = ("rule", "kind", "direction", "action", "mode", "where", "at", "score")
+        yield _indented(table(whose, found))
         if record.get("findings_left_out"):
             yield f"  and {record['findings_left_out']:,} more"
     for event in record.get("events") or ():

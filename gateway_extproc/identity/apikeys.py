@@ -92,7 +92,7 @@ class ApiKeys:
         if known is None or known.record is not record:
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
-            known = self._known[record.id] = _Known(record, _says(record))
+            known = self._known[record.id] = _Known(record, says(record))
         return known.proven
 
 
@@ -100,7 +100,8 @@ MAX_KNOWN: Final = 20_000
 """Keys whose proof is kept; all are dropped when there are more, and made again."""
 
 
-def _says(record: KeyRecord) -> Proven:
+def says(record: KeyRecord) -> Proven:
+    """What a key proves of its bearer."""
     return Proven(
         tenant=record.tenant,
         user=record.user,
