@@ -27,6 +27,7 @@ from gateway_extproc.core.limits import Limiter
 from gateway_extproc.core.pipeline import Pipeline
 from gateway_extproc.core.ports import (
     AnswerWriter,
+    Credentials,
     Dialect,
     Guard,
     Load,
@@ -84,7 +85,7 @@ class Parts:
     limiter: Limiter
     spending: Spending
     cache: MemoryCache
-    credentials: SecretFiles
+    credentials: Credentials
     identities: Identities
     recorder: Recorder
     shedding: Shedding

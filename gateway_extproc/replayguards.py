@@ -1,7 +1,7 @@
 """Guard rules judged again by what was recorded of a request: findings and their scores.
 
-A finding says what a detector saw, so another mode, action or threshold can be judged from it.  What
-a rule would see that never looked, or that looks for something else, only the text could tell.
+A finding says what a detector saw, so another mode, action or threshold can be judged from it.
+What a rule would see that never looked, or looks for something else, only the text could tell.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """What a new policy would have decided on recorded traffic.
 
 The new configuration is compiled as a worker compiles it, and each record passes the decisions of
-the stages in their order: permit, access, targets, caps, limits, guard.  They are the same functions
-that decide about requests.  What they need and no record holds (the text above all) is counted for
-each rule instead of guessed.
+the stages in their order: permit, access, targets, caps, limits, guard.  They are the same
+functions that decide about requests.  What they need and no record holds (the text above all) is
+counted for each rule instead of guessed.
 """
 
 from __future__ import annotations
@@ -417,7 +417,7 @@ def _asking_for_source(snapshot: Snapshot) -> frozenset[tuple[str, str]]:
 
 
 def _without_source(snapshot: Snapshot, *, sure: bool) -> dict[str, tuple[Grant, ...]]:
-    """Roles without the conditions that ask for the address: as if they failed, or as if they held."""
+    """Roles without conditions that ask for the address: as if these failed, or as if they held."""
     asking = _asking_for_source(snapshot)
     return {
         name: tuple(

@@ -97,7 +97,7 @@ def export(options: argparse.Namespace) -> int:
     which, target = filter_of(options), options.output
     if options.format == "parquet" and target is None:
         raise CommandFailure("parquet is written to a file: name it with --output")
-    with question(options, "decisions") as asked, _draft(target) as (file, draft):
+    with question(options, "decisions") as asked, _Output(target) as (file, draft):
         if options.format == "parquet":
             test, values = which.sql("decisions")
             upto = "" if options.limit is None else f" LIMIT {options.limit}"
@@ -262,10 +262,20 @@ _PARTS: Final = (
 )  # fmt: skip
 
 
+_CALLED: Final = {
+    "requested_model": "model",
+    "client_dialect": "dialect",
+    "target_model": "asked for",
+    "response_model": "said to be",
+    "stop_reason": "ended by",
+    "provider_request_id": "its id",
+}
+
+
 def _fields(record: Mapping[str, Any], names: Iterable[str]) -> Iterator[str]:
     for name in names:
         if record.get(name):
-            yield f"  {name.replace('_', ' '):<12} {printable(str(record[name]))}"
+            yield f"  {_CALLED.get(name, name):<12} {printable(str(record[name]))}"
 
 
 def _indented(text: str) -> str:
@@ -348,8 +358,8 @@ def _end_quietly() -> int:
     return 0
 
 
-class _draft:  # noqa: N801 (a context manager, used as a function)
-    """Standard output, or a private file beside the target that takes its place when all is well."""
+class _Output:
+    """Standard output, or a private file that takes the target's place when all is well."""
 
     def __init__(self, target: Path | None) -> None:
         self._target = target

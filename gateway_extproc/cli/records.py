@@ -6,14 +6,15 @@ import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gateway_extproc.cli.common import CONFIG_PLACES
 from gateway_extproc.cli.failure import CommandFailure
-from gateway_extproc.config.load import load
-from gateway_extproc.config.mistakes import ConfigError
-from gateway_extproc.config.model import Config
 from gateway_extproc.evidence.query import LogChanged, Question
 from gateway_extproc.evidence.reading import Kind
+
+if TYPE_CHECKING:
+    from gateway_extproc.config.model import Config
 
 BAD_CONFIGURATION = 2
 
@@ -23,6 +24,10 @@ def read_config(named: Path | None) -> Config:
 
     Raises ``CommandFailure``.
     """
+    # Half a second that --dir saves.
+    from gateway_extproc.config.load import load
+    from gateway_extproc.config.mistakes import ConfigError
+
     path = named or next((place for place in CONFIG_PLACES if place.exists()), None)
     if path is None:
         places = " or ".join(map(str, CONFIG_PLACES))

@@ -12,7 +12,10 @@ from gateway_extproc.core.money import NANOS_PER_DOLLAR
 def table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Aligned columns, numbers to the right; empty values are shown as ``-``."""
     shown = [[_cell(value) for value in row] for row in rows]
-    right = [bool(shown) and all(_is_number(row[i]) for row in shown) for i in range(len(heads))]
+    right = [
+        any(row[i] != "-" for row in shown) and all(_is_number(row[i]) for row in shown)
+        for i in range(len(heads))
+    ]
     widths = [max(map(len, column)) for column in zip(heads, *shown, strict=True)]
     lines = [list(heads), ["-" * width for width in widths], *shown]
     return "\n".join(

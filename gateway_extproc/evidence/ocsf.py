@@ -168,7 +168,7 @@ def _api(record: Mapping[str, Any], refusal: Mapping[str, Any]) -> dict[str, Any
 
 
 def _source(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The log keeps no address: an application and its credential are what is known of the source."""
+    """The log keeps no address: of the source, an application and its credential are known."""
     source = {"name": record.get("application") or "unknown"}
     if record.get("credential_id"):
         source["uid"] = record["credential_id"]

@@ -21,7 +21,6 @@ from typing import Any, BinaryIO, Final, NamedTuple
 from zlib import crc32
 
 import duckdb
-import numpy as np
 
 from gateway_extproc.evidence.columns import COLUMNS, ROWS, Row, typed
 from gateway_extproc.evidence.reading import (
@@ -226,6 +225,8 @@ def _quoted(path: Path) -> str:
 
 def _frame(stretch: Stretch, kind: Kind) -> dict[str, Any]:
     """The rows of a stretch, by column."""
+    import numpy as np  # a quarter of a second, which most questions need not wait
+
     row_of = ROWS[kind]
     last: dict[str, tuple[Row, int, int]] = {}
     with stretch.path.open("rb") as file:
@@ -250,4 +251,4 @@ def _frame(stretch: Stretch, kind: Kind) -> dict[str, Any]:
     }
 
 
-_DTYPES: Final[dict[str, Any]] = {"VARCHAR": object, "BIGINT": np.int64, "DOUBLE": np.float64}
+_DTYPES: Final = {"VARCHAR": "object", "BIGINT": "int64", "DOUBLE": "float64"}

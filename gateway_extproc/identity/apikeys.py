@@ -61,7 +61,11 @@ class ApiKeys:
         record = self._find_record(text)
         if record is None:
             return INVALID
-        refusal = self._unusable(record, exchange.source)
+        return self.judge(record, exchange.source)
+
+    def judge(self, record: KeyRecord, source: str) -> Proven | Refusal:
+        """What a key proves that was sent from there; why not, if it may not be used now."""
+        refusal = self._unusable(record, source)
         return self._proven(record) if refusal is None else refusal
 
     def _find_record(self, text: str) -> KeyRecord | None:
