@@ -48,6 +48,10 @@ STAGES: Final[dict[str, str]] = {
 }
 """Refusals that policy decides about -> where; all others would have happened all the same."""
 
+LIMITED: Final = frozenset(reason for reason, stage in STAGES.items() if stage == "limits")
+ASKED: Final = frozenset({"prompt_blocked", "no_eligible_target"})
+ANSWERED: Final = frozenset({"answer_blocked"})
+
 ORDER: Final = ("authorize", "route", "caps", "limits", "guard")
 
 _ASKS_SOURCE: Final = re.compile(r"\bsource\b")
@@ -217,33 +221,26 @@ class Replay:
         return classes - tenant.classes_of(record.get("application", ""))
 
     def _access(self, record: Mapping[str, Any], permit: Permit, outcome: _Outcome) -> Why | None:
-        refusal = self._denied(record, permit)
-        if refusal is None:
-            return None
-        if self._by_source:
-            perhaps = self._permit(self._perhaps, record)
-            if not isinstance(perhaps, Refusal) and self._denied(record, perhaps) is None:
-                # A condition asks for the address, which no record holds.
-                outcome.unknown.add("conditions on source")
-                before = _why(record)
-                return before if before is not None and _stage(before) == "authorize" else None
-        before = _why(record)
-        if before is not None and before.reason == refusal.reason and not refusal.rule:
-            return before
-        return Why(refusal.reason, refusal.rule or "")
+        refused, before = self._denied(record, permit), _why(record)
+        if refused is None or not self._by_source:
+            return refused
+        # A condition asks for the address, which no record holds: it may have held.
+        perhaps = self._permit(self._perhaps, record)
+        at_best = None if isinstance(perhaps, Refusal) else self._denied(record, perhaps)
+        if refused == at_best:
+            return refused
+        outcome.unknown.add("conditions on source")
+        return before if before is not None and _stage(before) == "authorize" else None
 
-    def _denied(self, record: Mapping[str, Any], permit: Permit) -> Refusal | None:
+    def _denied(self, record: Mapping[str, Any], permit: Permit) -> Why | None:
         endpoint = record.get("endpoint", "")
         if not endpoint:
             return None  # an address that is not served, whatever policy says
         model: str | None = record.get("requested_model")
-        refusal = judge_endpoint(permit, endpoint)
-        if refusal is not None:
-            return refusal
-        grant = judge_access(
+        access = judge_endpoint(permit, endpoint) or judge_access(
             permit, endpoint, model, self._new.routes, self._facts(record, permit, endpoint, model)
         )
-        return None if isinstance(grant, Grant) else grant
+        return None if isinstance(access, Grant) else Why(access.reason, access.rule or "")
 
     @staticmethod
     def _facts(
@@ -296,7 +293,7 @@ class Replay:
         if verdict.refused is not None:
             outcome.refused = Why(*verdict.refused)
         else:
-            outcome.refused = _stands(_why(record), "limits", verdict.unknown)
+            outcome.refused = _stands(_why(record), LIMITED, verdict.unknown)
 
     def _guards(
         self,
@@ -320,7 +317,7 @@ class Replay:
         )
         outcome.guards = (asked,)
         outcome.unknown |= asked.unknown
-        outcome.refused = _stands(before, "guard", asked.unknown)
+        outcome.refused = _stands(before, ASKED, asked.unknown)
         if asked.follows.blocked_by is not None:
             outcome.refused = Why("prompt_blocked", asked.follows.blocked_by)
         if outcome.refused is not None:
@@ -339,7 +336,7 @@ class Replay:
         )
         outcome.guards = (asked, answered)
         outcome.unknown |= answered.unknown
-        outcome.refused = _stands(before, "guard", answered.unknown)
+        outcome.refused = _stands(before, ANSWERED, answered.unknown)
         if answered.follows.blocked_by is not None:
             outcome.refused = Why("answer_blocked", answered.follows.blocked_by)
 
@@ -390,9 +387,9 @@ def _why(record: Mapping[str, Any]) -> Why | None:
     return Why(reason, rule)
 
 
-def _stands(before: Why | None, stage: str, unknown: frozenset[str]) -> Why | None:
+def _stands(before: Why | None, reasons: frozenset[str], unknown: frozenset[str]) -> Why | None:
     """The refusal of a rule that cannot be judged anew: what it said is the best that is known."""
-    if before is not None and _stage(before) == stage and before.rule in unknown:
+    if before is not None and before.reason in reasons and before.rule in unknown:
         return before
     return None
 

@@ -10,7 +10,6 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(folder: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Any]:
+def run(folder: Path, capsys: pytest.CaptureFixture[str]) -> Any:
     def command(*arguments: str) -> str:
         assert main(["decisions", *arguments, "--dir", str(folder)]) == 0
         return capsys.readouterr().out
