@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -34,10 +35,12 @@ from gateway_extproc.evidence.reading import (
 FOLDER: Final = "query-cache"
 FORMAT: Final = 1
 """Part of each name; another one makes all parts anew."""
-SMALLEST: Final = 8 << 20
+SMALLEST: Final = 1 << 20
 """Bytes of a growing file that are not worth a part of their own yet."""
 LARGEST: Final = 32 << 20
 CHECKED: Final = 4096
+UNUSED_S: Final = 600
+"""For how long a part that is not used any more stays: another question may be reading it."""
 IN_PARALLEL: Final = 2 * LARGEST
 """With more than that to read, several processes do."""
 
@@ -85,9 +88,11 @@ def cover(folder: Path, kind: Kind, *, keep: bool = True) -> Covered:
                 continue
             files[identity] = (rank, segment.path)
             end = whole_lines_end(file, 0, os.fstat(file.fileno()).st_size)
-            kept, at = _chain(file, known.get(identity, {}), end)
-            parts += kept
+            kept, at = _chain(file, known.get(identity, []), end)
             small = segment.is_current and end - at < SMALLEST
+            if not small:
+                at = _merged(kept, at, end)
+            parts += [part.path for part in kept]
             step = end - at if small else LARGEST
             while at < end:
                 upto = end if at + step >= end else whole_lines_end(file, at, at + step)
@@ -95,7 +100,7 @@ def cover(folder: Path, kind: Kind, *, keep: bool = True) -> Covered:
                 rest.append(Stretch(segment.path, identity, not segment.is_current, at, upto))
                 at = upto
     if place is not None:
-        _forget(known, files)
+        _forget(known, frozenset(parts))
         made, rest = _make(place, kind, rest)
         parts += made
     return Covered(tuple(parts), tuple(rest), files)
@@ -120,35 +125,59 @@ def _all_columns(kind: Kind) -> dict[str, str]:
 # ---------------------------------------------------------------------------- parts
 
 
-def _known(place: Path, kind: Kind) -> dict[str, dict[int, list[tuple[int, str, Path]]]]:
-    """Parts by identity and beginning, the longest first; those of other formats go."""
-    known: dict[str, dict[int, list[tuple[int, str, Path]]]] = {}
+class Part(NamedTuple):
+    """A kept part: the stretch of its file, the check of that stretch's end, and where it is."""
+
+    start: int
+    end: int
+    check: str
+    path: Path
+
+
+Known = dict[str, list[Part]]
+"""By the identity of the file, the longest first."""
+
+
+def _known(place: Path, kind: Kind) -> Known:
+    known: Known = {}
     for path in place.glob(f"{kind}-*"):
         match = _NAME.fullmatch(path.name)
-        if match is None or int(match[2]) != FORMAT or not os.access(path, os.R_OK):
-            continue
-        starts = known.setdefault(match[3], {})
-        starts.setdefault(int(match[4]), []).append((int(match[5]), match[6], path))
-    for starts in known.values():
-        for ends in starts.values():
-            ends.sort(reverse=True)
+        if match is not None and int(match[2]) == FORMAT and os.access(path, os.R_OK):
+            part = Part(int(match[4]), int(match[5]), match[6], path)
+            known.setdefault(match[3], []).append(part)
+    for parts in known.values():
+        parts.sort(reverse=True)
     return known
 
 
-def _chain(
-    file: BinaryIO, starts: dict[int, list[tuple[int, str, Path]]], end: int
-) -> tuple[list[Path], int]:
+def _chain(file: BinaryIO, known: list[Part], end: int) -> tuple[list[Part], int]:
     """Parts that follow each other from the beginning, and where they end."""
-    kept: list[Path] = []
+    starts: dict[int, list[Part]] = {}
+    for part in known:
+        starts.setdefault(part.start, []).append(part)
+    kept: list[Part] = []
     at = 0
     while True:
-        for upto, check, path in starts.get(at, ()):
-            if at < upto <= end and check == _check(file, upto):
-                kept.append(path)
-                at = upto
+        for part in starts.get(at, ()):
+            if at < part.end <= end and part.check == _check(file, part.end):
+                kept.append(part)
+                at = part.end
                 break
         else:
             return kept, at
+
+
+def _merged(kept: list[Part], at: int, end: int) -> int:
+    """Takes away small parts before what is to be read, and says where to read from instead.
+
+    A file that grows while it is asked about has a few parts then, each far longer than the next.
+    """
+    while kept and at < end:
+        last = kept[-1]
+        if last.end - last.start >= 2 * (end - at) or end - last.start > LARGEST:
+            break
+        at = kept.pop().start
+    return at
 
 
 def _check(file: BinaryIO, end: int) -> str:
@@ -157,15 +186,12 @@ def _check(file: BinaryIO, end: int) -> str:
     return f"{crc32(file.read(end - begin)):08x}"
 
 
-def _forget(
-    known: dict[str, dict[int, list[tuple[int, str, Path]]]], files: dict[str, Any]
-) -> None:
-    """Parts of files that are gone go, too."""
-    for identity, starts in known.items():
-        if identity not in files:
-            for _, _, path in (part for ends in starts.values() for part in ends):
-                with contextlib.suppress(OSError):
-                    path.unlink()
+def _forget(known: Known, used: frozenset[Path]) -> None:
+    """Parts of files that are gone go, too, and those that were merged."""
+    for part in (part for parts in known.values() for part in parts):
+        with contextlib.suppress(OSError):
+            if part.path not in used and time.time() - part.path.stat().st_mtime > UNUSED_S:
+                part.path.unlink()
 
 
 def _make(place: Path, kind: Kind, rest: list[Stretch]) -> tuple[list[Path], list[Stretch]]:
