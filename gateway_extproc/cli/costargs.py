@@ -59,7 +59,7 @@ def _asking(
     add_place(parser)
     if times:
         add_times(parser)
-    for only in ("tenant", "application", "user"):
+    for only in ("tenant", "application", "user", "key"):
         parser.add_argument(f"--{only}", default="", metavar="NAME",
                             help=f"only this {only}'s")  # fmt: skip
     parser.set_defaults(run=run_in("costs", name.replace("-", "_")))

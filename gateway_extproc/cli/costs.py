@@ -213,6 +213,7 @@ def _filter(options: argparse.Namespace, *, times: bool = True) -> Filter:
     return Filter(
         tenant=options.tenant,
         user=options.user,
+        key=options.key,
         application=options.application,
         since_us=getattr(options, "since", None) if times else None,
         until_us=getattr(options, "until", None) if times else None,

@@ -14,7 +14,7 @@ import orjson
 
 from gateway_extproc.cli.failure import CommandFailure
 from gateway_extproc.cli.files import BAD_CONFIGURATION, config_file, read_file, read_tenants
-from gateway_extproc.cli.tables import dollars, printable, table
+from gateway_extproc.cli.tables import dollars, indented, printable, table
 from gateway_extproc.core.ports import StoreUnavailable
 from gateway_extproc.explaining import Question, find_named
 from gateway_extproc.explaining import explain as explain_request
@@ -101,7 +101,7 @@ def _told(told: Mapping[str, Any]) -> Iterator[str]:
         (e["stage"], e["phase"], e["verdict"], e.get("rule", ""), e["microseconds"])
         for e in told["trail"]
     ]
-    yield _indented(table(("stage", "phase", "verdict", "rule", "us"), trail))
+    yield indented(table(("stage", "phase", "verdict", "rule", "us"), trail))
     if "findings" in told:
         found = [
             (f["rule"], f["kind"], f["action"], f["mode"], f["path"],
@@ -110,7 +110,7 @@ def _told(told: Mapping[str, Any]) -> Iterator[str]:
         ]  # fmt: skip
         yield "\nfindings"
         heads = ("rule", "kind", "action", "mode", "where", "at", "score")
-        yield _indented(table(heads, found))
+        yield indented(table(heads, found))
     if "limits" in told:
         limits = [
             (x["id"], x["measure"], x["limit"], x["remaining"], x["held"],
@@ -119,7 +119,7 @@ def _told(told: Mapping[str, Any]) -> Iterator[str]:
         ]  # fmt: skip
         yield "\nlimits and budgets"
         heads = ("id", "measure", "limit", "left then", "would hold", "fits", "mode")
-        yield _indented(table(heads, limits))
+        yield indented(table(heads, limits))
     if "candidates" in told:
         rows = [
             (c["target"], c["region"], f"attempt {c['attempt']}" if c["attempt"] else "dropped",
@@ -127,7 +127,7 @@ def _told(told: Mapping[str, Any]) -> Iterator[str]:
             for c in told["candidates"]
         ]  # fmt: skip
         yield f"\nroute {printable(told['route'])}"
-        yield _indented(table(("target", "region", "place", "why"), rows))
+        yield indented(table(("target", "region", "place", "why"), rows))
     if "expected_prompt_tokens" in told:
         yield (
             f"\nabout {told['expected_prompt_tokens']:,} tokens in, at most "
@@ -137,7 +137,3 @@ def _told(told: Mapping[str, Any]) -> Iterator[str]:
         yield ""
         for note in told["notes"]:
             yield f"note: {note}"
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"  {line}" for line in text.splitlines())

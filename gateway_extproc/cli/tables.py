@@ -27,6 +27,11 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     )
 
 
+def indented(text: str) -> str:
+    """The lines, two places to the right."""
+    return "\n".join(f"  {line}" for line in text.splitlines())
+
+
 def printable(text: str) -> str:
     """A text that somebody else chose, without anything that moves a terminal's cursor."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
