@@ -9,11 +9,10 @@ counted for each rule instead of guessed.
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from gateway_extproc.config.compile import Route, Snapshot
 from gateway_extproc.config.roles import all_roles
@@ -26,92 +25,25 @@ from gateway_extproc.evidence.columns import microseconds
 from gateway_extproc.identity.apikeys import says
 from gateway_extproc.identity.directory import Directory
 from gateway_extproc.limits.rules import Who
-from gateway_extproc.replayguards import GuardReplay, Rejudged, draw_of
+from gateway_extproc.replayguards import GuardReplay, draw_of
 from gateway_extproc.replaylimits import LimitReplay
+from gateway_extproc.replayreport import (
+    ANSWERED,
+    ASKED,
+    LIMITED,
+    Judged,
+    Report,
+    Why,
+    differences_of,
+    reached,
+    stage_of,
+    stands,
+    why_of,
+)
 from gateway_extproc.routing.candidates import plan_targets
 from gateway_extproc.stages.authorize import judge_access, judge_endpoint, request_facts
 
-STAGES: Final[dict[str, str]] = {
-    "endpoint_not_allowed": "authorize",
-    "model_not_found": "authorize",
-    "model_not_allowed": "authorize",
-    "data_class_not_allowed": "authorize",
-    "condition_not_met": "authorize",
-    "no_eligible_target": "route",
-    "prompt_too_long": "caps",
-    "request_cost_too_high": "caps",
-    "rate_limit_exceeded": "limits",
-    "insufficient_quota": "limits",
-    "request_exceeds_limit": "limits",
-    "prompt_blocked": "guard",
-    "answer_blocked": "guard",
-}
-"""Refusals that policy decides about -> where; all others would have happened all the same."""
-
-LIMITED: Final = frozenset(reason for reason, stage in STAGES.items() if stage == "limits")
-ASKED: Final = frozenset({"prompt_blocked", "no_eligible_target"})
-ANSWERED: Final = frozenset({"answer_blocked"})
-
-ORDER: Final = ("authorize", "route", "caps", "limits", "guard")
-
 _ASKS_SOURCE: Final = re.compile(r"\bsource\b")
-
-Kind = str
-"""newly refused, newly allowed, refused otherwise, other action, other target."""
-
-
-class Why(NamedTuple):
-    """Why a request is refused: reason and line of policy."""
-
-    reason: str
-    rule: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.reason} {self.rule}".strip()
-
-
-class Difference(NamedTuple):
-    """One kind of change, by the rule behind it and by tenant."""
-
-    kind: Kind
-    rule: str
-    tenant: str
-    before: str
-    after: str
-
-
-@dataclass(slots=True)
-class Report:
-    """All that a replay found."""
-
-    records: int = 0
-    unchanged: int = 0
-    partly: int = 0
-    """Records of which some rule could not be judged."""
-    interrupted: int = 0
-    anonymous: int = 0
-    """Requests of nobody that was recognised: no policy looked at them."""
-    revisions: Counter[str] = field(default_factory=Counter)
-    differences: Counter[Difference] = field(default_factory=Counter)
-    examples: dict[Difference, list[str]] = field(default_factory=dict)
-    unknown: Counter[str] = field(default_factory=Counter)
-
-    def note(self, difference: Difference, decision_id: str, examples: int) -> None:
-        """Counts a difference, and keeps the first few decisions of its kind."""
-        self.differences[difference] += 1
-        named = self.examples.setdefault(difference, [])
-        if len(named) < examples:
-            named.append(decision_id)
-
-
-@dataclass(slots=True)
-class _Outcome:
-    """What the new policy says of one record."""
-
-    refused: Why | None = None
-    unknown: set[str] = field(default_factory=set)
-    target: str = ""
-    guards: tuple[Rejudged, ...] = ()
 
 
 class Replay:
@@ -160,9 +92,9 @@ class Replay:
 
     # ------------------------------------------------------------------------- stages
 
-    async def _judge(self, record: Mapping[str, Any]) -> _Outcome:
-        outcome = _Outcome()
-        before = _why(record)
+    async def _judge(self, record: Mapping[str, Any]) -> Judged:
+        outcome = Judged()
+        before = why_of(record)
         permit = self._permit(self._sure, record)
         if isinstance(permit, Refusal):
             outcome.refused = Why(permit.reason)
@@ -220,8 +152,8 @@ class Replay:
             return classes
         return classes - tenant.classes_of(record.get("application", ""))
 
-    def _access(self, record: Mapping[str, Any], permit: Permit, outcome: _Outcome) -> Why | None:
-        refused, before = self._denied(record, permit), _why(record)
+    def _access(self, record: Mapping[str, Any], permit: Permit, outcome: Judged) -> Why | None:
+        refused, before = self._denied(record, permit), why_of(record)
         if refused is None or not self._by_source:
             return refused
         # A condition asks for the address, which no record holds: it may have held.
@@ -230,7 +162,7 @@ class Replay:
         if refused == at_best:
             return refused
         outcome.unknown.add("conditions on source")
-        return before if before is not None and _stage(before) == "authorize" else None
+        return before if before is not None and stage_of(before) == "authorize" else None
 
     def _denied(self, record: Mapping[str, Any], permit: Permit) -> Why | None:
         endpoint = record.get("endpoint", "")
@@ -256,14 +188,14 @@ class Replay:
         return routes.get(record.get("route", "")) or routes.get(model)
 
     def _caps(
-        self, record: Mapping[str, Any], route: Route, before: Why | None, outcome: _Outcome
+        self, record: Mapping[str, Any], route: Route, before: Why | None, outcome: Judged
     ) -> Why | None:
         cap = route.prompt_tokens
         # No prompt has more tokens than bytes; of longer ones only the text tells how many.
         if cap is not None and record.get("request_body_bytes", 0) > cap:
             old = None if self._old is None else self._old.routes.get(route.id)
             same = old is not None and (old.prompt_tokens, old.too_long) == (cap, route.too_long)
-            if not (same and _reached(before, "caps")):
+            if not (same and reached(before, "caps")):
                 outcome.unknown.add("caps.prompt_tokens")
             if before is not None and before.reason == "prompt_too_long":
                 return before
@@ -271,12 +203,12 @@ class Replay:
         if most is not None:
             if record.get("worst_case_nanos", 0) > most:
                 return Why("request_cost_too_high")
-            if not _reached(before, "limits"):
+            if not reached(before, "limits"):
                 outcome.unknown.add("caps.cost_nanos")
         return None
 
     async def _limit(
-        self, record: Mapping[str, Any], provider: str, route: str, outcome: _Outcome
+        self, record: Mapping[str, Any], provider: str, route: str, outcome: Judged
     ) -> None:
         who = Who(
             record["tenant"],
@@ -293,7 +225,7 @@ class Replay:
         if verdict.refused is not None:
             outcome.refused = Why(*verdict.refused)
         else:
-            outcome.refused = _stands(_why(record), LIMITED, verdict.unknown)
+            outcome.refused = stands(why_of(record), LIMITED, verdict.unknown)
 
     def _guards(
         self,
@@ -301,7 +233,7 @@ class Replay:
         permit: Permit,
         route: Route,
         before: Why | None,
-        outcome: _Outcome,
+        outcome: Judged,
     ) -> None:
         who = Guarded(
             record["tenant"],
@@ -313,11 +245,11 @@ class Replay:
         for found in record.get("findings") or ():
             findings[found["direction"]].append(found)
         asked = self._guard.judge(
-            "request", who, findings["request"], looked=_reached(before, "guard")
+            "request", who, findings["request"], looked=reached(before, "guard")
         )
         outcome.guards = (asked,)
         outcome.unknown |= asked.unknown
-        outcome.refused = _stands(before, ASKED, asked.unknown)
+        outcome.refused = stands(before, ASKED, asked.unknown)
         if asked.follows.blocked_by is not None:
             outcome.refused = Why("prompt_blocked", asked.follows.blocked_by)
         if outcome.refused is not None:
@@ -336,71 +268,20 @@ class Replay:
         )
         outcome.guards = (asked, answered)
         outcome.unknown |= answered.unknown
-        outcome.refused = _stands(before, ANSWERED, answered.unknown)
+        outcome.refused = stands(before, ANSWERED, answered.unknown)
         if answered.follows.blocked_by is not None:
             outcome.refused = Why("answer_blocked", answered.follows.blocked_by)
 
     # --------------------------------------------------------------------- comparing
 
-    def _compare(self, record: Mapping[str, Any], outcome: _Outcome) -> None:
+    def _compare(self, record: Mapping[str, Any], outcome: Judged) -> None:
         report = self.report
-        differences = list(_differences(record, outcome))
+        differences = list(differences_of(record, outcome))
         for difference in differences:
             report.note(difference, record["decision_id"], self._examples)
         report.unchanged += not differences
         report.partly += bool(outcome.unknown)
         report.unknown.update(outcome.unknown)
-
-
-def _differences(record: Mapping[str, Any], outcome: _Outcome) -> Iterator[Difference]:
-    tenant, before, after = record["tenant"], _why(record), outcome.refused
-    if before != after:
-        if before is None:
-            assert after is not None
-            yield Difference("newly refused", _named(after), tenant, "passed", after.reason)
-        elif after is None:
-            yield Difference("newly allowed", _named(before), tenant, before.reason, "passes")
-        else:
-            yield Difference("refused otherwise", _named(after), tenant, str(before), str(after))
-    elif before is None and outcome.target and record.get("attempts"):
-        was = record["attempts"][0]["target"]
-        if was != outcome.target:
-            route = record.get("route", "")
-            yield Difference("other target", f"route {route}", tenant, was, outcome.target)
-    for changed in {change for judged in outcome.guards for change in judged.changed}:
-        yield Difference("other action", changed.rule, tenant, changed.before, changed.after)
-
-
-def _named(why: Why) -> str:
-    return why.rule or why.reason
-
-
-def _why(record: Mapping[str, Any]) -> Why | None:
-    """Why policy refused a request at the time; None where it did not."""
-    refusal = record.get("refusal")
-    if not refusal or refusal["reason"] not in STAGES:
-        return None
-    reason = refusal["reason"]
-    rule = refusal.get("rule", "")
-    if reason == "no_eligible_target" and not rule:
-        rule = record.get("route", "")
-    return Why(reason, rule)
-
-
-def _stands(before: Why | None, reasons: frozenset[str], unknown: frozenset[str]) -> Why | None:
-    """The refusal of a rule that cannot be judged anew: what it said is the best that is known."""
-    if before is not None and before.reason in reasons and before.rule in unknown:
-        return before
-    return None
-
-
-def _stage(why: Why) -> str:
-    return STAGES.get(why.reason, "")
-
-
-def _reached(before: Why | None, stage: str) -> bool:
-    """Whether a request came as far as this stage, or past it."""
-    return before is None or ORDER.index(_stage(before)) >= ORDER.index(stage)
 
 
 def _asking_for_source(snapshot: Snapshot) -> frozenset[tuple[str, str]]:

@@ -21,7 +21,8 @@ from gateway_extproc.config.compile import Snapshot, compile_config, tenant_tabl
 from gateway_extproc.core.ports import KeyTable, StoreUnavailable
 from gateway_extproc.evidence.query import OLDEST_FIRST
 from gateway_extproc.identities import state_dir
-from gateway_extproc.replays import Replay, Report
+from gateway_extproc.replayreport import Report
+from gateway_extproc.replays import Replay
 from gateway_extproc.stores.following import catch_up
 from gateway_extproc.stores.keyfile import FollowedKeys
 from gateway_extproc.stores.memory import FixedKeys, FixedTenants
