@@ -71,8 +71,6 @@ def tail(options: argparse.Namespace) -> int:
             lines.show(r for r in new if r.get("outcome") != "OPENED" and which.matches(r))
             sys.stdout.flush()
             time.sleep(PAUSE_S)
-    except BrokenPipeError:
-        return _end_quietly()
     finally:
         follower.close()
     return 0
@@ -184,12 +182,6 @@ def _write_lines(records: Iterable[Mapping[str, Any]]) -> None:
     for record in records:
         sys.stdout.buffer.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
     sys.stdout.buffer.flush()
-
-
-def _end_quietly() -> int:
-    """Whoever read the output has enough of it."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
 
 
 class _Output:

@@ -178,6 +178,15 @@ def test_help_loads_no_database() -> None:
     assert out.stdout == "[]\n"
 
 
+def test_a_reader_that_has_enough_ends_the_command_quietly(folder: Path) -> None:
+    ask = f"{sys.executable} -m gateway_extproc.cli.main decisions query --json -n 300"
+    done = subprocess.run(
+        f"{ask} --dir {folder} | head -c 10", shell=True, capture_output=True, text=True,
+        cwd=ROOT, check=False,
+    )  # fmt: skip
+    assert (done.stdout[:2], done.stderr) == ('{"', "")
+
+
 def test_tail_follows_all_workers_over_rotation(tmp_path: Path) -> None:
     evidence = tmp_path / "evidence"
     recorder = traffic.recorder(tmp_path)
