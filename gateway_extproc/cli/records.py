@@ -61,5 +61,7 @@ def question(options: argparse.Namespace, kind: Kind) -> Iterator[Question]:
             yield asked
     except LogChanged as error:
         raise CommandFailure(str(error)) from None
+    except BrokenPipeError:
+        raise  # the reader's, not the records'
     except OSError as error:
         raise CommandFailure(f"{error.filename or 'records'}: {error.strerror}") from None
