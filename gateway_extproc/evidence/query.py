@@ -129,19 +129,22 @@ class Question:
     def _drop_doubles(self) -> None:
         """Of a decision that stands in several stretches one row stays."""
         database = self._database
+        database.execute(
+            "CREATE TABLE suspects AS SELECT id_hash FROM rows GROUP BY 1 HAVING count(*) > 1"
+        )
+        [(suspects,)] = database.execute("SELECT count(*) FROM suspects").fetchall()
+        if not suspects:
+            database.execute("CREATE VIEW latest AS SELECT * FROM rows")
+            return
         # The last word on a decision; the first on a cost, see ``evidence.parts``.
         order = "DESC" if self._kind == "decisions" else "ASC"
         database.execute(
             "CREATE TABLE doubles AS SELECT identity, begins FROM (SELECT identity, begins, "
             f"row_number() OVER (PARTITION BY decision_id ORDER BY rank {order}, begins {order}) n "
-            "FROM rows WHERE id_hash IN "
-            "(SELECT id_hash FROM rows GROUP BY 1 HAVING count(*) > 1)) WHERE n > 1"
+            "FROM rows WHERE id_hash IN (SELECT id_hash FROM suspects)) WHERE n > 1"
         )
-        [(doubles,)] = database.execute("SELECT count(*) FROM doubles").fetchall()
         database.execute(
-            "CREATE VIEW latest AS SELECT * FROM rows"
-            if not doubles
-            else "CREATE VIEW latest AS SELECT * FROM rows r ANTI JOIN doubles d "
+            "CREATE VIEW latest AS SELECT * FROM rows r ANTI JOIN doubles d "
             "ON r.identity = d.identity AND r.begins = d.begins"
         )
 

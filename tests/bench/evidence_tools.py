@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -15,7 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import yaml
 
@@ -97,19 +98,36 @@ def write_records(folder: Path, count: int) -> dict[str, int]:
     return {kind: sum(file.bytes for file in made) for kind, made in files.items()}
 
 
-def run(*arguments: str) -> tuple[float, str]:
-    """Seconds of one command, from its start to its end, and what it printed."""
-    began = time.perf_counter()
+class Ran(NamedTuple):
+    """One command: seconds from its start to its end, seconds of CPU, and what it printed."""
+
+    seconds: float
+    cpu_s: float
+    out: str
+
+
+def run(*arguments: str) -> Ran:
+    """Runs one command to its end; it must end well."""
+    began, used = time.perf_counter(), _cpu_s()
     command = [sys.executable, "-m", "gateway_extproc.cli.main", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return time.perf_counter() - began, done.stdout
+    return Ran(time.perf_counter() - began, _cpu_s() - used, done.stdout)
+
+
+def _cpu_s() -> float:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return children.ru_utime + children.ru_stime
 
 
 def ask(name: str, *arguments: str) -> None:
     """One row: the first run, and the median of those that follow."""
-    first_s, _ = run(*arguments)
-    later = [run(*arguments)[0] for _ in range(RUNS)]
-    print(f"{name:<44} {first_s:>8.2f} {median(later):>8.2f} {max(later):>8.2f}", flush=True)
+    first = run(*arguments)
+    later = [run(*arguments) for _ in range(RUNS)]
+    seconds, cpu_s = median(r.seconds for r in later), median(r.cpu_s for r in later)
+    print(
+        f"{name:<44} {first.seconds:>8.2f} {first.cpu_s:>8.2f} {seconds:>8.2f} {cpu_s:>8.2f}",
+        flush=True,
+    )
 
 
 def replay(folder: Path, count: int) -> None:
@@ -125,11 +143,10 @@ def replay(folder: Path, count: int) -> None:
     new = folder / "new.yaml"
     new.write_text(yaml.safe_dump(document))
     for name, policy in (("the same policy", old), ("other limits, guards, targets", new)):
-        seconds, out = run(
-            "decisions", "replay", "--config", str(old), "--policy", str(policy), "--json"
-        )
-        assert f'"records":{count}' in out
-        print(f"replay of {count:,}, {name:<28} {seconds:>8.2f}", flush=True)
+        ran = run("decisions", "replay", "--config", str(old), "--policy", str(policy), "--json")
+        assert f'"records":{count}' in ran.out
+        told = f"replay of {count:,}, {name}"
+        print(f"{told:<53} {ran.seconds:>8.2f} {ran.cpu_s:>8.2f}", flush=True)
 
 
 def main() -> None:
@@ -146,8 +163,8 @@ def main() -> None:
         print(
             f"{options.records:,} requests: {told}, written in {time.perf_counter() - began:.0f} s"
         )
-        print(f"{len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}\n")
-        print(f"{'seconds':<44} {'first':>8} {'later':>8} {'slowest':>8}", flush=True)
+        print(f"{len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}\n", flush=True)
+        print(f"{'seconds':<44} {'first':>8} {'CPU':>8} {'later':>8} {'CPU':>8}", flush=True)
         where = ("--dir", str(folder))
         ask("decisions: refused of one tenant, newest 50", "decisions", "query", *where,
             "--tenant", "acme", "--outcome", "refused")  # fmt: skip
