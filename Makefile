@@ -6,7 +6,8 @@ STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help install tools run demo test test-unit test-envoy check format format-check lint types imports proto \
-        configs lock bench bench-full bench-identity bench-limits bench-tokens bench-evidence evidence-kills \
+        configs lock bench bench-full bench-identity bench-limits bench-tokens bench-evidence \
+        bench-evidence-tools evidence-kills \
         calibrate-tokens train-guard guard-figures test-stores h2spec test-wire-long wire-figures fuzz-wire clean
 
 help: ## this list
@@ -113,6 +114,9 @@ bench-identity: $(STAMP) ## CPU of identify and authorize, look-ups among 100,00
 bench-limits: $(STAMP) ## what budgets are worth under load, CPU of limits; about 8 minutes
 	@PYTHONPATH=tests $(BIN)/python -m bench.limits $(ARGS)
 	@PYTHONPATH=tests $(BIN)/python -m bench.limit_cpu
+
+bench-evidence-tools: $(STAMP) ## questions to 1,000,000 decisions and costs, a replay of 100,000; about 8 minutes
+	@PYTHONPATH=tests $(BIN)/python -m bench.evidence_tools $(ARGS)
 
 bench-tokens: $(STAMP) ## error and CPU of the token estimate; DATA=folder judges other texts
 	@PYTHONPATH=tests $(BIN)/python -m bench.tokens $(DATA)

@@ -26,6 +26,7 @@ from gateway_extproc.core.limits import Limiter
 from gateway_extproc.core.pipeline import Pipeline
 from gateway_extproc.core.ports import (
     AnswerWriter,
+    Credentials,
     Dialect,
     Guard,
     Keeper,
@@ -90,7 +91,7 @@ class Parts:
     limiter: Limiter
     spending: Spending
     cache: MemoryCache
-    credentials: SecretFiles
+    credentials: Credentials
     identities: Identities
     recorder: Recorder
     shedding: Shedding

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,7 +14,9 @@ from pathlib import Path
 import yaml
 
 from gateway_extproc import __version__
+from gateway_extproc.cli.costargs import add_commands as add_cost_commands
 from gateway_extproc.cli.decisionargs import add_commands as add_decision_commands
+from gateway_extproc.cli.explainargs import add_command as add_explain_command
 from gateway_extproc.cli.failure import CommandFailure
 from gateway_extproc.cli.guardargs import add_commands as add_guard_commands
 from gateway_extproc.cli.keyargs import add_commands as add_key_commands
@@ -49,6 +52,10 @@ examples
   gateway-extproc guard score prompts.jsonl --role user
   gateway-extproc keys issue --tenant acme --user ann --json
   gateway-extproc keys revoke 3f9a0c12d45e --reason leaked
+  gateway-extproc decisions query --tenant acme --outcome refused --since 2h
+  gateway-extproc decisions replay --policy new.yaml --since 7d
+  gateway-extproc explain request.json --key 3f9a0c12d45e
+  gateway-extproc costs report --by tenant,model --since 30d
   gateway-extproc decisions verify --evidence run/evidence --public-key checkpoints.pub
   gateway-extproc sign --key batch --secret-file batch --path /v1/models --method GET"""
 
@@ -63,6 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     try:
         code: int = options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output has enough of it; Python would complain again when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except CommandFailure as failure:
         print(f"gateway-extproc: {failure.message}", file=sys.stderr)
         return failure.code
@@ -129,11 +141,17 @@ def build_parser() -> argparse.ArgumentParser:
     guard_commands = guard.add_subparsers(dest="guard_command", required=True, metavar="COMMAND")
     add_guard_commands(guard_commands, _add)
 
-    decisions = _add(commands, "decisions", "the decision log")
+    decisions = _add(commands, "decisions", "what the gateway decided, and why")
     decision_commands = decisions.add_subparsers(
         dest="decisions_command", required=True, metavar="COMMAND"
     )
     add_decision_commands(decision_commands, _add)
+
+    costs = _add(commands, "costs", "what requests cost, and who spends how much of it")
+    cost_commands = costs.add_subparsers(dest="costs_command", required=True, metavar="COMMAND")
+    add_cost_commands(cost_commands, _add)
+
+    add_explain_command(commands, _add)
 
     sign = _add(commands, "sign", "print the headers that sign a request, for curl -H @FILE")
     sign.add_argument("--key", required=True, metavar="ID", help="the signer's id")

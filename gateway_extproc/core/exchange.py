@@ -179,6 +179,8 @@ class Exchange:
     # --- cache
     cache_key: bytes = b""
     cache_hit: bool = False
+    saved_nanos: int = 0
+    """What the stored answer cost when it was made."""
 
     # --- route; guard, where what it found narrows the targets
     route_id: str = ""

@@ -337,8 +337,8 @@ class Recorder(Protocol):
     def shed(self, priority: str) -> None:
         """A request was turned away before it was opened."""
 
-    def bill(self, exchange: object, usage: Usage, cost_nanos: int) -> dict[str, Any]:
-        """The cost record of a request that used so much."""
+    def bill(self, exchange: object, usage: Usage | None, cost_nanos: int) -> dict[str, Any]:
+        """The cost record of a request that used so much; None where it used nothing."""
 
 
 class Keeper(Protocol):

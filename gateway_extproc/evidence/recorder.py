@@ -151,8 +151,8 @@ class EvidenceRecorder:
         """Counts a request that was turned away before it was opened."""
         self.metrics.shed.inc((priority,))
 
-    def bill(self, exchange: object, usage: Usage, cost_nanos: int) -> Record:
-        """The cost record of a request that used so much."""
+    def bill(self, exchange: object, usage: Usage | None, cost_nanos: int) -> Record:
+        """The cost record of a request that used so much; None where it used nothing."""
         assert isinstance(exchange, Exchange)
         return cost_record(exchange, usage, cost_nanos)
 
@@ -200,7 +200,7 @@ class EvidenceRecorder:
         )
 
     def _charge(self, exchange: Exchange, ended_ns: int) -> None:
-        if exchange.usage is not None:
+        if exchange.started_ns:  # else there was no request: Envoy answered it before
             self._costs.write(cost_record(exchange))
 
     def _count_error(self, name: str) -> None:

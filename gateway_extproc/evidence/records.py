@@ -126,7 +126,7 @@ def _known(exchange: Exchange, outcome: str, version: str, worker: int) -> Recor
 def cost_record(
     exchange: Exchange, usage: Usage | None = None, cost_nanos: int | None = None
 ) -> Record:
-    """What this request cost, as a ``CostRecord``; for exchanges that have a usage.
+    """What this request cost, as a ``CostRecord``; 0 where nothing was used.
 
     ``usage`` and ``cost_nanos`` stand in for those of an exchange that is not over.
     """
@@ -148,8 +148,16 @@ def cost_record(
         record["tenant"] = principal.tenant.id
         record["user"] = principal.user
         record["application"] = principal.application
+        record["credential_id"] = principal.credential_id
         if principal.labels:
             record["labels"] = dict(principal.labels)
+    if exchange.endpoint is not None:
+        record["endpoint"] = exchange.endpoint.name
+    if exchange.asked is not None:
+        record["requested_model"] = exchange.asked.model[:MAX_TEXT]
+    if exchange.cache_hit:
+        record["cache_hit"] = True
+        record["saved_nanos"] = exchange.saved_nanos
     if target is not None:
         record["provider"] = target.provider
         record["model"] = target.model

@@ -8,17 +8,24 @@ from typing import Any
 
 import orjson
 
+from gateway_extproc.evidence.reading import find_segments, read_record
+
 
 def find_decision(folder: Path, decision_id: str) -> dict[str, Any] | None:
-    """The record of a decision (or of a request's id), the newest first; None without one."""
+    """The record of a decision (or of a request's id), the newest first; None without one.
+
+    Of a request that stands twice, opened first and complete later, the complete one.
+    """
     wanted = orjson.dumps(decision_id)
-    # In reverse a worker's file of now comes first, then its earlier ones from the last on.
-    for path in sorted(folder.glob("decisions-*.jsonl"), reverse=True):
-        if path.stat().st_size:
-            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data:
+    for segment in reversed(find_segments(folder, "decisions")):
+        if segment.path.stat().st_size:
+            with (
+                segment.path.open("rb") as file,
+                mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data,
+            ):
                 record = _find(data, wanted, decision_id)
-                if record is not None:
-                    return record
+            if record is not None:
+                return record
     return None
 
 
@@ -29,12 +36,8 @@ def _find(data: mmap.mmap, wanted: bytes, decision_id: str) -> dict[str, Any] | 
         end = data.find(b"\n", at)
         if end < 0:
             end = len(data)
-        try:
-            record = orjson.loads(data[start:end])
-        except orjson.JSONDecodeError:
-            record = {}  # its end is not written yet
+        record = read_record(data[start:end]) or {}  # its end may not be written yet
         if decision_id in (record.get("decision_id"), record.get("request_id")):
-            found: dict[str, Any] = record
-            return found
+            return record
         at = data.rfind(wanted, 0, start) if start else -1
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -21,6 +21,8 @@ from gateway_extproc.guards.masking import (
     Direction,
     Span,
     apply_masks,
+    consequences,
+    first_of,
     fit_json,
     json_view,
     leak_spans,
@@ -28,7 +30,7 @@ from gateway_extproc.guards.masking import (
     render_path,
 )
 from gateway_extproc.guards.placeholders import Placeholders
-from gateway_extproc.guards.policy import Policy, RuleSet
+from gateway_extproc.guards.policy import RuleSet, policy_of
 from gateway_extproc.guards.restore import MaskedValues, reversible
 from gateway_extproc.guards.scores import Heads, Scores, joined
 from gateway_extproc.guards.shape import Wanted, is_content
@@ -69,13 +71,8 @@ class _Side:
         self, direction: Direction, rules: Sequence[GuardRule], levels: Sequence[GuardLevel]
     ) -> None:
         self.direction: Direction = direction
-        mine = [
-            CompiledRule.of(index, rule)
-            for index, rule in enumerate(rules)
-            if rule.direction in (direction, "both")
-        ]
-        self.policy = Policy(mine, levels)
-        self.detector = Detector(mine)
+        self.policy = policy_of(direction, rules, levels)
+        self.detector = Detector(self.policy.rules)
 
     def wanted(self, rules: RuleSet, role: str, draw: float) -> dict[int, CompiledRule]:
         """The rules that look at a text of this role of a request that was drawn so."""
@@ -181,7 +178,7 @@ class _Look:
         spans += [
             Span(0, len(at.text), rule, "injection", SCORED_PLACEHOLDER, len(at.text), level)
             for rule in rules
-            if level >= rule.rule.threshold
+            if rule.reached_by(level)
         ]
         return scored.scanned
 
@@ -234,27 +231,20 @@ class _Look:
     def _result(self) -> Scan:
         unjudged = sorted(self._unjudged.values(), key=lambda rule: rule.index)
         closed = [rule for rule in unjudged if rule.enforced and rule.rule.on_error == "closed"]
-        acting = self._acting.values()
-        routing = [rule for rule in acting if rule.routes]
-        changing = [*(rule for rule in acting if rule.changes), *self._mended_by]
+        follows = consequences(self._acting.values(), self._mended_by)
         return Scan(
             findings=tuple(self._findings),
             changed=tuple(self._changed),
-            changed_by=_first(changing) or "",
-            blocked_by=_first(rule for rule in acting if rule.blocks),
+            changed_by=follows.changed_by,
+            blocked_by=follows.blocked_by,
             unjudged=tuple(rule.rule.id for rule in unjudged),
-            refused_by=_first(closed),
+            refused_by=first_of(closed),
             masked=self._masked(),
-            classes=frozenset(rule.rule.data_class for rule in routing),
-            routed_by=_first(routing) or "",
+            classes=follows.classes,
+            routed_by=follows.routed_by,
             scanned=self._scanned,
             total=self._total,
         )
-
-
-def _first(rules: Iterable[CompiledRule]) -> str | None:
-    first = min(rules, key=lambda rule: rule.index, default=None)
-    return first.rule.id if first else None
 
 
 def shipped_heads() -> Heads:

@@ -56,10 +56,44 @@ class CompiledRule:
         """The rule as it stands to a text that somebody approved."""
         return CompiledRule.of(self.index, self.rule.model_copy(update={"action": "allow"}))
 
+    def reached_by(self, level: float) -> bool:
+        """Whether a text that scores so is one that the rule is about; for ``injection``."""
+        return level >= self.rule.threshold
+
     @property
     def acts(self) -> bool:
         """Whether a finding has a consequence beyond being told."""
         return self.blocks or self.changes or self.routes
+
+
+class Consequences(NamedTuple):
+    """What follows from all that rules found: names of rules, classes that the data turned out
+    to have."""
+
+    blocked_by: str | None
+    changed_by: str
+    classes: frozenset[str]
+    routed_by: str
+
+
+def consequences(
+    acting: Iterable[CompiledRule], mended_by: Iterable[CompiledRule] = ()
+) -> Consequences:
+    """Of several rules that would do the same the first one is named."""
+    rules = list(acting)
+    routing = [rule for rule in rules if rule.routes]
+    return Consequences(
+        first_of(rule for rule in rules if rule.blocks),
+        first_of([*(rule for rule in rules if rule.changes), *mended_by]) or "",
+        frozenset(rule.rule.data_class for rule in routing),
+        first_of(routing) or "",
+    )
+
+
+def first_of(rules: Iterable[CompiledRule]) -> str | None:
+    """The id of the rule that stands first in the policy."""
+    first = min(rules, key=lambda rule: rule.index, default=None)
+    return first.rule.id if first else None
 
 
 class Span(NamedTuple):

@@ -9,7 +9,7 @@ from gateway_extproc.config.guarding import GuardLevel, GuardRule, GuardScope
 from gateway_extproc.core.chat import ROLES
 from gateway_extproc.core.guarding import SEVERITY
 from gateway_extproc.core.ports import Guarded
-from gateway_extproc.guards.masking import CompiledRule
+from gateway_extproc.guards.masking import CompiledRule, Direction
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Policy:
     """
 
     def __init__(self, rules: Sequence[CompiledRule], levels: Sequence[GuardLevel]) -> None:
-        self._rules = tuple(rules)
+        self.rules = tuple(rules)
         self._levels = tuple(levels)
         scopes: list[GuardScope] = [*(rule.rule for rule in rules), *levels]
         self._tenants = frozenset(name for scope in scopes for name in scope.tenants)
@@ -74,7 +74,7 @@ class Policy:
 
     def _resolve(self, who: Guarded) -> RuleSet:
         levels = [level for level in self._levels if concerns(level, who)]
-        rules = [self._tightened(rule, levels) for rule in self._rules if concerns(rule.rule, who)]
+        rules = [self._tightened(rule, levels) for rule in self.rules if concerns(rule.rule, who)]
         return RuleSet.of(rules)
 
     @staticmethod
@@ -83,6 +83,18 @@ class Policy:
         if not mine:
             return rule
         return CompiledRule.of(rule.index, tighter(rule.rule, mine))
+
+
+def policy_of(
+    direction: Direction, rules: Sequence[GuardRule], levels: Sequence[GuardLevel]
+) -> Policy:
+    """The rules of one direction, each with its place in the whole policy."""
+    mine = [
+        CompiledRule.of(index, rule)
+        for index, rule in enumerate(rules)
+        if rule.direction in (direction, "both")
+    ]
+    return Policy(mine, levels)
 
 
 def concerns(scope: GuardScope, who: Guarded) -> bool:

@@ -61,7 +61,11 @@ class ApiKeys:
         record = self._find_record(text)
         if record is None:
             return INVALID
-        refusal = self._unusable(record, exchange.source)
+        return self.judge(record, exchange.source)
+
+    def judge(self, record: KeyRecord, source: str) -> Proven | Refusal:
+        """What a key proves that was sent from there; why not, if it may not be used now."""
+        refusal = self._unusable(record, source)
         return self._proven(record) if refusal is None else refusal
 
     def _find_record(self, text: str) -> KeyRecord | None:
@@ -92,7 +96,7 @@ class ApiKeys:
         if known is None or known.record is not record:
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
-            known = self._known[record.id] = _Known(record, _says(record))
+            known = self._known[record.id] = _Known(record, says(record))
         return known.proven
 
 
@@ -100,7 +104,8 @@ MAX_KNOWN: Final = 20_000
 """Keys whose proof is kept; all are dropped when there are more, and made again."""
 
 
-def _says(record: KeyRecord) -> Proven:
+def says(record: KeyRecord) -> Proven:
+    """What a key proves of its bearer."""
     return Proven(
         tenant=record.tenant,
         user=record.user,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
 from gateway_extproc.config.compile import Route
 from gateway_extproc.core.identity import Permit
 from gateway_extproc.core.route import Target
@@ -16,8 +19,34 @@ def plan_targets(
     nobody is approved for all of the permit's data classes, and for ``more_classes``.
     """
     classes = permit.data_classes | more_classes
-    plan: dict[str, Target] = {}
+    return tuple(
+        [target for target, dropped in judge_targets(classes, route, max_attempts) if not dropped]
+    )
+
+
+NOT_APPROVED: Final = "not approved for {classes}"
+SAME_PROVIDER: Final = "its provider is tried already"
+TOO_MANY: Final = "more attempts than failover.max_attempts"
+
+
+class Candidate(NamedTuple):
+    """A target of a route, and why it is not tried; empty for one that is."""
+
+    target: Target
+    dropped: str
+
+
+def judge_targets(classes: frozenset[str], route: Route, max_attempts: int) -> Iterator[Candidate]:
+    """All targets of a route in order, for data of these classes."""
+    tried: set[str] = set()
     for target in route.targets:
-        if classes <= target.data_classes:
-            plan.setdefault(target.provider, target)
-    return tuple(plan.values())[:max_attempts]
+        if not classes <= target.data_classes:
+            missing = ", ".join(sorted(classes - target.data_classes))
+            yield Candidate(target, NOT_APPROVED.format(classes=missing))
+        elif target.provider in tried:
+            yield Candidate(target, SAME_PROVIDER)
+        elif len(tried) == max_attempts:
+            yield Candidate(target, TOO_MANY)
+        else:
+            tried.add(target.provider)
+            yield Candidate(target, "")

@@ -31,23 +31,17 @@ class Authorize(Stage):
         self._now_s = now_s
 
     async def request_headers(self, exchange: Exchange) -> Verdict:
-        permit, endpoint = _context(exchange)
-        allowed = not permit.endpoints or endpoint in permit.endpoints
-        if not allowed or all(endpoint not in grant.endpoints for grant in permit.grants):
-            return Respond(_refusal(Denial("endpoint_not_allowed"), endpoint, ""))
-        return CONTINUE
+        refusal = judge_endpoint(*_context(exchange))
+        return CONTINUE if refusal is None else Respond(refusal)
 
     async def request_body(self, exchange: Exchange, body: bytes) -> Verdict:
-        _, endpoint = _context(exchange)
+        permit, endpoint = _context(exchange)
         model = None if exchange.asked is None else exchange.asked.model
-        if model is not None and model not in self._routes:
-            message = f"The model '{model[:128]}' does not exist."
-            return Respond(refuse("model_not_found", message, param="model"))
-        grant = self._decide(exchange, endpoint, model)
-        if isinstance(grant, Denial):
+        grant = judge_access(permit, endpoint, model, self._routes, self._facts(exchange, model))
+        if isinstance(grant, Refusal):
             if grant.reason == "data_class_not_allowed":
                 exchange.events.append(data_class_event(exchange))
-            return Respond(_refusal(grant, endpoint, model or ""))
+            return Respond(grant)
         exchange.grant = grant
         return CONTINUE
 
@@ -55,27 +49,67 @@ class Authorize(Stage):
         """Whether the principal may use this model anywhere, as things stand now."""
         permit, _ = _context(exchange)
         return any(
-            isinstance(self._decide(exchange, endpoint.name, model), Grant)
+            isinstance(
+                find_access(
+                    permit,
+                    endpoint.name,
+                    model,
+                    self._routes,
+                    self._facts(exchange, model, endpoint.name),
+                ),
+                Grant,
+            )
             for endpoint in ENDPOINTS
             if endpoint.has_body and (not permit.endpoints or endpoint.name in permit.endpoints)
         )
 
-    def _decide(self, exchange: Exchange, endpoint: str, model: str | None) -> Grant | Denial:
-        permit, _ = _context(exchange)
-        if model is not None and not permit.may_use_model(model):
-            return Denial("model_not_allowed")
-        return find_grant(
-            permit.grants,
-            endpoint,
-            model,
-            None if model is None else self._routes[model].id,
-            permit.data_classes,
-            lambda: request_facts(exchange, permit, endpoint, model, self._now_s()),
-        )
+    def _facts(
+        self, exchange: Exchange, model: str | None, endpoint: str = ""
+    ) -> Callable[[], Facts]:
+        permit, asked = _context(exchange)
+        source = exchange.source
+        return lambda: request_facts(permit, endpoint or asked, model, source, self._now_s())
+
+
+def judge_endpoint(permit: Permit, endpoint: str) -> Refusal | None:
+    """What can be told before the body is there: whether any grant allows the endpoint."""
+    allowed = not permit.endpoints or endpoint in permit.endpoints
+    if not allowed or all(endpoint not in grant.endpoints for grant in permit.grants):
+        return _refusal(Denial("endpoint_not_allowed"), endpoint, "")
+    return None
+
+
+def judge_access(
+    permit: Permit,
+    endpoint: str,
+    model: str | None,
+    routes: Mapping[str, Route],
+    facts: Callable[[], Facts],
+) -> Grant | Refusal:
+    """The grant that allows a request, or why there is none; no model where none is asked for."""
+    if model is not None and model not in routes:
+        message = f"The model '{model[:128]}' does not exist."
+        return refuse("model_not_found", message, param="model")
+    grant = find_access(permit, endpoint, model, routes, facts)
+    return grant if isinstance(grant, Grant) else _refusal(grant, endpoint, model or "")
+
+
+def find_access(
+    permit: Permit,
+    endpoint: str,
+    model: str | None,
+    routes: Mapping[str, Route],
+    facts: Callable[[], Facts],
+) -> Grant | Denial:
+    """The grant that allows a model that there is, or how far the nearest one came."""
+    if model is not None and not permit.may_use_model(model):
+        return Denial("model_not_allowed")
+    route = None if model is None else routes[model].id
+    return find_grant(permit.grants, endpoint, model, route, permit.data_classes, facts)
 
 
 def request_facts(
-    exchange: Exchange, permit: Permit, endpoint: str, model: str | None, now_s: float
+    permit: Permit, endpoint: str, model: str | None, source: str, now_s: float
 ) -> Facts:
     """What conditions may ask about; the names are those of docs/configuration.md."""
     principal = permit.principal
@@ -90,7 +124,7 @@ def request_facts(
         "data_classes": sorted(permit.data_classes),
         "endpoint": endpoint,
         "model": model or "",
-        "source": exchange.source,
+        "source": source,
         "hour": now.hour,
         "weekday": now.isoweekday(),
     }

@@ -14,8 +14,16 @@ def make_bill(exchange: Exchange) -> None:
     exchange.usage = final_usage(exchange)
     target = exchange.billed_target
     if exchange.usage is not None and target is not None and target.price is not None:
-        exchange.cost_nanos = cost(exchange.usage, target.price)
+        exchange.cost_nanos = cost_of(exchange)
         exchange.price_version = target.price.version
+
+
+def cost_of(exchange: Exchange) -> int:
+    """What a request cost, in nano-dollars, as far as it is known now; 0 without a price."""
+    usage, target = final_usage(exchange), exchange.billed_target
+    if usage is None or target is None or target.price is None:
+        return 0
+    return cost(usage, target.price)
 
 
 def final_usage(exchange: Exchange) -> Usage | None:

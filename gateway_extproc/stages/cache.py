@@ -8,6 +8,7 @@ shared across tenants or outlives a policy.  What a guard touched is not stored.
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Mapping
 from typing import Final
 
@@ -18,10 +19,14 @@ from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.ports import AnswerCache
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.core.verdict import CONTINUE, Answer, Respond, Verdict
+from gateway_extproc.stages.bill import cost_of
 from gateway_extproc.stages.record import request_id_headers
 
 ONLY_STANDARD: Final = frozenset({"standard"})
 """Answers to any other class of data are never kept."""
+
+_COST: Final = struct.Struct("<q")
+"""Before each stored answer: what it cost, in nano-dollars."""
 
 
 class Cache(Stage):
@@ -42,12 +47,15 @@ class Cache(Stage):
         if stored is None:
             return CONTINUE
         exchange.cache_hit = True
+        (exchange.saved_nanos,) = _COST.unpack_from(stored)
         headers = (
             ("content-type", "application/json"),
             ("x-gateway-cache", "hit"),
             *request_id_headers(exchange),
         )
-        return Respond(answer=Answer(200, headers, stored, "cache_hit"), rule="cache_hit")
+        return Respond(
+            answer=Answer(200, headers, stored[_COST.size :], "cache_hit"), rule="cache_hit"
+        )
 
     async def close(self, exchange: Exchange) -> None:
         if (
@@ -60,7 +68,8 @@ class Cache(Stage):
         ):
             assert exchange.asked is not None
             ttl_s = self._routes[exchange.asked.model].cache_ttl_s
-            await self._cache.put(exchange.cache_key, exchange.client_body, ttl_s)
+            stored = _COST.pack(cost_of(exchange)) + exchange.client_body
+            await self._cache.put(exchange.cache_key, stored, ttl_s)
 
     def _may_cache(self, exchange: Exchange) -> bool:
         asked, permit = exchange.approved, exchange.permit

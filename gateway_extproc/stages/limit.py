@@ -100,7 +100,8 @@ class Limit(Stage):
         actuals = _amounts(exchange.limits, made.asks, used)
         exchange.settled = actuals
         bill: dict[str, Any] = {}
-        if usage is not None and made.ticket >= 0:
+        if made.ticket >= 0:
+            # The same record as goes to the ledger, or a request would stand there with two costs.
             bill = self._recorder.bill(exchange, usage, exchange.cost_nanos)
         self._limiter.settle(made, actuals, bill)
 

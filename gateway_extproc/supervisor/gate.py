@@ -94,7 +94,7 @@ class IdentityGate:
         grant = find_admin_grant(
             permit.grants,
             permission,
-            lambda: request_facts(exchange, permit, ENDPOINT, None, self._now_s()),
+            lambda: request_facts(permit, ENDPOINT, None, exchange.source, self._now_s()),
         )
         if grant is None:
             return refuse("permission_required", f"Your roles do not grant '{permission}'.")

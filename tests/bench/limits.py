@@ -349,8 +349,10 @@ def ledger(folder: Path) -> Iterator[int]:
         for line in file.read_text().splitlines():
             with contextlib.suppress(ValueError):  # the last line of a killed process
                 record = json.loads(line)
-                usage = record["usage"]
-                seen[record["decision_id"]] = usage["prompt_tokens"] + usage["completion_tokens"]
+                usage = record.get("usage", {})  # none where nothing was used
+                seen[record["decision_id"]] = sum(
+                    usage.get(kind, 0) for kind in ("prompt_tokens", "completion_tokens")
+                )
     yield from seen.values()
 
 

@@ -54,7 +54,7 @@ def stands(gateway: RunningGateway) -> tuple[int, int]:
     config = load((gateway.run_dir / "gateway.yaml").read_text())
     rule = next(r for r in compile_rules(config) if r.budget)
     table = HostCounters(limits_table(config), now_us)
-    tenant = gateway.costs()[0]["tenant"]
+    tenant = next(cost["tenant"] for cost in gateway.costs() if "usage" in cost)
     look = (Ask(rule.counter, f"team\x1f{tenant}", 0, settles=False),)
     reserved = asyncio.run(table.reserve(f"look{now_us()}", look, SECOND_US))
     table.close()
@@ -68,7 +68,9 @@ def alerts(gateway: RunningGateway) -> list[str]:
 
 def ledger(gateway: RunningGateway) -> int:
     """Tokens of all cost records; a request that stands twice counts once."""
-    by_id = {record["decision_id"]: record["usage"] for record in gateway.costs()}
+    by_id = {
+        record["decision_id"]: record["usage"] for record in gateway.costs() if "usage" in record
+    }
     return sum(u["prompt_tokens"] + u["completion_tokens"] for u in by_id.values())
 
 

@@ -77,7 +77,7 @@ def full() -> Exchange:
     exchange.cost_nanos, exchange.price_version = 456_000, "2026-01"
     exchange.provider_request_id = "req-9"
     exchange.response_model, exchange.stop_reason = "gpt-x-1-0101", "stop"
-    exchange.cache_hit = True
+    exchange.cache_hit, exchange.saved_nanos = True, 7_000
     exchange.trail = [
         TrailEntry(stage, phase, "continue", "", 7)
         for phase in ("request_headers", "request_body", "response_headers")

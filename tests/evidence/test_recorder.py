@@ -62,8 +62,10 @@ def test_each_request_leaves_a_decision_and_what_it_cost(tmp_path: Path) -> None
     costs = lines(tmp_path / "evidence" / "costs-0.jsonl")
     read = [json_format.Parse(line, decision_pb2.DecisionRecord()) for line in decisions]
     assert [one.decision_id for one in read] == ["d-1", "d-2"]
-    (cost,) = [json_format.Parse(line, decision_pb2.CostRecord()) for line in costs]
+    cost, none = [json_format.Parse(line, decision_pb2.CostRecord()) for line in costs]
     assert (cost.decision_id, cost.cost_nanos) == ("d-1", 456_000)
+    assert (none.decision_id, none.cost_nanos, none.outcome) == ("d-2", 0, decision_pb2.REFUSED)
+    assert '"cost_nanos":0' in costs[1]
 
 
 def test_no_output_holds_a_planted_secret(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

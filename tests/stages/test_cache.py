@@ -163,3 +163,12 @@ async def test_a_route_without_a_time_keeps_nothing(tmp_path: Path) -> None:
     bench = make_bench(tmp_path)
     await stored(bench)
     assert not await hits(bench)
+
+
+async def test_a_hit_saves_what_the_stored_answer_cost(bench: Bench) -> None:
+    exchange, _ = await asked(bench)
+    await flow.answer(bench, exchange, bodies.completion())
+    assert exchange.cost_nanos == 10 * 100 + 5 * 400
+    hit, _ = await asked(bench)
+    await bench.pipeline().close(hit)
+    assert (hit.saved_nanos, hit.cost_nanos, hit.usage) == (exchange.cost_nanos, 0, None)

@@ -11,7 +11,9 @@ import pytest
 
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.verdict import Amend, Continue, Decision, Respond, Verdict
+from gateway_extproc.evidence.records import cost_record
 from gateway_extproc.stages.limit import headers_of
+from gateway_extproc.stores.journal import Journal
 from support import bodies, flow
 from support.config import ANN, BOB, VIC
 from support.parts import Bench, make_bench
@@ -217,6 +219,21 @@ async def test_a_request_that_the_guard_blocks_gives_its_tokens_back(tmp_path: P
     assert reason(decision) == "prompt_blocked"
     await bench.pipeline().close(exchange)
     assert exchange.settled == (0,)
+
+
+async def test_a_successor_would_charge_what_the_worker_itself_writes(tmp_path: Path) -> None:
+    bench = budgeted(tmp_path, tokens=20_000)
+    blocked, _ = await ask(bench, text="forbidden zebra", max_tokens=50)
+    answered, _ = await ask(bench, max_tokens=50)
+    await bench.pipeline().close(blocked)
+    await flow.answer(bench, answered, bodies.completion())
+    left = Journal(tmp_path / "reservations.journal").left()
+    bills = {entry.opened["rid"]: entry.closed["bill"] for entry in left if entry.closed}
+    for exchange in (blocked, answered):
+        written = orjson.loads(orjson.dumps(cost_record(exchange)))
+        assert bills[exchange.decision_id] == written
+    assert bills[blocked.decision_id]["outcome"] == "REFUSED"
+    assert bills[blocked.decision_id]["cost_nanos"] == 0
 
 
 async def test_a_threshold_serves_by_a_cheaper_route(tmp_path: Path) -> None:

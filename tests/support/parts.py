@@ -63,7 +63,7 @@ class ListRecorder:
     def shed(self, priority: str) -> None:
         self.turned_away.append(priority)
 
-    def bill(self, exchange: object, usage: Usage, cost_nanos: int) -> dict[str, Any]:
+    def bill(self, exchange: object, usage: Usage | None, cost_nanos: int) -> dict[str, Any]:
         assert isinstance(exchange, Exchange)
         return cost_record(exchange, usage, cost_nanos)
 

@@ -389,7 +389,7 @@ class AlertRecord(_message.Message):
     def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[str] = ..., budget: _Optional[str] = ..., subject: _Optional[str] = ..., percent: _Optional[int] = ..., used: _Optional[int] = ..., limit: _Optional[int] = ..., seq: _Optional[int] = ..., chain: _Optional[str] = ...) -> None: ...
 
 class CostRecord(_message.Message):
-    __slots__ = ("decision_id", "request_id", "time", "tenant", "user", "application", "route", "provider", "model", "usage", "cost_nanos", "price_version", "outcome", "labels", "seq", "chain")
+    __slots__ = ("decision_id", "request_id", "time", "tenant", "user", "application", "route", "provider", "model", "usage", "cost_nanos", "price_version", "outcome", "labels", "cache_hit", "saved_nanos", "credential_id", "endpoint", "requested_model", "seq", "chain")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -411,6 +411,11 @@ class CostRecord(_message.Message):
     PRICE_VERSION_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
+    CACHE_HIT_FIELD_NUMBER: _ClassVar[int]
+    SAVED_NANOS_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIAL_ID_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    REQUESTED_MODEL_FIELD_NUMBER: _ClassVar[int]
     SEQ_FIELD_NUMBER: _ClassVar[int]
     CHAIN_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
@@ -427,6 +432,11 @@ class CostRecord(_message.Message):
     price_version: str
     outcome: Outcome
     labels: _containers.ScalarMap[str, str]
+    cache_hit: bool
+    saved_nanos: int
+    credential_id: str
+    endpoint: str
+    requested_model: str
     seq: int
     chain: str
-    def __init__(self, decision_id: _Optional[str] = ..., request_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., tenant: _Optional[str] = ..., user: _Optional[str] = ..., application: _Optional[str] = ..., route: _Optional[str] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., cost_nanos: _Optional[int] = ..., price_version: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., seq: _Optional[int] = ..., chain: _Optional[str] = ...) -> None: ...
+    def __init__(self, decision_id: _Optional[str] = ..., request_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., tenant: _Optional[str] = ..., user: _Optional[str] = ..., application: _Optional[str] = ..., route: _Optional[str] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., cost_nanos: _Optional[int] = ..., price_version: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., cache_hit: _Optional[bool] = ..., saved_nanos: _Optional[int] = ..., credential_id: _Optional[str] = ..., endpoint: _Optional[str] = ..., requested_model: _Optional[str] = ..., seq: _Optional[int] = ..., chain: _Optional[str] = ...) -> None: ...
