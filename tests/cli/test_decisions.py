@@ -64,7 +64,7 @@ def test_decisions_are_listed_newest_first(run: Any) -> None:
 
 def test_json_lines_are_the_records_themselves(run: Any, folder: Path) -> None:
     found = [json.loads(line) for line in run("query", "--json", "--limit", "1000").splitlines()]
-    raw = [json.loads(line) for line in (folder / "decisions-0.jsonl").open()]
+    raw = traffic.records_in(folder / "decisions-0.jsonl")
     assert sorted((r for r in found if r["decision_id"] != "lost"), key=str) == sorted(raw, key=str)
     [lost] = [r for r in found if r["decision_id"] == "lost"]
     assert lost["outcome"] == "INTERRUPTED"
@@ -113,7 +113,7 @@ def test_exports_are_read_by_others(
         target = tmp_path / f"out.{form}"
         run("export", "--format", form, "--tenant", "beta", "--output", str(target))
         assert stat.S_IMODE(target.stat().st_mode) == 0o600
-    raw = [json.loads(line) for line in (folder / "decisions-0.jsonl").open()]
+    raw = traffic.records_in(folder / "decisions-0.jsonl")
     mine = [record for record in raw if record["tenant"] == "beta"]
     assert json.loads((tmp_path / "out.json").read_text()) == mine
     with (tmp_path / "out.csv").open(newline="") as file:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections import defaultdict
 from pathlib import Path
@@ -46,11 +45,7 @@ def books(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
 
 def test_every_request_stands_in_the_ledger_and_some_twice(books: tuple[Path, list[Any]]) -> None:
     folder, exchanges = books
-    lines = [
-        json.loads(line)
-        for path in folder.glob("costs-*.jsonl")
-        for line in path.read_text().splitlines()
-    ]
+    lines = [record for path in folder.glob("costs-*.jsonl") for record in traffic.records_in(path)]
     assert len({line["decision_id"] for line in lines}) == len(exchanges) == RECORDS
     assert len(lines) > RECORDS + 5000
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from collections.abc import Callable
@@ -34,9 +33,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def everything(folder: Path) -> list[dict[str, Any]]:
     return [
-        json.loads(line)
-        for path in folder.glob("decisions-*.jsonl")
-        for line in path.read_text().splitlines()
+        record for path in folder.glob("decisions-*.jsonl") for record in traffic.records_in(path)
     ]
 
 

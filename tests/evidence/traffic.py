@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from gateway_extproc.core.access import Grant
 from gateway_extproc.core.chat import LlmRequest, TextAt
@@ -148,3 +150,9 @@ def finding(
 def fresh(one: Exchange, decision_id: str) -> Exchange:
     """The same request under another id."""
     return replace(one, decision_id=decision_id)
+
+
+def records_in(path: Path) -> list[dict[str, Any]]:
+    """The records of one file, by the rule for every reader: what has a decision's id is one."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return [line for line in lines if "decision_id" in line]
