@@ -22,6 +22,7 @@ from gateway_extproc.config.base import (
     Positive,
     Section,
 )
+from gateway_extproc.config.evidencing import DropRule, MaskRule, Reviewer, TextRule
 from gateway_extproc.config.guarding import GuardLevel, GuardPack, GuardRule
 from gateway_extproc.config.proofs import Issuer, PeerCertificates, SignedRequests
 from gateway_extproc.config.scopes import Budget, Limit
@@ -475,6 +476,14 @@ class Evidence(Section):
     """Folder of the decision log and the cost ledger, one file of each per worker."""
     trace_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Share of new traces that are sampled; a client's own decision is kept."""
+    mask: tuple[MaskRule, ...] = ()
+    """What records do not show."""
+    drop: tuple[DropRule, ...] = ()
+    """Decision records that are not kept; costs always are."""
+    reviewers: tuple[Reviewer, ...] = ()
+    """Who may read texts."""
+    texts: tuple[TextRule, ...] = ()
+    """Texts of prompts and answers that are kept for reviewers; none by default."""
 
 
 class Config(Section):

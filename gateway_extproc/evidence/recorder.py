@@ -11,13 +11,16 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.limits import Crossed
 from gateway_extproc.core.usage import Usage
+from gateway_extproc.evidence.dropping import find_drop, route_of, tenant_of
 from gateway_extproc.evidence.log import JsonLinesLog, Record
+from gateway_extproc.evidence.masking import FieldMasks
 from gateway_extproc.evidence.metrics import KnownLabels, Metrics, open_metrics
+from gateway_extproc.evidence.policy import WHOLE, RecordPolicy
 from gateway_extproc.evidence.records import alert_record, cost_record, decision_record
 from gateway_extproc.evidence.traces import Traces, open_traces
 
@@ -38,11 +41,34 @@ class RecordLog(Protocol):
     def close(self, timeout_s: float = 5.0) -> bool: ...
 
 
+class Texts(Protocol):
+    """Keeps texts for reviewers; ``TextKeeper`` in production."""
+
+    def keep(self, exchange: Exchange) -> bool:
+        """Whether the texts of this request will be kept."""
+
+    def close(self, timeout_s: float = 5.0) -> bool: ...
+
+
+class NoTexts:
+    """Nothing is kept."""
+
+    def keep(self, exchange: Exchange) -> bool:
+        return False
+
+    def close(self, timeout_s: float = 5.0) -> bool:
+        return True
+
+
+NO_TEXTS: Final = NoTexts()
+
+
 class EvidenceRecorder:
     """Implements ``core.ports.Recorder`` and ``core.limits.Ledger``.
 
     ``prompt_key`` keys the prompts' fingerprints; it must be secret, or guesses
-    at a prompt could be checked against the log.
+    at a prompt could be checked against the log.  ``policy`` says what records show and which are
+    kept, ``texts`` keeps what was opted in.
     """
 
     def __init__(
@@ -56,6 +82,8 @@ class EvidenceRecorder:
         version: str,
         worker: int,
         prompt_key: bytes,
+        policy: RecordPolicy = WHOLE,
+        texts: Texts = NO_TEXTS,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         if not prompt_key:
@@ -64,12 +92,13 @@ class EvidenceRecorder:
         self._in_flight = 0
         self._decisions, self._costs, self._traces = decisions, costs, traces
         self._alerts, self._wall_ns = alerts, wall_ns
+        self._policy, self.texts = policy, texts
         self._version, self._worker, self._prompt_key = version, worker, prompt_key
         self._sinks: tuple[tuple[str, Callable[[Exchange, int], None]], ...] = (
             ("decisions", self._decide),
             ("costs", self._charge),
-            ("metrics", metrics.record),
-            ("traces", traces.record),
+            ("metrics", self._count),
+            ("traces", self._trace),
         )
 
     def opened(self) -> None:
@@ -98,7 +127,7 @@ class EvidenceRecorder:
     def bill(self, exchange: object, usage: Usage, cost_nanos: int) -> Record:
         """The cost record of a request that used so much."""
         assert isinstance(exchange, Exchange)
-        return cost_record(exchange, usage, cost_nanos)
+        return self._cost(exchange, usage, cost_nanos)
 
     def charge(self, record: Record) -> None:
         """A cost record that a dead worker did not write."""
@@ -108,7 +137,9 @@ class EvidenceRecorder:
     def crossed(self, crossed: Crossed) -> None:
         """A budget's threshold was passed."""
         self.metrics.budget_alerts.inc((crossed.budget, str(crossed.percent)))
-        self._alerts.write(alert_record(crossed, self._wall_ns()))
+        alert = alert_record(crossed, self._wall_ns())
+        self._policy.alerts.of("", "").apply(alert)
+        self._alerts.write(alert)
 
     def settled(self, outcome: str) -> None:
         """Counts a settlement."""
@@ -126,25 +157,50 @@ class EvidenceRecorder:
         """Writes and sends all that waits; False when a log did not get done in time."""
         logs = (self._decisions, self._costs, self._alerts)
         done = [log.close(timeout_s) for log in logs]
+        done.append(self.texts.close(timeout_s))
         self._traces.shutdown()
         if all(done):  # else a log's thread still counts its losses there
             self.metrics.close()
         return all(done)
 
     def _decide(self, exchange: Exchange, ended_ns: int) -> None:
-        self._decisions.write(
-            decision_record(
-                exchange,
-                ended_ns,
-                version=self._version,
-                worker=self._worker,
-                prompt_key=self._prompt_key,
-            )
+        kept = self.texts.keep(exchange)
+        # Whoever may read the texts must find the decision they belong to.
+        drop = None if kept else find_drop(self._policy.drop, exchange)
+        if drop is not None:
+            self.metrics.decisions_left_out.inc((drop.id,))
+            return
+        record = decision_record(
+            exchange,
+            ended_ns,
+            version=self._version,
+            worker=self._worker,
+            prompt_key=self._prompt_key,
         )
+        if kept:
+            record["texts"] = True
+        self._masks(exchange).apply(record)
+        self._decisions.write(record)
 
     def _charge(self, exchange: Exchange, ended_ns: int) -> None:
         if exchange.usage is not None:
-            self._costs.write(cost_record(exchange))
+            self._costs.write(self._cost(exchange))
+
+    def _cost(
+        self, exchange: Exchange, usage: Usage | None = None, cost_nanos: int | None = None
+    ) -> Record:
+        record = cost_record(exchange, usage, cost_nanos)
+        self._policy.costs.of(tenant_of(exchange), route_of(exchange)).apply(record)
+        return record
+
+    def _count(self, exchange: Exchange, ended_ns: int) -> None:
+        self.metrics.record(exchange, ended_ns, self._masks(exchange))
+
+    def _trace(self, exchange: Exchange, ended_ns: int) -> None:
+        self._traces.record(exchange, ended_ns, self._masks(exchange))
+
+    def _masks(self, exchange: Exchange) -> FieldMasks:
+        return self._policy.decisions.of(tenant_of(exchange), route_of(exchange))
 
     def _count_error(self, name: str) -> None:
         try:
@@ -162,11 +218,13 @@ def open_evidence(
     prompt_key: bytes,
     known: KnownLabels,
     otlp_endpoint: str | None = None,
+    policy: RecordPolicy = WHOLE,
+    open_texts: Callable[[Callable[[int], object]], Texts] | None = None,
 ) -> EvidenceRecorder:
     """All sinks of one worker; call it in the worker process, after the fork.
 
     Writes ``decisions-{worker}.jsonl``, ``costs-{worker}.jsonl`` and ``alerts-{worker}.jsonl``
-    under ``directory``.
+    under ``directory``.  ``open_texts`` is given what counts losses; without it no text is kept.
     """
     metrics = open_metrics(metrics_dir, worker, known)
 
@@ -182,4 +240,6 @@ def open_evidence(
         version=version,
         worker=worker,
         prompt_key=prompt_key,
+        policy=policy,
+        texts=NO_TEXTS if open_texts is None else open_texts(losses("texts")),
     )

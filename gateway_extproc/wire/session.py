@@ -40,6 +40,10 @@ Shed = Callable[[Mapping[str, str]], Answer | None]
 """The answer to a request that is turned away before anything else, by its headers."""
 
 
+Told = Callable[[Exchange], dict[str, str]]
+"""What Envoy's access log may show of a decision."""
+
+
 def shed_nothing(headers: Mapping[str, str]) -> Answer | None:
     """A worker that takes everything."""
     return None
@@ -48,10 +52,17 @@ def shed_nothing(headers: Mapping[str, str]) -> Answer | None:
 class Processor:
     """Serves ext_proc streams with one pipeline; shared by all streams of a worker."""
 
-    def __init__(self, pipeline: Pipeline, fallback: Fallback, shed: Shed = shed_nothing) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        fallback: Fallback,
+        shed: Shed = shed_nothing,
+        told: Told | None = None,
+    ) -> None:
         self.pipeline = pipeline
         self.fallback = fallback
         self.shed = shed
+        self.told = told or log_fields
 
     async def serve(self, stream: Stream) -> None:
         """Runs one stream to its end; returns only after its last answer was written."""
@@ -63,7 +74,7 @@ class Processor:
             await stream.abort("not an ext_proc message")
         cluster = codec.fallback_cluster_of(message)
         if cluster is None:
-            await _Conversation(self.pipeline, stream, self.shed).run(message)
+            await _Conversation(self.pipeline, stream, self.shed, self.told).run(message)
         else:
             await self._serve_fallback(stream, message, cluster)
 
@@ -101,10 +112,11 @@ def _split(decision: Decision) -> tuple[Decision, Decision]:
 class _Conversation:
     """A router-level stream and its exchange."""
 
-    def __init__(self, pipeline: Pipeline, stream: Stream, shed: Shed) -> None:
+    def __init__(self, pipeline: Pipeline, stream: Stream, shed: Shed, told: Told) -> None:
         self.pipeline = pipeline
         self.stream = stream
         self.shed = shed
+        self.told = told
         self.exchange: Exchange | None = None
         self.phase: Phase | None = None
         self.decided = False
@@ -186,7 +198,7 @@ class _Conversation:
             await self._end(decision)
             return
         self.decided = True
-        await self.stream.write(codec.encode_request_body(decision, log_fields(exchange)))
+        await self.stream.write(codec.encode_request_body(decision, self.told(exchange)))
 
     async def _response_headers(self, message: pb.ProcessingRequest) -> None:
         headers = message.response_headers
@@ -244,7 +256,7 @@ class _Conversation:
         self.over = True
         exchange.delivered_bytes = len(answer.body)
         exchange.answer_status = answer.status
-        await self.stream.write(codec.encode_answer(answer, log_fields(exchange)))
+        await self.stream.write(codec.encode_answer(answer, self.told(exchange)))
 
     def _get_exchange(self) -> Exchange:
         if self.exchange is None:
