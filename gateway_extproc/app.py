@@ -39,9 +39,12 @@ from gateway_extproc.core.shedding import TICK_S, Shedding
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.envoyconf.processor import socket_path, worker_address
 from gateway_extproc.evidence.metrics import KnownLabels
+from gateway_extproc.evidence.policy import WHOLE, RecordPolicy, masked_log_fields
 from gateway_extproc.evidence.recorder import EvidenceRecorder, open_evidence
+from gateway_extproc.evidence.sealing import read_public, reviewer_mistakes
+from gateway_extproc.evidence.texts import TextKeeper
 from gateway_extproc.evidence.traces import trace_context
-from gateway_extproc.guardrules import open_guard, prompt_key, rule_mistakes
+from gateway_extproc.guardrules import open_guard, open_redactor, prompt_key, rule_mistakes
 from gateway_extproc.identities import Identities, identify_stage, open_identities, state_dir
 from gateway_extproc.limiters import make_spending, open_limits
 from gateway_extproc.providers.translate import DIALECTS, translator
@@ -52,6 +55,7 @@ from gateway_extproc.stages.cache import Cache
 from gateway_extproc.stages.credential import Credential
 from gateway_extproc.stages.fallback import Fallback
 from gateway_extproc.stages.guard import Guard as GuardStage
+from gateway_extproc.stages.keep import Keep
 from gateway_extproc.stages.limit import Limit, Spending
 from gateway_extproc.stages.models import Models
 from gateway_extproc.stages.parse import Parse
@@ -67,7 +71,7 @@ from gateway_extproc.stores.reviews import FollowedAllowList
 from gateway_extproc.stores.secrets import SecretFiles, SecretUnavailable, read_secret
 from gateway_extproc.supervisor.worker import run_worker as run_process
 from gateway_extproc.wire.server import make_server
-from gateway_extproc.wire.session import Processor
+from gateway_extproc.wire.session import Processor, log_fields
 from gateway_extproc.wire.tls import ServerTls
 
 CACHE_BYTES = 64 * 1024 * 1024
@@ -88,6 +92,8 @@ class Parts:
     identities: Identities
     recorder: Recorder
     shedding: Shedding
+    policy: RecordPolicy = WHOLE
+    texts: TextKeeper | None = None
 
     @property
     def load(self) -> Load:
@@ -108,6 +114,7 @@ def pipeline(parts: Parts) -> list[Stage]:
     attempts = AttemptBuilder(parts.dialects, translator_for, parts.credentials)
     authorize = Authorize(snapshot.routes, time.time)
     route = Route(snapshot.routes, config.failover.max_attempts, parts.spending.cheaper_route)
+    keep = [Keep(parts.texts.wants_answer)] if parts.texts is not None else []
     return [
         Record(parts.recorder, snapshot.revision, time.monotonic_ns, time.time_ns, ids.decision,
                partial(trace_context, new_id=ids.hex,
@@ -122,6 +129,7 @@ def pipeline(parts: Parts) -> list[Stage]:
               config.caps.cost_nanos),
         Models(snapshot.routes, authorize.usable),
         GuardStage(parts.guards, route.narrowed),
+        *keep,
         Cache(parts.cache, snapshot.routes, snapshot.revision),
         Translate(parts.dialects, translator_for, attempts),
         Credential(attempts),
@@ -168,6 +176,7 @@ def read_config(text: str) -> Config:
     """
     config, mistakes = load_with_mistakes(text)
     mistakes += rule_mistakes(config)
+    mistakes += reviewer_mistakes(config)
     if mistakes:
         raise ConfigError(mistakes)
     return config
@@ -194,7 +203,8 @@ class Gateway:
         self._allowed = FollowedAllowList(state_dir(config), time.time)
         catch_up((self._allowed,))
         self._socket = Path(socket_path(config, worker))
-        self.recorder = _open_recorder(config, worker, pepper)
+        policy = RecordPolicy.of(config.evidence, prompt_key(pepper))
+        self.recorder, texts = _open_recorder(config, worker, pepper, policy)
         spending = make_spending(config)
         self._limits = open_limits(
             config, spending.rules.rules, self.recorder, worker, worker_count(config)
@@ -212,6 +222,8 @@ class Gateway:
             identities=self._identities,
             recorder=self.recorder,
             shedding=make_shedding(config),
+            policy=policy,
+            texts=texts,
         )
         self._watching: list[asyncio.Task[None]] = []
         self.processor = build_processor(self.parts)
@@ -305,6 +317,7 @@ def build_processor(parts: Parts) -> Processor:
         Pipeline(pipeline(parts), RefusalWriter(parts.dialects)),
         Fallback(parts.snapshot, parts.dialects, attempts),
         make_shed(parts),
+        masked_log_fields(parts.policy.decisions, log_fields),
     )
 
 
@@ -321,12 +334,30 @@ def run_worker(number: int, parent: Connection, config_text: str, log_level: int
     run_process(gateway, parent)
 
 
-def _open_recorder(config: Config, worker: int, pepper: Secret) -> EvidenceRecorder:
-    return open_evidence(
+def _open_recorder(
+    config: Config, worker: int, pepper: Secret, policy: RecordPolicy
+) -> tuple[EvidenceRecorder, TextKeeper | None]:
+    recorder = open_evidence(
         Path(config.evidence.dir),
         metrics_dir(config),
         version=__version__,
         worker=worker,
         prompt_key=prompt_key(pepper),
         known=KnownLabels.of(config),
+        policy=policy,
+        open_texts=partial(_open_texts, config, worker) if config.evidence.texts else None,
+    )
+    texts = recorder.texts
+    return recorder, texts if isinstance(texts, TextKeeper) else None
+
+
+def _open_texts(config: Config, worker: int, on_loss: Callable[[int], object]) -> TextKeeper:
+    evidence = config.evidence
+    return TextKeeper(
+        Path(evidence.dir),
+        worker,
+        evidence.texts,
+        [read_public(reviewer.id, reviewer.public_key) for reviewer in evidence.reviewers],
+        partial(open_redactor, config),
+        on_loss=on_loss,
     )

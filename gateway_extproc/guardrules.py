@@ -7,9 +7,10 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 from gateway_extproc.config.guardchecks import guard_rules
-from gateway_extproc.config.guarding import GuardRule
+from gateway_extproc.config.guarding import EntityName, GuardRule
 from gateway_extproc.config.mistakes import Mistake
 from gateway_extproc.config.model import Config
 from gateway_extproc.core.secret import Secret
@@ -17,6 +18,7 @@ from gateway_extproc.evidence.records import text_fingerprint
 from gateway_extproc.guards.errors import GuardCompileError, TermListError
 from gateway_extproc.guards.formats import Format, SchemaRefused
 from gateway_extproc.guards.guard import Reviews, RuleGuard
+from gateway_extproc.guards.masking import CHANGES
 from gateway_extproc.guards.shape import shape_of
 from gateway_extproc.stores.reviews import FollowedAllowList
 
@@ -34,6 +36,37 @@ def open_guard(config: Config, pepper: Secret, allowed: FollowedAllowList) -> Ru
         reviews=Reviews(partial(text_fingerprint, key=prompt_key(pepper)), allowed.allows),
         mark_key=hmac.digest(pepper.reveal().encode(), b"marks in system prompts", "sha256"),
         clock_ns=time.monotonic_ns,
+    )
+
+
+def open_redactor(config: Config) -> RuleGuard:
+    """A guard that takes out of texts what no evidence may hold; for one thread of its own.
+
+    Its rules are those of the configuration that change texts, for some callers at least, always
+    enforced and for all requests, without a deadline and without what reviews let pass; and one
+    more for all personal data and secrets.
+    """
+    levels = [
+        level.model_copy(
+            update={"mode": "enforce", "action": level.action if level.action in CHANGES else None}
+        )
+        for level in config.guard_levels
+    ]
+    changed_by_level = {level.rule for level in levels if level.action}
+    rules = [
+        with_terms(rule).model_copy(update={"mode": "enforce", "sample": 1.0, "canary": False})
+        for rule in guard_rules(config)
+        if rule.kind != "format" and (rule.action in CHANGES or rule.id in changed_by_level)
+    ]
+    finders = GuardRule(
+        id="evidence-finders",
+        direction="both",
+        kind="pii",
+        action="redact",
+        entities=get_args(EntityName),
+    )
+    return RuleGuard(
+        [*rules, finders], [level for level in levels if level.rule in {rule.id for rule in rules}]
     )
 
 

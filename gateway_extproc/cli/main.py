@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 
 from gateway_extproc import __version__
+from gateway_extproc.cli.evidenceargs import add_commands as add_evidence_commands
 from gateway_extproc.cli.failure import CommandFailure
 from gateway_extproc.cli.guardargs import add_commands as add_guard_commands
 from gateway_extproc.cli.keyargs import add_commands as add_key_commands
@@ -48,6 +49,7 @@ examples
   gateway-extproc guard score prompts.jsonl --role user
   gateway-extproc keys issue --tenant acme --user ann --json
   gateway-extproc keys revoke 3f9a0c12d45e --reason leaked
+  gateway-extproc evidence open 4bf92f3577b34da6 --identity rita.key
   gateway-extproc sign --key batch --secret-file batch --path /v1/models --method GET"""
 
 
@@ -126,6 +128,12 @@ def build_parser() -> argparse.ArgumentParser:
     guard = _add(commands, "guard", "what the guards say of texts")
     guard_commands = guard.add_subparsers(dest="guard_command", required=True, metavar="COMMAND")
     add_guard_commands(guard_commands, _add)
+
+    evidence = _add(commands, "evidence", "texts that are kept for reviewers")
+    evidence_commands = evidence.add_subparsers(
+        dest="evidence_command", required=True, metavar="COMMAND"
+    )
+    add_evidence_commands(evidence_commands, _add)
 
     sign = _add(commands, "sign", "print the headers that sign a request, for curl -H @FILE")
     sign.add_argument("--key", required=True, metavar="ID", help="the signer's id")

@@ -30,6 +30,7 @@ from gateway_extproc.config.model import Config
 from gateway_extproc.core.ports import StoreUnavailable
 from gateway_extproc.evidence import metrics
 from gateway_extproc.evidence.log import JsonLinesLog
+from gateway_extproc.evidence.retention import remove_expired
 from gateway_extproc.evidence.search import find_decision
 from gateway_extproc.identities import state_dir
 from gateway_extproc.stores.reviews import ReviewFile
@@ -37,6 +38,7 @@ from gateway_extproc.stores.secrets import SecretUnavailable
 from gateway_extproc.supervisor.admin import AdminServer, Caller, requires
 from gateway_extproc.supervisor.gate import ADMIN_LOG
 from gateway_extproc.supervisor.guards_api import GuardsApi
+from gateway_extproc.supervisor.poller import Poller
 from gateway_extproc.supervisor.pool import WorkerPool
 
 log = logging.getLogger(__name__)
@@ -46,6 +48,10 @@ PRELOAD = (
     "gateway_extproc.limits.vocabularies",
     "gateway_extproc.guards.preload",
 )
+
+
+RETENTION_PAUSE_S = 60.0
+"""How long texts may outlive their last day."""
 
 
 class Supervisor:
@@ -69,6 +75,9 @@ class Supervisor:
         folder = Path(config.evidence.dir)
         self._admin_log = JsonLinesLog(folder / ADMIN_LOG)
         self._control = CurrentControl(self._admin_log.write)
+        self._retention = Poller(
+            "retention", lambda: remove_expired(folder, time.time()), RETENTION_PAUSE_S
+        )
         reviews = GuardsApi(
             ReviewFile(state_dir(config), time.time), partial(find_decision, folder), time.time
         )
@@ -100,10 +109,12 @@ class Supervisor:
         except (SecretUnavailable, StoreUnavailable, ValueError) as error:
             raise CommandFailure(str(error)) from None
         await self._control.use(control)
+        self._retention.start()
         try:
             await self.admin.start()
         except OSError as error:
             await self._control.stop()
+            await asyncio.to_thread(self._retention.stop)
             raise CommandFailure(
                 f"admin address {server.admin.address}:{server.admin.port}: {error.strerror}"
             ) from None
@@ -121,6 +132,7 @@ class Supervisor:
     async def _stop_admin(self) -> None:
         await self.admin.stop()
         await self._control.stop()
+        await asyncio.to_thread(self._retention.stop)
         self._admin_log.close()
 
     def reload_on_hangup(self) -> None:
