@@ -11,6 +11,7 @@ only the parts that exist.
 from __future__ import annotations
 
 import hmac
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
@@ -36,6 +37,10 @@ MAX_TEXT: Final = 256
 """Clients and providers choose some of the texts in a record; longer ones are cut."""
 
 MAX_FINDINGS: Final = 100
+
+_WORD: Final = re.compile(r"[\w.:/@+\[\]-]*", re.ASCII)
+NOT_A_WORD: Final = "unreadable"
+"""Stands for what a provider said in place of a code or a name: it could quote a prompt."""
 
 
 def decision_record(
@@ -190,6 +195,11 @@ def prompt_fingerprint(asked: LlmRequest, key: bytes) -> tuple[int, str]:
     return size, hmac.digest(key, message, "sha256").hex()
 
 
+def one_word(text: str) -> str:
+    """A code, a name or an id that a provider chose: one word, or none of its words."""
+    return text[:MAX_TEXT] if _WORD.fullmatch(text) else NOT_A_WORD
+
+
 def text_fingerprint(text: str, key: bytes) -> str:
     """HMAC-SHA256 of one text, in hex: finds it again without keeping it."""
     return hmac.digest(key, text.encode("utf-8", "surrogatepass"), "sha256").hex()
@@ -259,12 +269,14 @@ def _add_answer(record: Record, exchange: Exchange) -> None:
     for name, text in (
         ("response_model", exchange.response_model),
         ("stop_reason", exchange.stop_reason),
-        ("price_version", exchange.price_version),
         ("provider_request_id", exchange.provider_request_id),
-        ("response_details", exchange.response_details),
     ):
         if text:
-            record[name] = text[:MAX_TEXT]
+            record[name] = one_word(text)
+    if exchange.price_version:
+        record["price_version"] = exchange.price_version[:MAX_TEXT]
+    if exchange.response_details:
+        record["response_details"] = exchange.response_details[:MAX_TEXT]
     for name, number in (
         ("request_body_bytes", exchange.request_body_bytes),
         ("response_body_bytes", exchange.response_body_bytes),
@@ -301,9 +313,9 @@ def _refusal(refusal: Refusal) -> Record:
     # The message stays out: providers' messages can quote the prompt.
     record: Record = {"reason": refusal.reason, "status": refusal.status}
     if refusal.code is not None and refusal.code != refusal.reason:
-        record["code"] = refusal.code[:MAX_TEXT]
+        record["code"] = one_word(refusal.code)
     if refusal.param is not None:
-        record["param"] = refusal.param[:MAX_TEXT]
+        record["param"] = one_word(refusal.param)
     if refusal.rule is not None:
         record["rule"] = refusal.rule
     return record

@@ -19,7 +19,7 @@ from typing import Final, Protocol
 
 from gateway_extproc.core.exchange import Exchange, TraceContext
 from gateway_extproc.evidence.masking import NO_MASKS, FieldMasks, Value
-from gateway_extproc.evidence.records import MAX_TEXT, sent_status
+from gateway_extproc.evidence.records import MAX_TEXT, one_word, sent_status
 
 # Every attribute that a span carries; the GenAI conventions still move, so no name
 # stands anywhere else.
@@ -182,7 +182,7 @@ def _attributes(exchange: Exchange) -> dict[str, Value]:
     if exchange.asked is not None:
         attributes[REQUEST_MODEL] = exchange.asked.model[:MAX_TEXT]
     if exchange.response_model:
-        attributes[RESPONSE_MODEL] = exchange.response_model[:MAX_TEXT]
+        attributes[RESPONSE_MODEL] = one_word(exchange.response_model)
     if exchange.route_id:
         attributes[ROUTE] = exchange.route_id
     if target is not None:

@@ -112,13 +112,13 @@ async def run_beside(lock: asyncio.Lock, work: Callable[[], Document]) -> Docume
 
 
 def http_routes(gate: Gate, calls: list[Call], streams: list[StreamCall]) -> list[Route]:
-    """The calls as JSON over HTTP."""
+    """The calls as JSON over HTTP; streams first, whose paths could be read as names."""
     return [
-        Route(call.path, requires(gate, call.permission, _answering(call)), methods=[call.method])
-        for call in calls
-    ] + [
         Route(one.path, requires(gate, one.permission, _streaming(gate, one)), methods=["GET"])
         for one in streams
+    ] + [
+        Route(call.path, requires(gate, call.permission, _answering(call)), methods=[call.method])
+        for call in calls
     ]
 
 

@@ -11,7 +11,7 @@ from google.protobuf import json_format
 
 from evidence import samples
 from gateway_extproc.core.chat import TextAt
-from gateway_extproc.core.errors import refuse
+from gateway_extproc.core.errors import Refusal, refuse
 from gateway_extproc.core.exchange import Exchange, Finding
 from gateway_extproc.evidence.log import encode
 from gateway_extproc.evidence.records import (
@@ -145,3 +145,23 @@ def test_times_are_rfc_3339_in_utc(wall_ns: int) -> None:
     assert moment.tzinfo == UTC
     assert int(moment.timestamp()) == wall_ns // 1_000_000_000
     assert moment.microsecond == wall_ns // 1_000 % 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("claude-3.5-sonnet@2026", "claude-3.5-sonnet@2026"),
+        ("messages[0].content", "messages[0].content"),
+        ("accounts/acme/models/x:free", "accounts/acme/models/x:free"),
+        ("your prompt was: call Jane", "unreadable"),
+        ("line\nbreak", "unreadable"),
+    ],
+)
+def test_of_what_a_provider_says_in_a_codes_place_only_a_word_is_kept(text: str, kept: str) -> None:
+    exchange = samples.full()
+    exchange.response_model = exchange.stop_reason = exchange.provider_request_id = text
+    exchange.refusal = Refusal("provider_error", "no", 400, "invalid", text, text)
+    record = decide(exchange)
+    assert record["response_model"] == record["stop_reason"] == kept
+    assert record["provider_request_id"] == kept
+    assert (record["refusal"]["code"], record["refusal"]["param"]) == (kept, kept)
