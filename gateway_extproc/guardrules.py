@@ -42,9 +42,11 @@ def open_guard(config: Config, pepper: Secret, allowed: FollowedAllowList) -> Ru
 def open_redactor(config: Config) -> RuleGuard:
     """A guard that takes out of texts what no evidence may hold; for one thread of its own.
 
-    Its rules are those of the configuration that change texts, for some callers at least, always
-    enforced and for all requests, without a deadline and without what reviews let pass; and one
-    more for all personal data and secrets.
+    Its rules are those of the configuration that change texts, for some callers at least, and one
+    more for all personal data and secrets.  They are always enforced, without a deadline and
+    without what reviews let pass, and look at answers; who looks at prompts lets both sides look.
+    (One side is one database: compiling a second one would take seconds more.)  Injection rules
+    alone look at prompts, because they score whole turns.
     """
     levels = [
         level.model_copy(
@@ -54,20 +56,25 @@ def open_redactor(config: Config) -> RuleGuard:
     ]
     changed_by_level = {level.rule for level in levels if level.action}
     rules = [
-        with_terms(rule).model_copy(update={"mode": "enforce", "sample": 1.0, "canary": False})
+        _redacting(with_terms(rule))
         for rule in guard_rules(config)
         if rule.kind != "format" and (rule.action in CHANGES or rule.id in changed_by_level)
     ]
     finders = GuardRule(
         id="evidence-finders",
-        direction="both",
+        direction="response",
         kind="pii",
         action="redact",
         entities=get_args(EntityName),
     )
-    return RuleGuard(
-        [*rules, finders], [level for level in levels if level.rule in {rule.id for rule in rules}]
-    )
+    ids = {rule.id for rule in rules}
+    return RuleGuard([*rules, finders], [level for level in levels if level.rule in ids])
+
+
+def _redacting(rule: GuardRule) -> GuardRule:
+    always = {"mode": "enforce", "sample": 1.0, "canary": False}
+    direction = "request" if rule.kind == "injection" else "response"
+    return rule.model_copy(update={**always, "direction": direction})
 
 
 def prompt_key(pepper: Secret) -> bytes:

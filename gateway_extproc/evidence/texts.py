@@ -22,7 +22,6 @@ import orjson
 
 from gateway_extproc.config.evidencing import TextRule
 from gateway_extproc.core.chat import Chunk, LlmRequest, TextAt, TextDelta
-from gateway_extproc.core.chat import Path as Where
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.heard import texts_of
 from gateway_extproc.core.ports import Guard, Guarded, Scan
@@ -74,9 +73,9 @@ class NotRedacted(Exception):
 class TextKeeper:
     """Decides, hands over and writes ``texts-{worker}-{day}.jsonl``; the day is the last one.
 
-    ``make_guard`` is called in the thread, which takes texts when it has its guard.  ``keep``
-    belongs to the event loop and never raises for what the thread meets: that is logged, counted
-    and told to ``on_loss``.
+    ``make_guard`` is called in the thread, when the first texts come: its guard is as
+    ``guardrules.open_redactor`` makes it.  ``keep`` belongs to the event loop and never raises for
+    what the thread meets: that is logged, counted and told to ``on_loss``.
     """
 
     def __init__(
@@ -146,8 +145,6 @@ class TextKeeper:
     # ------------------------------------------------------------- the thread
 
     def _run(self) -> None:
-        # At once: it compiles for seconds, without the interpreter's lock.
-        self._guard = self._make_guard()
         while (said := self._queue.get()) is not None:
             try:
                 self._store(said)
@@ -159,7 +156,9 @@ class TextKeeper:
                 self._waiting -= said.chars
 
     def _store(self, said: Said) -> None:
-        assert self._guard is not None
+        if self._guard is None:
+            # Not before there is work: it compiles for seconds, though without the GIL.
+            self._guard = self._make_guard()
         document: Line = {}
         if "request" in said.rule.directions:
             document["request"] = _request(self._guard, said)
@@ -215,10 +214,11 @@ def _said(rule: TextRule, exchange: Exchange) -> Said:
 def _request(guard: Guard, said: Said) -> list[Line]:
     """What is kept of a prompt; raises ``NotRedacted``."""
     newest = _newest(said.request)
-    changed = _changed(guard.scan_request([at for at, _ in newest], said.who))
+    texts = _after([at for at, _ in newest], lambda some: guard.scan_request(some, said.who))
+    texts = _after(texts, lambda some: guard.scan_answer(some, said.who, None))
     kept: list[Line] = []
-    for at, cut in newest:
-        text = changed.get(at.path, at.text)
+    for at, (_, cut) in zip(texts, newest, strict=True):
+        text = at.text
         kept.append(_line(at, text[: max(0, len(text) - MARGIN)] if cut else text, cut=cut))
     return kept
 
@@ -236,14 +236,17 @@ def _response(guard: Guard, said: Said) -> list[Line]:
         left = [e for c in result.chunks for e in c.events if isinstance(e, TextDelta)]
         return [_line(at, at.text, cut=True) for at in texts_of(left)]
     texts = [*said.response, *texts_of(said.deltas)]
-    changed = _changed(guard.scan_answer(texts, said.who, said.asked))
-    return [_line(at, changed.get(at.path, at.text)) for at in texts]
+    texts = _after(texts, lambda some: guard.scan_answer(some, said.who, said.asked))
+    return [_line(at, at.text) for at in texts]
 
 
-def _changed(scan: Scan) -> dict[Where, str]:
+def _after(texts: list[TextAt], look: Callable[[Sequence[TextAt]], Scan]) -> list[TextAt]:
+    """The texts as they stand after a scan; raises ``NotRedacted``."""
+    scan = look(texts)
     if scan.unjudged:
         raise NotRedacted(", ".join(scan.unjudged))
-    return {at.path: text for at, text in scan.changed}
+    changed = {at.path: text for at, text in scan.changed}
+    return [replace(at, text=changed.get(at.path, at.text)) for at in texts]
 
 
 def _line(at: TextAt, text: str, *, cut: bool = False) -> Line:
