@@ -245,7 +245,7 @@ class RoleRule(Section):
     data_classes: tuple[ClassName, ...] = ("*",)
     """Data classes that it allows; all of a request's must be among them."""
     admin: tuple[AdminPermission, ...] = ()
-    """What it allows at the admin server."""
+    """What it allows at the admin server, as for the role."""
     when: str = ""
     """A CEL condition over ``tenant``, ``user``, ``application``, ``roles``, ``method``,
     ``labels``, ``data_classes``, ``endpoint``, ``model``, ``source``, ``hour`` (0 to 23, UTC) and
@@ -266,7 +266,8 @@ class Role(Section):
     data_classes: tuple[ClassName, ...] = ("*",)
     """Data classes that the role may send; all of a request's must be among them."""
     admin: tuple[AdminPermission, ...] = ()
-    """What the role may do at the admin server."""
+    """What the role may do at the admin server; without ``every_tenant`` only with what belongs to
+    the caller's own tenant (records, costs, keys, reviews)."""
     when: str = ""
     """A CEL condition, as in ``rules``."""
     rules: tuple[RoleRule, ...] = ()
