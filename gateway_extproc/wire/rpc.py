@@ -13,6 +13,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
+# The supervisor forks only to start another program at once: nothing of gRPC lives on in a child,
+# and its handlers would hold the fork up.  Read by the library when it begins.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
+
 import grpc
 
 log = logging.getLogger(__name__)
