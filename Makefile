@@ -72,6 +72,9 @@ imports: $(STAMP) ## who may import whom
 proto: $(STAMP) ## generated classes of proto/
 	$(BIN)/python -m grpc_tools.protoc -I proto --python_out=gateway_extproc/pb --pyi_out=gateway_extproc/pb \
 	  proto/gateway/v1/*.proto
+	# protoc writes imports from the root of proto/; here the classes stand below a package.
+	sed -i 's/^from gateway\.v1 import/from gateway_extproc.pb.gateway.v1 import/' \
+	  gateway_extproc/pb/gateway/v1/*_pb2.py gateway_extproc/pb/gateway/v1/*_pb2.pyi
 
 configs: $(STAMP) ## what is generated: Envoy configurations, docs/configuration.md
 	$(BIN)/python -m gateway_extproc.config.reference > docs/configuration.md

@@ -38,6 +38,9 @@ from gateway_extproc.core.ports import (
 from gateway_extproc.core.shedding import TICK_S, Shedding
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.envoyconf.processor import socket_path, worker_address
+from gateway_extproc.evidence.policy import WHOLE, RecordPolicy, masked_log_fields
+from gateway_extproc.evidence.sealing import reviewer_mistakes
+from gateway_extproc.evidence.texts import TextKeeper
 from gateway_extproc.evidence.traces import trace_context
 from gateway_extproc.guardrules import (
     open_conversations,
@@ -58,6 +61,7 @@ from gateway_extproc.stages.credential import Credential
 from gateway_extproc.stages.fallback import Fallback
 from gateway_extproc.stages.guard import Guard as GuardStage
 from gateway_extproc.stages.guard import guarded
+from gateway_extproc.stages.keep import Keep
 from gateway_extproc.stages.limit import Limit, Spending
 from gateway_extproc.stages.models import Models
 from gateway_extproc.stages.parse import Parse
@@ -73,7 +77,7 @@ from gateway_extproc.stores.reviews import FollowedAllowList
 from gateway_extproc.stores.secrets import SecretFiles, SecretUnavailable, read_secret
 from gateway_extproc.supervisor.worker import run_worker as run_process
 from gateway_extproc.wire.server import make_server
-from gateway_extproc.wire.session import Processor
+from gateway_extproc.wire.session import Processor, log_fields
 from gateway_extproc.wire.tls import ServerTls
 
 CACHE_BYTES = 64 * 1024 * 1024
@@ -96,6 +100,8 @@ class Parts:
     recorder: Recorder
     shedding: Shedding
     keeper: Keeper | None = None
+    policy: RecordPolicy = WHOLE
+    texts: TextKeeper | None = None
 
     @property
     def load(self) -> Load:
@@ -121,6 +127,7 @@ def pipeline(parts: Parts) -> list[Stage]:
         parts.spending.cheaper_route,
         lambda exchange: parts.guards.may_ask_again(guarded(exchange)),
     )
+    keep = [Keep(parts.texts.wants_answer)] if parts.texts is not None else []
     return [
         Record(parts.recorder, snapshot.revision, time.monotonic_ns, time.time_ns, ids.decision,
                partial(trace_context, new_id=ids.hex,
@@ -135,6 +142,7 @@ def pipeline(parts: Parts) -> list[Stage]:
               config.caps.cost_nanos),
         Models(snapshot.routes, authorize.usable),
         GuardStage(parts.guards, route.narrowed, parts.conversations),
+        *keep,
         Cache(parts.cache, snapshot.routes, snapshot.revision),
         Translate(parts.dialects, translator_for, attempts),
         Credential(attempts),
@@ -181,6 +189,7 @@ def read_config(text: str) -> Config:
     """
     config, mistakes = load_with_mistakes(text)
     mistakes += rule_mistakes(config)
+    mistakes += reviewer_mistakes(config)
     if mistakes:
         raise ConfigError(mistakes)
     return config
@@ -207,9 +216,11 @@ class Gateway:
         self._allowed = FollowedAllowList(state_dir(config), time.time)
         catch_up((self._allowed,))
         self._socket = Path(socket_path(config, worker))
+        policy = RecordPolicy.of(config.evidence, prompt_key(pepper))
         self.recorder = open_recorder(
-            config, snapshot.revision, metrics_dir(config), worker, prompt_key(pepper)
+            config, snapshot.revision, metrics_dir(config), worker, prompt_key(pepper), policy
         )
+        texts = self.recorder.texts
         spending = make_spending(config)
         self._limits = open_limits(
             config, spending.rules.rules, self.recorder, worker, worker_count(config)
@@ -231,6 +242,8 @@ class Gateway:
             recorder=self.recorder,
             shedding=make_shedding(config),
             keeper=self.recorder if self.recorder.durability.strict else None,
+            policy=policy,
+            texts=texts if isinstance(texts, TextKeeper) else None,
         )
         self._watching: list[asyncio.Task[None]] = []
         self.processor = build_processor(self.parts)
@@ -329,6 +342,7 @@ def build_processor(parts: Parts) -> Processor:
         Fallback(parts.snapshot, parts.dialects, attempts),
         make_shed(parts),
         parts.keeper,
+        masked_log_fields(parts.policy.decisions, log_fields),
     )
 
 

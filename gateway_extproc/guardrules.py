@@ -8,9 +8,10 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 from gateway_extproc.config.guardchecks import guard_rules
-from gateway_extproc.config.guarding import GuardRule
+from gateway_extproc.config.guarding import EntityName, GuardRule
 from gateway_extproc.config.mistakes import Mistake
 from gateway_extproc.config.model import Config
 from gateway_extproc.core.ports import MaskStore
@@ -19,6 +20,7 @@ from gateway_extproc.evidence.records import text_fingerprint
 from gateway_extproc.guards.errors import GuardCompileError, TermListError
 from gateway_extproc.guards.formats import Format, SchemaRefused
 from gateway_extproc.guards.guard import Reviews, RuleGuard
+from gateway_extproc.guards.masking import CHANGES
 from gateway_extproc.guards.shape import shape_of
 from gateway_extproc.identities import state_dir
 from gateway_extproc.limiters import redis_prefix, redis_topology
@@ -56,6 +58,44 @@ def open_conversations(config: Config, pepper: Secret) -> tuple[MaskStore, Conve
     )
     key = hmac.digest(pepper.reveal().encode(), b"masks of conversations", "sha256")
     return store, Conversations(store, settings, key, os.urandom)
+
+
+def open_redactor(config: Config) -> RuleGuard:
+    """A guard that takes out of texts what no evidence may hold; for one thread of its own.
+
+    Its rules are those of the configuration that change texts, for some callers at least, and one
+    more for all personal data and secrets.  They are always enforced, without a deadline and
+    without what reviews let pass, and look at answers; who looks at prompts lets both sides look.
+    (One side is one database: compiling a second one would take seconds more.)  Injection rules
+    alone look at prompts, because they score whole turns.
+    """
+    levels = [
+        level.model_copy(
+            update={"mode": "enforce", "action": level.action if level.action in CHANGES else None}
+        )
+        for level in config.guard_levels
+    ]
+    changed_by_level = {level.rule for level in levels if level.action}
+    rules = [
+        _redacting(with_terms(rule))
+        for rule in guard_rules(config)
+        if rule.kind != "format" and (rule.action in CHANGES or rule.id in changed_by_level)
+    ]
+    finders = GuardRule(
+        id="evidence-finders",
+        direction="response",
+        kind="pii",
+        action="redact",
+        entities=get_args(EntityName),
+    )
+    ids = {rule.id for rule in rules}
+    return RuleGuard([*rules, finders], [level for level in levels if level.rule in ids])
+
+
+def _redacting(rule: GuardRule) -> GuardRule:
+    always = {"mode": "enforce", "sample": 1.0, "canary": False}
+    direction = "request" if rule.kind == "injection" else "response"
+    return rule.model_copy(update={**always, "direction": direction})
 
 
 def prompt_key(pepper: Secret) -> bytes:

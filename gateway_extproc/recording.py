@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from gateway_extproc import __version__
 from gateway_extproc.config.model import Checkpoints, Config, Evidence
 from gateway_extproc.evidence.checkpoints import Ship, Shipper, Signer, to_file, to_stdout
 from gateway_extproc.evidence.metrics import KnownLabels
+from gateway_extproc.evidence.policy import RecordPolicy
 from gateway_extproc.evidence.recorder import Durability, EvidenceRecorder, open_evidence
+from gateway_extproc.evidence.sealing import read_public
 from gateway_extproc.evidence.segments import SegmentRules
+from gateway_extproc.evidence.texts import TextKeeper
+from gateway_extproc.guardrules import open_redactor
 from gateway_extproc.stores.secrets import SecretUnavailable, read_secret_bytes
 
 log = logging.getLogger(__name__)
 
 
 def open_recorder(
-    config: Config, revision: str, metrics_dir: Path, worker: int, prompt_key: bytes
+    config: Config,
+    revision: str,
+    metrics_dir: Path,
+    worker: int,
+    prompt_key: bytes,
+    policy: RecordPolicy,
 ) -> EvidenceRecorder:
     """The recorder of one worker process.
 
@@ -38,6 +49,20 @@ def open_recorder(
         rules=_segment_rules(config.evidence, revision, shipper),
         durability=durability_of(config.evidence),
         on_close=shipper.close if shipper else lambda: None,
+        policy=policy,
+        open_texts=partial(_open_texts, config, worker) if config.evidence.texts else None,
+    )
+
+
+def _open_texts(config: Config, worker: int, on_loss: Callable[[int], object]) -> TextKeeper:
+    evidence = config.evidence
+    return TextKeeper(
+        Path(evidence.dir),
+        worker,
+        evidence.texts,
+        [read_public(reviewer.id, reviewer.public_key) for reviewer in evidence.reviewers],
+        partial(open_redactor, config),
+        on_loss=on_loss,
     )
 
 

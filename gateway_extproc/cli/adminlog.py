@@ -17,7 +17,11 @@ from gateway_extproc.supervisor.gate import ADMIN_LOG
 
 def tell_admin_log(config: Config, command: str, permission: AdminPermission) -> None:
     """One line of the admin log: whoever may run commands here answers for it by his login."""
-    folder = Path(config.evidence.dir)
+    append_admin_log(Path(config.evidence.dir), command, permission)
+
+
+def append_admin_log(folder: Path, command: str, permission: AdminPermission) -> None:
+    """The same for a folder of evidence; a folder that cannot be written to is told."""
     line = {
         "time": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
         "method": "CLI",

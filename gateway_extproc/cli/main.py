@@ -16,6 +16,7 @@ import yaml
 from gateway_extproc import __version__
 from gateway_extproc.cli.costargs import add_commands as add_cost_commands
 from gateway_extproc.cli.decisionargs import add_commands as add_decision_commands
+from gateway_extproc.cli.evidenceargs import add_commands as add_evidence_commands
 from gateway_extproc.cli.explainargs import add_command as add_explain_command
 from gateway_extproc.cli.failure import CommandFailure
 from gateway_extproc.cli.guardargs import add_commands as add_guard_commands
@@ -57,6 +58,7 @@ examples
   gateway-extproc explain request.json --key 3f9a0c12d45e
   gateway-extproc costs report --by tenant,model --since 30d
   gateway-extproc decisions verify --evidence run/evidence --public-key checkpoints.pub
+  gateway-extproc evidence open 4bf92f3577b34da6 --identity rita.key
   gateway-extproc sign --key batch --secret-file batch --path /v1/models --method GET"""
 
 
@@ -152,6 +154,12 @@ def build_parser() -> argparse.ArgumentParser:
     add_cost_commands(cost_commands, _add)
 
     add_explain_command(commands, _add)
+
+    evidence = _add(commands, "evidence", "texts that are kept for reviewers")
+    evidence_commands = evidence.add_subparsers(
+        dest="evidence_command", required=True, metavar="COMMAND"
+    )
+    add_evidence_commands(evidence_commands, _add)
 
     sign = _add(commands, "sign", "print the headers that sign a request, for curl -H @FILE")
     sign.add_argument("--key", required=True, metavar="ID", help="the signer's id")

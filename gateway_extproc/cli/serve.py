@@ -11,10 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
-
 from gateway_extproc import __version__
 from gateway_extproc.app import (
     metrics_dir,
@@ -29,16 +25,22 @@ from gateway_extproc.config.mistakes import ConfigError
 from gateway_extproc.config.model import Config
 from gateway_extproc.core.ports import StoreUnavailable
 from gateway_extproc.evidence import metrics
+from gateway_extproc.evidence.feed import FileFeed
 from gateway_extproc.evidence.log import JsonLinesLog
+from gateway_extproc.evidence.retention import remove_expired
 from gateway_extproc.evidence.search import find_decision
 from gateway_extproc.evidence.storage import PlainFile
 from gateway_extproc.identities import state_dir
 from gateway_extproc.stores.reviews import ReviewFile
 from gateway_extproc.stores.secrets import SecretUnavailable
-from gateway_extproc.supervisor.admin import AdminServer, Caller, requires
+from gateway_extproc.supervisor.admin import AdminServer, Caller
+from gateway_extproc.supervisor.calls import Arguments, BadConfiguration, Call, http_routes
 from gateway_extproc.supervisor.gate import ADMIN_LOG
 from gateway_extproc.supervisor.guards_api import GuardsApi
+from gateway_extproc.supervisor.poller import Poller
 from gateway_extproc.supervisor.pool import WorkerPool
+from gateway_extproc.supervisor.records_api import RecordsApi
+from gateway_extproc.supervisor.rpc import SOCKET, rpc_server
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,10 @@ PRELOAD = (
     "gateway_extproc.limits.vocabularies",
     "gateway_extproc.guards.preload",
 )
+
+
+RETENTION_PAUSE_S = 60.0
+"""How long texts may outlive their last day."""
 
 
 class Supervisor:
@@ -70,9 +76,14 @@ class Supervisor:
         folder = Path(config.evidence.dir)
         self._admin_log = JsonLinesLog(PlainFile(folder / ADMIN_LOG))
         self._control = CurrentControl(self._admin_log.write)
+        self._retention = Poller(
+            "retention", lambda: remove_expired(folder, time.time()), RETENTION_PAUSE_S
+        )
         reviews = GuardsApi(
             ReviewFile(state_dir(config), time.time), partial(find_decision, folder), time.time
         )
+        self._records = RecordsApi(FileFeed(folder))
+        calls = [*self._calls(), *self._control.keys.calls(), *self._records.calls()]
         self.admin = AdminServer(
             config.server.admin.address,
             config.server.admin.port,
@@ -81,14 +92,15 @@ class Supervisor:
             metrics=partial(metrics.render, self.metrics_dir),
             gate=self._control,
             routes=[
-                *self._control.keys.routes(self._control),
+                *http_routes(self._control, calls, self._records.streams()),
                 *reviews.routes(self._control),
-                Route(
-                    "/v1/reload",
-                    requires(self._control, "reload", self._reload_page),
-                    methods=["POST"],
-                ),
             ],
+        )
+        self._rpc = rpc_server(
+            Path(config.server.socket_dir) / SOCKET,
+            self._control,
+            calls,
+            self._records.streams(),
         )
 
     async def start(self) -> None:
@@ -101,13 +113,20 @@ class Supervisor:
         except (SecretUnavailable, StoreUnavailable, ValueError) as error:
             raise CommandFailure(str(error)) from None
         await self._control.use(control)
+        self._retention.start()
         try:
             await self.admin.start()
         except OSError as error:
             await self._control.stop()
+            await asyncio.to_thread(self._retention.stop)
             raise CommandFailure(
                 f"admin address {server.admin.address}:{server.admin.port}: {error.strerror}"
             ) from None
+        try:
+            await self._rpc.start()
+        except OSError as error:
+            await self._stop_admin()
+            raise CommandFailure(f"admin socket: {error.strerror}") from None
         try:
             await self.pool.start()
         except RuntimeError as error:
@@ -120,8 +139,11 @@ class Supervisor:
         await self._stop_admin()
 
     async def _stop_admin(self) -> None:
+        self._records.close()
+        await self._rpc.stop()
         await self.admin.stop()
         await self._control.stop()
+        await asyncio.to_thread(self._retention.stop)
         self._admin_log.close()
 
     def reload_on_hangup(self) -> None:
@@ -174,16 +196,24 @@ class Supervisor:
         await self._control.use(control)
         return True
 
-    async def _reload_page(self, _: Request, __: Caller) -> Response:
+    def _calls(self) -> list[Call]:
+        """What the admin API asks of the supervisor itself."""
+        return [
+            Call("GetStatus", "view_status", "GET", "/v1/status", self._status_call),
+            Call("Reload", "reload", "POST", "/v1/reload", self._reload_call, 202),
+        ]
+
+    async def _status_call(self, _: Caller, __: Arguments) -> dict[str, Any]:
+        return self._status()
+
+    async def _reload_call(self, _: Caller, __: Arguments) -> dict[str, Any]:
         """Accepts a good file and rolls over behind the answer; ``/status`` tells the revision."""
         try:
             config, text = await self._read()
         except (OSError, ConfigError) as error:
-            return JSONResponse(
-                {"error": {"code": "bad_configuration", "message": str(error)}}, 400
-            )
+            raise BadConfiguration(str(error)) from None
         self._in_background(self._roll_over(config, text))
-        return JSONResponse({"revision": compile_config(config).revision}, 202)
+        return {"revision": compile_config(config).revision}
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from gateway_extproc.config.condition import ConditionError, compile_condition
+from gateway_extproc.config.evidencechecks import evidence_mistakes
 from gateway_extproc.config.guardchecks import guard_mistakes
 from gateway_extproc.config.limitchecks import limit_mistakes
 from gateway_extproc.config.mistakes import ConfigError, Mistake
@@ -212,15 +213,8 @@ def _dangling(config: Config) -> Iterator[Mistake]:
     yield from _bad_conditions(config)
     yield from _bad_abuse_rules(config)
     yield from limit_mistakes(config)
-    yield from _evidence_mistakes(config)
+    yield from evidence_mistakes(config, tenants)
     yield from tenant_mistakes(config.tenants, config)
-
-
-def _evidence_mistakes(config: Config) -> Iterator[Mistake]:
-    checkpoints = config.evidence.checkpoints
-    if checkpoints is not None and ("file" in checkpoints.to) != bool(checkpoints.file):
-        expected = "a file where 'to' says file, and only there"
-        yield Mistake("evidence.checkpoints.file", repr(checkpoints.file), expected)
 
 
 def _dangling_guards(config: Config, tenants: set[str] | None) -> Iterator[Mistake]:

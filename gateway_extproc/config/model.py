@@ -22,6 +22,7 @@ from gateway_extproc.config.base import (
     Positive,
     Section,
 )
+from gateway_extproc.config.evidencing import DropRule, MaskRule, Reviewer, TextRule
 from gateway_extproc.config.guarding import GuardLevel, GuardPack, GuardRule, MaskConversations
 from gateway_extproc.config.proofs import Issuer, PeerCertificates, SignedRequests
 from gateway_extproc.config.scopes import Budget, Limit
@@ -244,7 +245,7 @@ class RoleRule(Section):
     data_classes: tuple[ClassName, ...] = ("*",)
     """Data classes that it allows; all of a request's must be among them."""
     admin: tuple[AdminPermission, ...] = ()
-    """What it allows at the admin server."""
+    """What it allows at the admin server, as for the role."""
     when: str = ""
     """A CEL condition over ``tenant``, ``user``, ``application``, ``roles``, ``method``,
     ``labels``, ``data_classes``, ``endpoint``, ``model``, ``source``, ``hour`` (0 to 23, UTC) and
@@ -265,7 +266,8 @@ class Role(Section):
     data_classes: tuple[ClassName, ...] = ("*",)
     """Data classes that the role may send; all of a request's must be among them."""
     admin: tuple[AdminPermission, ...] = ()
-    """What the role may do at the admin server."""
+    """What the role may do at the admin server; without ``every_tenant`` only with what belongs to
+    the caller's own tenant (records, costs, keys, reviews)."""
     when: str = ""
     """A CEL condition, as in ``rules``."""
     rules: tuple[RoleRule, ...] = ()
@@ -510,6 +512,14 @@ class Evidence(Section):
     """Signed checkpoints; none without it."""
     trace_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Share of new traces that are sampled; a client's own decision is kept."""
+    mask: tuple[MaskRule, ...] = ()
+    """What records do not show."""
+    drop: tuple[DropRule, ...] = ()
+    """Decision records that are not kept; costs always are."""
+    reviewers: tuple[Reviewer, ...] = ()
+    """Who may read texts."""
+    texts: tuple[TextRule, ...] = ()
+    """Texts of prompts and answers that are kept for reviewers; none by default."""
 
 
 class Config(Section):

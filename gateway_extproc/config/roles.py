@@ -26,6 +26,7 @@ SHIPPED: Final[tuple[Role, ...]] = (
             "view_keys",
             "manage_keys",
             "revoke_keys",
+            "every_tenant",
         ),
     ),
     Role(
@@ -39,13 +40,14 @@ SHIPPED: Final[tuple[Role, ...]] = (
             "reload",
             "view_keys",
             "revoke_keys",
+            "every_tenant",
         ),
     ),
-    Role(id="finops", endpoints=(), admin=("view_status", "view_costs")),
+    Role(id="finops", endpoints=(), admin=("view_status", "view_costs", "every_tenant")),
     Role(
         id="auditor",
         endpoints=(),
-        admin=("view_status", "view_costs", "view_decisions", "view_keys"),
+        admin=("view_status", "view_costs", "view_decisions", "view_keys", "every_tenant"),
     ),
 )
 

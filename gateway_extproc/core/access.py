@@ -22,8 +22,13 @@ AdminPermission = Literal[
     "view_keys",
     "manage_keys",
     "revoke_keys",
+    "every_tenant",
 ]
-"""What a role may do at the admin server."""
+"""What a role may do at the admin server.
+
+Without ``every_tenant`` the others only concern what belongs to the caller's own tenant: its
+records, its costs, its keys and reviews.
+"""
 
 ADMIN_PERMISSIONS: Final[tuple[AdminPermission, ...]] = get_args(AdminPermission)
 

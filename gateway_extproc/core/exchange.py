@@ -11,6 +11,7 @@ from gateway_extproc.core.chat import LlmRequest
 from gateway_extproc.core.endpoint import Endpoint
 from gateway_extproc.core.errors import Refusal
 from gateway_extproc.core.guarding import Action
+from gateway_extproc.core.heard import Heard
 from gateway_extproc.core.identity import Permit
 from gateway_extproc.core.limits import Measure, Reservation
 from gateway_extproc.core.ports import (
@@ -175,6 +176,9 @@ class Exchange:
     restorer: Restorer | None = None
     released: Release | None = None
     stream_blocked_by: str = ""
+
+    # --- keep: what the provider said, where it may be kept for reviewers
+    heard: Heard | None = None
 
     # --- cache
     cache_key: bytes = b""

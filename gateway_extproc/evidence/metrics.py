@@ -21,6 +21,7 @@ from gateway_extproc.config.model import Config
 from gateway_extproc.core.endpoint import ENDPOINTS
 from gateway_extproc.core.errors import REASONS
 from gateway_extproc.core.exchange import Exchange
+from gateway_extproc.evidence.masking import NO_MASKS, FieldMasks
 from gateway_extproc.evidence.records import sent_status
 from gateway_extproc.evidence.series import Counter, Histogram, SeriesFile
 
@@ -45,7 +46,7 @@ AUTH_REASONS: Final = frozenset(
     "credential_throttled",
 }  # fmt: skip
 
-LOGS: Final = ("decisions", "costs", "alerts", "spans")
+LOGS: Final = ("decisions", "costs", "alerts", "spans", "texts")
 SETTLEMENTS: Final = ("settled", "late", "duplicate", "lost")
 
 STATUS_CLASS: Final = {0: NONE, 1: "1xx", 2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
@@ -155,6 +156,9 @@ class Metrics:
         self.records_dropped = counter(
             "records_dropped", "Records and spans that could not be kept.", "log"
         )
+        self.decisions_left_out = counter(
+            "decisions_left_out", "Decision records that policy does not keep.", "rule"
+        )
         self.stage_errors = counter(
             "stage_errors", "Exceptions in a stage or in a sink of evidence.", "stage"
         )
@@ -186,8 +190,8 @@ class Metrics:
         """How many requests this worker handles now."""
         self._in_flight.set(requests)
 
-    def record(self, exchange: Exchange, ended_ns: int) -> None:
-        """Counts a finished exchange."""
+    def record(self, exchange: Exchange, ended_ns: int, masks: FieldMasks = NO_MASKS) -> None:
+        """Counts a finished exchange; what its record does not show is ``masked`` here."""
         known = self.known
         principal = exchange.permit.principal if exchange.permit is not None else None
         target = exchange.answered_by
@@ -197,14 +201,15 @@ class Metrics:
         provider = _label(target.provider if target is not None else "", known.providers)
         reason = exchange.refusal.reason if exchange.refusal is not None else NONE
         status = sent_status(exchange)
+        code = str(status) if 100 <= status <= 599 else NONE
+        why = reason if reason in REASONS or reason is NONE else OTHER
+        if masks.fields:
+            endpoint, tenant = masks.label("endpoint", endpoint), masks.label("tenant", tenant)
+            asked = masks.label("requested_model", asked)
+            provider = masks.label("provider", provider)
+            code, why = masks.label("status", code), masks.label("refusal.reason", why)
 
-        self.requests.inc(
-            (
-                endpoint, tenant, asked, provider, exchange.outcome,
-                str(status) if 100 <= status <= 599 else NONE,
-                reason if reason in REASONS or reason is NONE else OTHER,
-            )
-        )  # fmt: skip
+        self.requests.inc((endpoint, tenant, asked, provider, exchange.outcome, code, why))
         started = exchange.started_ns
         if started:  # else Envoy answered before the request reached the record stage
             self.duration.observe((endpoint, provider), (ended_ns - started) / 1e9)
@@ -215,50 +220,54 @@ class Metrics:
             spent += entry.microseconds
         self.processing.observe((endpoint,), spent / 1e6)
         if exchange.refusal is not None:
-            self._refused(exchange, reason)
-        self._policy(exchange)
+            self._refused(exchange, reason, masks)
+        self._policy(exchange, masks)
         if exchange.events:
-            self._events(exchange)
-        self._attempts(exchange)
+            self._events(exchange, masks)
+        self._attempts(exchange, masks)
         if target is not None and exchange.usage is not None:
-            self._usage(exchange, tenant, _label(target.model, known.models), provider)
+            model = masks.label("target_model", _label(target.model, known.models))
+            self._usage(exchange, tenant, model, provider)
 
     def close(self) -> None:
         """Closes the files; the numbers stay for the supervisor and the next process."""
         for file in self._files:
             file.close()
 
-    def _refused(self, exchange: Exchange, reason: str) -> None:
+    def _refused(self, exchange: Exchange, reason: str, masks: FieldMasks) -> None:
         if reason in AUTH_REASONS:
-            self.auth_failures.inc((reason,))
+            self.auth_failures.inc((masks.label("refusal.reason", reason),))
         elif reason == "gateway_error" and exchange.trail:
             # The stage that refuses is the last one that spoke.
             self.stage_errors.inc((exchange.trail[-1].stage,))
 
-    def _policy(self, exchange: Exchange) -> None:
+    def _policy(self, exchange: Exchange, masks: FieldMasks) -> None:
         for state in exchange.limits:
             if not state.allowed:
-                self.limit_hits.inc((state.id, state.mode))
+                self.limit_hits.inc((masks.label("limits.id", state.id), state.mode))
         for what in exchange.degraded:
-            self.degraded.inc((what, exchange.outcome))
+            self.degraded.inc((masks.label("degraded", what), exchange.outcome))
         for found in exchange.findings:
-            self.guard_findings.inc((found.rule, found.action, found.mode, found.direction))
+            rule = masks.label("findings.rule", found.rule)
+            self.guard_findings.inc((rule, found.action, found.mode, found.direction))
 
-    def _events(self, exchange: Exchange) -> None:
+    def _events(self, exchange: Exchange, masks: FieldMasks) -> None:
         for event in exchange.events:
+            kind = masks.label("events.kind", event.kind)
             if event.category == "governance":
-                self.governance_events.inc((event.kind, event.action))
+                self.governance_events.inc((kind, event.action))
             elif event.category == "spend":
-                self.spend_events.inc((event.kind, event.action))
+                self.spend_events.inc((kind, event.action))
             else:
-                self.abuse_events.inc((event.rule, event.action))
+                self.abuse_events.inc((masks.label("events.rule", event.rule), event.action))
 
-    def _attempts(self, exchange: Exchange) -> None:
+    def _attempts(self, exchange: Exchange, masks: FieldMasks) -> None:
         for attempt in exchange.attempts:
             provider = _label(attempt.target.partition("/")[0], self.known.providers)
+            provider = masks.label("attempts.target", provider)
             self.attempts.inc((provider, STATUS_CLASS.get(attempt.status // 100, OTHER)))
         if len(exchange.attempts) > 1:
-            route = _label(exchange.route_id, self.known.routes)
+            route = masks.label("route", _label(exchange.route_id, self.known.routes))
             self.failovers.inc((route,), len(exchange.attempts) - 1)
 
     def _usage(self, exchange: Exchange, tenant: str, model: str, provider: str) -> None:

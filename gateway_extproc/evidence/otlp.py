@@ -25,6 +25,7 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 from opentelemetry.trace.span import TraceState
 
 from gateway_extproc.core.exchange import Exchange
+from gateway_extproc.evidence.masking import NO_MASKS, FieldMasks
 from gateway_extproc.evidence.traces import error_type, span_attributes, span_name
 from gateway_extproc.pb.gateway.v1 import otlp_pb2
 
@@ -55,7 +56,7 @@ class OtlpTraces:
             OtlpExporter(endpoint, version=version, environ=environ, on_loss=on_loss)
         )
 
-    def record(self, exchange: Exchange, ended_ns: int) -> None:
+    def record(self, exchange: Exchange, ended_ns: int, masks: FieldMasks = NO_MASKS) -> None:
         """Queues the span of a finished exchange, if its trace is sampled."""
         trace = exchange.trace
         if trace is None or not trace.sampled:
@@ -67,11 +68,11 @@ class OtlpTraces:
             parent = SpanContext(trace_id, int(trace.parent_span_id, 16), True, _SAMPLED)
         self._processor.on_end(
             ReadableSpan(
-                span_name(exchange),
+                span_name(exchange, masks),
                 context=SpanContext(trace_id, int(trace.span_id, 16), False, _SAMPLED, state),
                 parent=parent,
                 resource=self._resource,
-                attributes=span_attributes(exchange),
+                attributes=span_attributes(exchange, masks),
                 kind=SpanKind.CLIENT,
                 status=_ERROR if error_type(exchange) else _UNSET,
                 start_time=exchange.started_wall_ns,

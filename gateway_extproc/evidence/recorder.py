@@ -15,11 +15,16 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
+import orjson
+
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.limits import Crossed
 from gateway_extproc.core.usage import Usage
-from gateway_extproc.evidence.log import JsonLinesLog, Record
+from gateway_extproc.evidence.dropping import find_drop, route_of, tenant_of
+from gateway_extproc.evidence.log import JsonLinesLog, Record, encode
+from gateway_extproc.evidence.masking import FieldMasks
 from gateway_extproc.evidence.metrics import KnownLabels, Metrics, open_metrics
+from gateway_extproc.evidence.policy import WHOLE, RecordPolicy
 from gateway_extproc.evidence.records import (
     alert_record,
     cost_record,
@@ -69,11 +74,34 @@ class RecordLog(Protocol):
     def close(self, timeout_s: float = 5.0) -> bool: ...
 
 
+class Texts(Protocol):
+    """Keeps texts for reviewers; ``TextKeeper`` in production."""
+
+    def keep(self, exchange: Exchange) -> bool:
+        """Whether the texts of this request will be kept."""
+
+    def close(self, timeout_s: float = 5.0) -> bool: ...
+
+
+class NoTexts:
+    """Nothing is kept."""
+
+    def keep(self, exchange: Exchange) -> bool:
+        return False
+
+    def close(self, timeout_s: float = 5.0) -> bool:
+        return True
+
+
+NO_TEXTS: Final = NoTexts()
+
+
 class EvidenceRecorder:
     """Implements ``core.ports.Recorder``, ``core.ports.Keeper`` and ``core.limits.Ledger``.
 
     ``prompt_key`` keys the prompts' fingerprints; it must be secret, or guesses
-    at a prompt could be checked against the log.
+    at a prompt could be checked against the log.  ``policy`` says what records show and which are
+    kept, ``texts`` keeps what was opted in.
     """
 
     def __init__(
@@ -88,6 +116,8 @@ class EvidenceRecorder:
         worker: int,
         prompt_key: bytes,
         durability: Durability = Durability(),
+        policy: RecordPolicy = WHOLE,
+        texts: Texts = NO_TEXTS,
         wall_ns: Callable[[], int] = time.time_ns,
         clock_ns: Callable[[], int] = time.monotonic_ns,
         on_close: Callable[[], object] = lambda: None,
@@ -99,12 +129,13 @@ class EvidenceRecorder:
         self._decisions, self._costs, self._traces = decisions, costs, traces
         self._alerts, self._wall_ns, self._clock_ns = alerts, wall_ns, clock_ns
         self.durability, self._on_close = durability, on_close
+        self._policy, self.texts = policy, texts
         self._version, self._worker, self._prompt_key = version, worker, prompt_key
         self._sinks: tuple[tuple[str, Callable[[Exchange, int], None]], ...] = (
             ("decisions", self._decide),
             ("costs", self._charge),
-            ("metrics", metrics.record),
-            ("traces", traces.record),
+            ("metrics", self._count),
+            ("traces", self._trace),
         )
 
     @property
@@ -115,7 +146,8 @@ class EvidenceRecorder:
     async def keep_opening(self, exchange: object) -> bool:
         """Records what was decided of a request before it goes on; False if it must not."""
         assert isinstance(exchange, Exchange)
-        self._decisions.write(opened_record(exchange, version=self._version, worker=self._worker))
+        record = opened_record(exchange, version=self._version, worker=self._worker)
+        self._decisions.write(self._masked(exchange, record))
         return await self.keep_ending()
 
     async def keep_ending(self) -> bool:
@@ -154,7 +186,7 @@ class EvidenceRecorder:
     def bill(self, exchange: object, usage: Usage | None, cost_nanos: int) -> Record:
         """The cost record of a request that used so much; None where it used nothing."""
         assert isinstance(exchange, Exchange)
-        return cost_record(exchange, usage, cost_nanos)
+        return self._cost(exchange, usage, cost_nanos)
 
     def charge(self, record: Record) -> None:
         """A cost record that a dead worker did not write."""
@@ -164,7 +196,9 @@ class EvidenceRecorder:
     def crossed(self, crossed: Crossed) -> None:
         """A budget's threshold was passed."""
         self.metrics.budget_alerts.inc((crossed.budget, str(crossed.percent)))
-        self._alerts.write(alert_record(crossed, self._wall_ns()))
+        alert = alert_record(crossed, self._wall_ns())
+        self._policy.alerts.of("", "").apply(alert)
+        self._alerts.write(alert)
 
     def settled(self, outcome: str) -> None:
         """Counts a settlement."""
@@ -182,6 +216,7 @@ class EvidenceRecorder:
         """Writes and sends all that waits; False when a log did not get done in time."""
         logs = (self._decisions, self._costs, self._alerts)
         done = [log.close(timeout_s) for log in logs]
+        done.append(self.texts.close(timeout_s))
         self._on_close()
         self._traces.shutdown()
         if all(done):  # else a log's thread still counts its losses there
@@ -189,19 +224,49 @@ class EvidenceRecorder:
         return all(done)
 
     def _decide(self, exchange: Exchange, ended_ns: int) -> None:
-        self._decisions.write(
-            decision_record(
-                exchange,
-                ended_ns,
-                version=self._version,
-                worker=self._worker,
-                prompt_key=self._prompt_key,
-            )
+        kept = self.texts.keep(exchange)
+        # Whoever may read the texts must find the decision they belong to.
+        drop = None if kept else find_drop(self._policy.drop, exchange)
+        if drop is not None:
+            self.metrics.decisions_left_out.inc((drop.id,))
+            return
+        record = decision_record(
+            exchange,
+            ended_ns,
+            version=self._version,
+            worker=self._worker,
+            prompt_key=self._prompt_key,
         )
+        if kept:
+            record["texts"] = True
+        self._decisions.write(self._masked(exchange, record))
+
+    def _masked(self, exchange: Exchange, record: Record) -> Record:
+        masks = self._masks(exchange)
+        if masks.fields:
+            record = orjson.loads(encode(record))  # parts of it are written already
+            masks.apply(record)
+        return record
 
     def _charge(self, exchange: Exchange, ended_ns: int) -> None:
         if exchange.started_ns:  # else there was no request: Envoy answered it before
-            self._costs.write(cost_record(exchange))
+            self._costs.write(self._cost(exchange))
+
+    def _cost(
+        self, exchange: Exchange, usage: Usage | None = None, cost_nanos: int | None = None
+    ) -> Record:
+        record = cost_record(exchange, usage, cost_nanos)
+        self._policy.costs.of(tenant_of(exchange), route_of(exchange)).apply(record)
+        return record
+
+    def _count(self, exchange: Exchange, ended_ns: int) -> None:
+        self.metrics.record(exchange, ended_ns, self._masks(exchange))
+
+    def _trace(self, exchange: Exchange, ended_ns: int) -> None:
+        self._traces.record(exchange, ended_ns, self._masks(exchange))
+
+    def _masks(self, exchange: Exchange) -> FieldMasks:
+        return self._policy.decisions.of(tenant_of(exchange), route_of(exchange))
 
     def _count_error(self, name: str) -> None:
         try:
@@ -223,11 +288,14 @@ def open_evidence(
     otlp_endpoint: str | None = None,
     on_close: Callable[[], object] = lambda: None,
     sync: Sync = os.fdatasync,
+    policy: RecordPolicy = WHOLE,
+    open_texts: Callable[[Callable[[int], object]], Texts] | None = None,
 ) -> EvidenceRecorder:
     """All sinks of one worker; call it in the worker process, after the fork.
 
     Writes ``decisions-{worker}.jsonl``, ``costs-{worker}.jsonl`` and ``alerts-{worker}.jsonl``
     under ``directory``, all chained and durable; only decisions are ever waited for.
+    ``open_texts`` is given what counts losses; without it no text is kept.
     """
     metrics = open_metrics(metrics_dir, worker, known)
 
@@ -236,11 +304,11 @@ def open_evidence(
             Segments(directory, name, worker, rules, sync=sync),
             linger_s=linger_s,
             retry=retry,
-            on_loss=partial(metrics.records_dropped.inc, (name,)),
+            on_loss=losses(name),
         )
 
-    def lost_spans(count: int) -> None:
-        metrics.records_dropped.inc(("spans",), count)
+    def losses(name: str) -> Callable[[int], None]:
+        return partial(metrics.records_dropped.inc, (name,))
 
     window_s, deny = durability.window_s, durability.deny
     return EvidenceRecorder(
@@ -248,10 +316,12 @@ def open_evidence(
         opened("costs", window_s, retry=deny),
         opened("alerts", window_s, retry=deny),
         metrics,
-        open_traces(otlp_endpoint, version=version, worker=worker, on_loss=lost_spans),
+        open_traces(otlp_endpoint, version=version, worker=worker, on_loss=losses("spans")),
         version=version,
         worker=worker,
         prompt_key=prompt_key,
         durability=durability,
         on_close=on_close,
+        policy=policy,
+        texts=NO_TEXTS if open_texts is None else open_texts(losses("texts")),
     )

@@ -11,6 +11,7 @@ only the parts that exist.
 from __future__ import annotations
 
 import hmac
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
@@ -40,6 +41,10 @@ MAX_TEXT: Final = 256
 """Clients and providers choose some of the texts in a record; longer ones are cut."""
 
 MAX_FINDINGS: Final = 100
+
+_WORD: Final = re.compile(r"[\w.:/@+\[\]-]*", re.ASCII)
+NOT_A_WORD: Final = "unreadable"
+"""Stands for what a provider said in place of a code or a name: it could quote a prompt."""
 
 
 def decision_record(
@@ -223,6 +228,11 @@ def prompt_fingerprint(asked: LlmRequest, key: bytes) -> tuple[int, str]:
     return size, hmac.digest(key, message, "sha256").hex()
 
 
+def one_word(text: str) -> str:
+    """A code, a name or an id that a provider chose: one word, or none of its words."""
+    return text[:MAX_TEXT] if _WORD.fullmatch(text) else NOT_A_WORD
+
+
 def text_fingerprint(text: str, key: bytes) -> str:
     """HMAC-SHA256 of one text, in hex: finds it again without keeping it."""
     return hmac.digest(key, text.encode("utf-8", "surrogatepass"), "sha256").hex()
@@ -290,13 +300,13 @@ def _add_answer(record: Record, exchange: Exchange) -> None:
     if exchange.cache_hit:
         record["cache_hit"] = True
     if exchange.response_model:
-        record["response_model"] = exchange.response_model[:MAX_TEXT]
+        record["response_model"] = one_word(exchange.response_model)
     if exchange.stop_reason:
-        record["stop_reason"] = exchange.stop_reason[:MAX_TEXT]
+        record["stop_reason"] = one_word(exchange.stop_reason)
     if exchange.price_version:
         record["price_version"] = exchange.price_version[:MAX_TEXT]
     if exchange.provider_request_id:
-        record["provider_request_id"] = exchange.provider_request_id[:MAX_TEXT]
+        record["provider_request_id"] = one_word(exchange.provider_request_id)
     if exchange.response_details:
         record["response_details"] = exchange.response_details[:MAX_TEXT]
     if exchange.request_body_bytes:
@@ -360,9 +370,9 @@ def _refusal(refusal: Refusal) -> Record:
     # The message stays out: providers' messages can quote the prompt.
     record: Record = {"reason": refusal.reason, "status": refusal.status}
     if refusal.code is not None and refusal.code != refusal.reason:
-        record["code"] = refusal.code[:MAX_TEXT]
+        record["code"] = one_word(refusal.code)
     if refusal.param is not None:
-        record["param"] = refusal.param[:MAX_TEXT]
+        record["param"] = one_word(refusal.param)
     if refusal.rule is not None:
         record["rule"] = refusal.rule
     return record

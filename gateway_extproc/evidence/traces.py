@@ -18,9 +18,8 @@ from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from gateway_extproc.core.exchange import Exchange, TraceContext
-from gateway_extproc.evidence.records import MAX_TEXT, sent_status
-
-Value = str | int | float | bool
+from gateway_extproc.evidence.masking import NO_MASKS, FieldMasks, Value
+from gateway_extproc.evidence.records import MAX_TEXT, one_word, sent_status
 
 # Every attribute that a span carries; the GenAI conventions still move, so no name
 # stands anywhere else.
@@ -44,8 +43,30 @@ CACHE_HIT: Final = "gateway.cache_hit"
 COST_NANOS: Final = "gateway.cost_nanos"
 PROCESSING_US: Final = "gateway.processing_us"
 
+UNNAMED: Final = "request"
+"""The name of a span of which nothing may be said."""
+
 # Endpoint -> gen_ai.operation.name; both chat interfaces are the operation "chat".
 OPERATIONS: Final = {"chat": "chat", "messages": "chat", "models": "list_models"}
+
+FIELDS: Final[Mapping[str, str]] = {
+    OPERATION: "endpoint",
+    REQUEST_MODEL: "requested_model",
+    RESPONSE_MODEL: "response_model",
+    INPUT_TOKENS: "usage.prompt_tokens",
+    OUTPUT_TOKENS: "usage.completion_tokens",
+    CACHED_TOKENS: "usage.cached_tokens",
+    ERROR_TYPE: "refusal.reason",
+    HTTP_STATUS: "status",
+    TENANT: "tenant",
+    REASON: "refusal.reason",
+    ROUTE: "route",
+    PROVIDER_ID: "provider",
+    ATTEMPTS: "attempts",
+    CACHE_HIT: "cache_hit",
+    COST_NANOS: "cost_nanos",
+}
+"""The record's field of an attribute: what is masked there is masked here."""
 
 NewId = Callable[[int], str]
 """Gives so many random bytes as lower-case hex, such as ``secrets.token_hex``."""
@@ -64,7 +85,7 @@ _NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
 class Traces(Protocol):
     """Where finished exchanges go as spans."""
 
-    def record(self, exchange: Exchange, ended_ns: int) -> None: ...
+    def record(self, exchange: Exchange, ended_ns: int, masks: FieldMasks = NO_MASKS) -> None: ...
 
     def shutdown(self) -> None:
         """Sends what is waiting, within the exporter's time."""
@@ -73,7 +94,7 @@ class Traces(Protocol):
 class NoTraces:
     """No collector: nothing is built, nothing is sent."""
 
-    def record(self, exchange: Exchange, ended_ns: int) -> None:
+    def record(self, exchange: Exchange, ended_ns: int, masks: FieldMasks = NO_MASKS) -> None:
         return
 
     def shutdown(self) -> None:
@@ -125,15 +146,27 @@ def trace_context(
     return TraceContext(trace_id, _new(new_id, 8), "", sampled)
 
 
-def span_name(exchange: Exchange) -> str:
-    """``{operation} {model}``, as the GenAI conventions have it."""
-    if exchange.asked is None:
-        return _operation(exchange)
-    return f"{_operation(exchange)} {exchange.asked.model[:MAX_TEXT]}"
+def span_name(exchange: Exchange, masks: FieldMasks = NO_MASKS) -> str:
+    """``{operation} {model}``, as the GenAI conventions have it; masked as in the record."""
+    words = [masks.shown("endpoint", _operation(exchange))]
+    if exchange.asked is not None:
+        words.append(masks.shown("requested_model", exchange.asked.model[:MAX_TEXT]))
+    return " ".join(str(word) for word in words if word is not None) or UNNAMED
 
 
-def span_attributes(exchange: Exchange) -> dict[str, Value]:
-    """What a span says of an exchange; no text of the prompt, no user."""
+def span_attributes(exchange: Exchange, masks: FieldMasks = NO_MASKS) -> dict[str, Value]:
+    """What a span says of an exchange; no text of the prompt, no user, nothing that is masked."""
+    attributes = _attributes(exchange)
+    if not masks.fields:
+        return attributes
+    shown = {
+        name: masks.shown(FIELDS[name], value) if name in FIELDS else value
+        for name, value in attributes.items()
+    }
+    return {name: value for name, value in shown.items() if value is not None}
+
+
+def _attributes(exchange: Exchange) -> dict[str, Value]:
     target = exchange.answered_by
     attributes: dict[str, Value] = {
         OPERATION: _operation(exchange),
@@ -149,7 +182,7 @@ def span_attributes(exchange: Exchange) -> dict[str, Value]:
     if exchange.asked is not None:
         attributes[REQUEST_MODEL] = exchange.asked.model[:MAX_TEXT]
     if exchange.response_model:
-        attributes[RESPONSE_MODEL] = exchange.response_model[:MAX_TEXT]
+        attributes[RESPONSE_MODEL] = one_word(exchange.response_model)
     if exchange.route_id:
         attributes[ROUTE] = exchange.route_id
     if target is not None:

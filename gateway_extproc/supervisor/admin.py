@@ -46,11 +46,12 @@ class AdminCall:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who was allowed, and by which role and rule."""
+    """Who was allowed, and by which role and rule; whether for other tenants' things, too."""
 
     permit: Permit
     role: str
     rule: str
+    every_tenant: bool = False
 
 
 class Gate(Protocol):
@@ -87,6 +88,7 @@ def requires(gate: Gate, permission: AdminPermission, handler: Handler) -> Any:
             request.client.host if request.client else "",
             body,
         )
+        request.state.call = call
         outcome = await gate.admit(call, permission)
         if isinstance(outcome, Refusal):
             answer: Response = refusal_answer(outcome)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from gateway_extproc.core.access import AdminPermission, find_admin_grant
+from gateway_extproc.core.access import AdminPermission, Facts, find_admin_grant
 from gateway_extproc.core.errors import Refusal, refuse
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.identity import Permit
@@ -91,11 +91,17 @@ class IdentityGate:
     ) -> Caller | Refusal:
         if permit.endpoints:
             return _NARROWED
-        grant = find_admin_grant(
-            permit.grants,
-            permission,
-            lambda: request_facts(permit, ENDPOINT, None, exchange.source, self._now_s()),
-        )
+
+        def facts() -> Facts:
+            return request_facts(permit, ENDPOINT, None, exchange.source, self._now_s())
+
+        # One grant must allow all of it: what one role allows everywhere and another one here
+        # does not add up.
+        wide = [grant for grant in permit.grants if "every_tenant" in grant.admin]
+        grant = find_admin_grant(wide, permission, facts)
+        if grant is not None:
+            return Caller(permit, grant.role, grant.rule, every_tenant=True)
+        grant = find_admin_grant(permit.grants, permission, facts)
         if grant is None:
             return refuse("permission_required", f"Your roles do not grant '{permission}'.")
         return Caller(permit, grant.role, grant.rule)

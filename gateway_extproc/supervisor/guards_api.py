@@ -21,6 +21,7 @@ from gateway_extproc.supervisor.admin import (
     document_of,
     requires,
 )
+from gateway_extproc.supervisor.calls import may_see
 
 MAX_DAYS: Final = 3650
 
@@ -62,9 +63,18 @@ class GuardsApi:
         ]
 
     async def _list(self, request: Request, caller: Caller) -> Response:
-        return await self._answer(
-            lambda: {"reviews": [review.shown() for review in self._reviews.all()]}
-        )
+        def work() -> dict[str, Any]:
+            seen = [review for review in self._reviews.all() if self._sees(caller, review)]
+            return {"reviews": [review.shown() for review in seen]}
+
+        return await self._answer(work)
+
+    def _sees(self, caller: Caller, review: Review) -> bool:
+        """Whether a review is of a decision that the caller may see."""
+        if caller.every_tenant:
+            return True
+        record = self._find(review.decision_id)
+        return record is not None and may_see(caller, record.get("tenant", ""))
 
     async def _report(self, request: Request, caller: Caller) -> Response:
         document = document_of(request)
@@ -72,7 +82,7 @@ class GuardsApi:
         def work() -> dict[str, Any]:
             decision = _text(document, "decision_id")
             record = self._find(decision) if decision else None
-            if record is None:
+            if record is None or not may_see(caller, record.get("tenant", "")):
                 raise ReviewUnknown(f"no decision {decision!r} on this host")
             made = self._reviews.report(
                 record, _text(document, "rule"), _who(caller), _text(document, "note")
@@ -87,10 +97,14 @@ class GuardsApi:
 
             def work() -> dict[str, Any]:
                 until_s = until(self._now_s(), (document or {}).get("days"))
+                id_ = request.path_params["id"]
+                if not any(
+                    one.id == id_ and self._sees(caller, one) for one in self._reviews.all()
+                ):
+                    raise ReviewUnknown(f"no review {id_}")
                 review: Review = self._reviews.judge(
-                    request.path_params["id"], judgement, _who(caller), _text(document, "note"),
-                    until_s,
-                )  # fmt: skip
+                    id_, judgement, _who(caller), _text(document, "note"), until_s
+                )
                 return review.shown()
 
             return await self._answer(work)

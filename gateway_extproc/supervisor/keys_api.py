@@ -5,47 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
-
-from gateway_extproc.config.mistakes import ConfigError
 from gateway_extproc.core.access import Grant
-from gateway_extproc.core.keys import (
-    NEVER,
-    KeyExists,
-    KeyRecord,
-    KeyRevoked,
-    KeyUnknown,
-    shown,
-)
-from gateway_extproc.core.ports import StoreUnavailable
+from gateway_extproc.core.keys import NEVER, KeyRecord, KeyUnknown, shown
 from gateway_extproc.identity.keyring import Issued, Keyring
-from gateway_extproc.supervisor.admin import (
-    Caller,
-    Failures,
-    Gate,
-    answer_of,
-    document_of,
-    requires,
-)
-
-T = TypeVar("T")
+from gateway_extproc.supervisor.admin import Caller
+from gateway_extproc.supervisor.calls import Arguments, Call, Document, may_see, run_beside
 
 MAX_SECONDS: Final = 10 * 365 * 86400.0
-
-FAILURES: Final[Failures] = {
-    PermissionError: (403, "permission_required"),
-    KeyUnknown: (404, "key_unknown"),
-    KeyExists: (409, "key_exists"),
-    KeyRevoked: (409, "key_revoked"),
-    StoreUnavailable: (503, "store_unavailable"),
-    ConfigError: (400, "invalid_request"),
-    ValueError: (400, "invalid_request"),
-}
-"""What a keyring raises, as status and code; the first that fits."""
 
 
 class KeysApi:
@@ -68,79 +36,83 @@ class KeysApi:
         """
         self._keyring, self._read_terms, self._roles = keyring, read_terms, roles
 
-    def routes(self, gate: Gate) -> list[Route]:
+    def calls(self) -> list[Call]:
         """What is served, and which permission each asks for."""
         one = "/v1/keys/{id}"
         return [
-            Route("/v1/keys", requires(gate, "view_keys", self._list), methods=["GET"]),
-            Route("/v1/keys", requires(gate, "manage_keys", self._issue), methods=["POST"]),
-            Route(one, requires(gate, "view_keys", self._show), methods=["GET"]),
-            Route(f"{one}/rotate", requires(gate, "manage_keys", self._rotate), methods=["POST"]),
-            Route(f"{one}/resume", requires(gate, "manage_keys", self._resume), methods=["POST"]),
-            Route(f"{one}/revoke", requires(gate, "revoke_keys", self._revoke), methods=["POST"]),
-            Route(f"{one}/suspend", requires(gate, "revoke_keys", self._suspend), methods=["POST"]),
+            Call("ListKeys", "view_keys", "GET", "/v1/keys", self._list),
+            Call("IssueKey", "manage_keys", "POST", "/v1/keys", self._issue, 201),
+            Call("GetKey", "view_keys", "GET", one, self._show),
+            Call("RotateKey", "manage_keys", "POST", f"{one}/rotate", self._rotate, 201),
+            Call("ResumeKey", "manage_keys", "POST", f"{one}/resume", self._resume),
+            Call("RevokeKey", "revoke_keys", "POST", f"{one}/revoke", self._revoke),
+            Call("SuspendKey", "revoke_keys", "POST", f"{one}/suspend", self._suspend),
         ]
 
-    async def _list(self, request: Request, caller: Caller) -> Response:
-        tenant = request.query_params.get("tenant")
-        state = request.query_params.get("state")
+    async def _list(self, caller: Caller, arguments: Arguments) -> Document:
+        tenant, state = arguments.get("tenant"), arguments.get("state")
+        return await self._run(
+            lambda: {
+                "keys": [
+                    shown(record)
+                    for record in self._keyring.all()
+                    if tenant in (None, record.tenant)
+                    and state in (None, record.state)
+                    and may_see(caller, record.tenant)
+                ]
+            }
+        )
 
-        def work() -> list[dict[str, Any]]:
-            return [
-                shown(record)
-                for record in self._keyring.all()
-                if tenant in (None, record.tenant) and state in (None, record.state)
-            ]
+    async def _show(self, caller: Caller, arguments: Arguments) -> Document:
+        return await self._run(lambda: shown(self._get(caller, arguments)))
 
-        return await self._answer(lambda: {"keys": work()})
-
-    async def _show(self, request: Request, caller: Caller) -> Response:
-        return await self._answer(lambda: shown(self._keyring.get(_id(request))))
-
-    async def _issue(self, request: Request, caller: Caller) -> Response:
-        document = document_of(request)
-
-        def work() -> dict[str, Any]:
-            terms, environment = self._terms(document)
+    async def _issue(self, caller: Caller, arguments: Arguments) -> Document:
+        def work() -> Document:
+            terms, environment = self._terms(arguments)
+            if not may_see(caller, terms.tenant):
+                raise PermissionError("you do not have: every_tenant")
             self._check_roles(caller, terms.roles)
             return _issued(self._keyring.issue(terms, environment))
 
-        return await self._answer(work, 201)
+        return await self._run(work)
 
-    async def _rotate(self, request: Request, caller: Caller) -> Response:
-        document = document_of(request)
+    async def _rotate(self, caller: Caller, arguments: Arguments) -> Document:
+        def work() -> Document:
+            overlap_s = _seconds(arguments, "overlap_s", 86400.0)
+            old = self._get(caller, arguments)
+            self._check_roles(caller, old.roles)
+            environment = _text(arguments, "environment", "live")
+            return _issued(self._keyring.rotate(old.id, overlap_s, environment))
 
-        def work() -> dict[str, Any]:
-            overlap_s = _seconds(document, "overlap_s", 86400.0)
-            self._check_roles(caller, self._keyring.get(_id(request)).roles)
-            environment = _text(document, "environment", "live")
-            return _issued(self._keyring.rotate(_id(request), overlap_s, environment))
+        return await self._run(work)
 
-        return await self._answer(work, 201)
+    async def _revoke(self, caller: Caller, arguments: Arguments) -> Document:
+        def work() -> Document:
+            id_ = self._get(caller, arguments).id
+            return shown(self._keyring.revoke(id_, _text(arguments, "reason", "")))
 
-    async def _revoke(self, request: Request, caller: Caller) -> Response:
-        document = document_of(request)
-        return await self._answer(
-            lambda: shown(self._keyring.revoke(_id(request), _text(document, "reason", "")))
-        )
+        return await self._run(work)
 
-    async def _suspend(self, request: Request, caller: Caller) -> Response:
-        document = document_of(request)
-        return await self._answer(
-            lambda: shown(
-                self._keyring.suspend(
-                    _id(request), _seconds(document, "for_s", NEVER), _text(document, "reason", "")
-                )
-            )
-        )
+    async def _suspend(self, caller: Caller, arguments: Arguments) -> Document:
+        def work() -> Document:
+            for_s, reason = _seconds(arguments, "for_s", NEVER), _text(arguments, "reason", "")
+            return shown(self._keyring.suspend(self._get(caller, arguments).id, for_s, reason))
 
-    async def _resume(self, request: Request, caller: Caller) -> Response:
-        return await self._answer(lambda: shown(self._keyring.resume(_id(request))))
+        return await self._run(work)
 
-    def _terms(self, document: dict[str, Any] | None) -> tuple[KeyRecord, str]:
+    async def _resume(self, caller: Caller, arguments: Arguments) -> Document:
+        return await self._run(lambda: shown(self._keyring.resume(self._get(caller, arguments).id)))
+
+    def _get(self, caller: Caller, arguments: Arguments) -> KeyRecord:
+        """The key that is meant; raises ``KeyUnknown``, also for one that is not his to see."""
+        id_ = _text(arguments, "id", "")
+        record = self._keyring.get(id_)
+        if not may_see(caller, record.tenant):
+            raise KeyUnknown(f"no key {id_}")
+        return record
+
+    def _terms(self, document: Arguments) -> tuple[KeyRecord, str]:
         """The terms of a new key and its environment; raises ValueError."""
-        if document is None:
-            raise ValueError("the body must be a JSON object")
         environment = _text(document, "environment", "live")
         ttl_s = _seconds(document, "ttl_s", NEVER)
         entry = {k: v for k, v in document.items() if k not in ("environment", "ttl_s")}
@@ -159,12 +131,8 @@ class KeysApi:
         if not given <= own:
             raise PermissionError(f"you do not have: {', '.join(sorted(given - own))}")
 
-    async def _answer(self, work: Callable[[], dict[str, Any]], status: int = 200) -> Response:
-        return await answer_of(self._lock, work, FAILURES, status)
-
-
-def _id(request: Request) -> str:
-    return str(request.path_params["id"])
+    async def _run(self, work: Callable[[], Document]) -> Document:
+        return await run_beside(self._lock, work)
 
 
 def _issued(issued: Issued) -> dict[str, Any]:
@@ -172,16 +140,15 @@ def _issued(issued: Issued) -> dict[str, Any]:
     return {"id": record.id, "key": issued.key.reveal(), "record": shown(record)}
 
 
-def _text(document: dict[str, Any] | None, name: str, default: str) -> str:
-    value = {} if document is None else document
-    found = value.get(name, default)
+def _text(document: Arguments, name: str, default: str) -> str:
+    found = document.get(name, default)
     if not isinstance(found, str) or len(found) > 256:
         raise ValueError(f"{name}: a text of at most 256 characters")
     return found
 
 
-def _seconds(document: dict[str, Any] | None, name: str, default: float) -> float:
-    if document is None or name not in document:
+def _seconds(document: Arguments, name: str, default: float) -> float:
+    if name not in document:
         return default
     value = document[name]
     if (

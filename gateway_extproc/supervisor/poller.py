@@ -16,7 +16,7 @@ class Poller:
     the thread.
     """
 
-    def __init__(self, name: str, step: Callable[[], None], pause_s: float) -> None:
+    def __init__(self, name: str, step: Callable[[], object], pause_s: float) -> None:
         self.name = name
         self.trouble = ""
         self._step, self._pause_s = step, pause_s

@@ -41,6 +41,10 @@ Shed = Callable[[Mapping[str, str]], Answer | None]
 """The answer to a request that is turned away before anything else, by its headers."""
 
 
+Told = Callable[[Exchange], dict[str, str]]
+"""What Envoy's access log may show of a decision."""
+
+
 def shed_nothing(headers: Mapping[str, str]) -> Answer | None:
     """A worker that takes everything."""
     return None
@@ -55,12 +59,14 @@ class Processor:
         fallback: Fallback,
         shed: Shed = shed_nothing,
         keeper: Keeper | None = None,
+        told: Told | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.fallback = fallback
         self.shed = shed
         self.keeper = keeper
         """Only where what decided must be durable before it leaves."""
+        self.told = told or log_fields
 
     async def serve(self, stream: Stream) -> None:
         """Runs one stream to its end; returns only after its last answer was written."""
@@ -115,6 +121,7 @@ class _Conversation:
         self.stream = stream
         self.shed = processor.shed
         self.keeper = processor.keeper
+        self.told = processor.told
         self.exchange: Exchange | None = None
         self.phase: Phase | None = None
         self.decided = False
@@ -208,7 +215,7 @@ class _Conversation:
             await self._end(decision)
             return
         self.decided = True
-        await self.stream.write(codec.encode_request_body(decision, log_fields(exchange)))
+        await self.stream.write(codec.encode_request_body(decision, self.told(exchange)))
 
     async def _response_headers(self, message: pb.ProcessingRequest) -> None:
         headers = message.response_headers
@@ -277,7 +284,7 @@ class _Conversation:
         ):
             await self._refuse_unkept(self.keeper)
             return
-        await self.stream.write(codec.encode_answer(answer, log_fields(exchange)))
+        await self.stream.write(codec.encode_answer(answer, self.told(exchange)))
 
     async def _keep_ending(self, keeper: Keeper) -> bool:
         """Ends the exchange before its answer leaves; whether its whole record is durable."""
@@ -292,7 +299,7 @@ class _Conversation:
         assert answer is not None
         _note(exchange, answer)
         keeper.amend(exchange)
-        await self.stream.write(codec.encode_answer(answer, log_fields(exchange)))
+        await self.stream.write(codec.encode_answer(answer, self.told(exchange)))
 
     def _get_exchange(self) -> Exchange:
         if self.exchange is None:

@@ -27,6 +27,7 @@ from gateway_extproc.evidence.checkpoints import (
     load_public_keys,
     to_file,
 )
+from gateway_extproc.evidence.policy import WHOLE
 from gateway_extproc.evidence.segments import SegmentRules, Segments
 from gateway_extproc.recording import open_recorder
 from gateway_extproc.stores.secrets import SecretUnavailable
@@ -135,7 +136,7 @@ def test_a_worker_does_not_start_without_the_key_that_it_shall_sign_with(
         file.write_bytes(content)
     evidence = {"dir": str(tmp_path / "evidence"), "checkpoints": {"key_file": str(file)}}
     with pytest.raises(SecretUnavailable, match=str(file)):
-        open_recorder(make_config(evidence=evidence), "r", tmp_path / "metrics", 0, b"k")
+        open_recorder(make_config(evidence=evidence), "r", tmp_path / "metrics", 0, b"k", WHOLE)
 
 
 def test_without_a_key_a_worker_says_that_it_does_not_sign(
@@ -143,5 +144,5 @@ def test_without_a_key_a_worker_says_that_it_does_not_sign(
 ) -> None:
     caplog.set_level(logging.INFO)
     config = make_config(evidence={"dir": str(tmp_path / "evidence")})
-    open_recorder(config, "r", tmp_path / "metrics", 0, b"k").close()
+    open_recorder(config, "r", tmp_path / "metrics", 0, b"k", WHOLE).close()
     assert "not signed" in caplog.text

@@ -11,7 +11,7 @@ from google.protobuf import json_format
 
 from evidence import samples
 from gateway_extproc.core.chat import TextAt
-from gateway_extproc.core.errors import refuse
+from gateway_extproc.core.errors import Refusal, refuse
 from gateway_extproc.core.exchange import Exchange, Finding
 from gateway_extproc.core.verdict import TrailEntry
 from gateway_extproc.evidence.log import encode
@@ -30,6 +30,8 @@ from gateway_extproc.pb.gateway.v1 import decision_pb2
 KEY = b"fingerprint key"
 CHAIN = {"seq", "chain"}
 """What the log adds to a record."""
+BY_POLICY = {"masked", "texts"}
+"""What is written after the record was made, where policy says so."""
 
 
 def decide(exchange: Exchange) -> dict[str, Any]:
@@ -46,7 +48,7 @@ def test_a_full_exchange_fills_every_field_of_the_decision_record() -> None:
     exchange.refusal = refuse("answer_blocked", "no", param="messages", rule="r")
     message = parsed(exchange)
     filled = {field.name for field, _ in message.ListFields()}
-    assert filled == {field.name for field in message.DESCRIPTOR.fields} - CHAIN
+    assert filled == {field.name for field in message.DESCRIPTOR.fields} - BY_POLICY - CHAIN
     assert message.outcome == decision_pb2.ALLOWED
     assert message.duration_ms == pytest.approx(1234.567)
     assert message.first_byte_ms == 250.0
@@ -60,7 +62,7 @@ def test_a_full_exchange_fills_every_field_of_the_cost_record() -> None:
     record = encode(cost_record(samples.full()))
     message = json_format.Parse(record, decision_pb2.CostRecord())
     filled = {field.name for field, _ in message.ListFields()}
-    assert filled == {field.name for field in message.DESCRIPTOR.fields} - CHAIN
+    assert filled == {field.name for field in message.DESCRIPTOR.fields} - BY_POLICY - CHAIN
     assert message.usage.prompt_tokens == 120
     assert message.cost_nanos == 456_000
 
@@ -173,3 +175,23 @@ def test_a_trail_holds_the_time_of_each_entry(microseconds: int) -> None:
     first, second = parsed(exchange).trail
     assert (first.rule, first.microseconds) == ('a "%d" rule', microseconds)
     assert (second.stage, second.rule, second.microseconds) == ("route", "", 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("claude-3.5-sonnet@2026", "claude-3.5-sonnet@2026"),
+        ("messages[0].content", "messages[0].content"),
+        ("accounts/acme/models/x:free", "accounts/acme/models/x:free"),
+        ("your prompt was: call Jane", "unreadable"),
+        ("line\nbreak", "unreadable"),
+    ],
+)
+def test_of_what_a_provider_says_in_a_codes_place_only_a_word_is_kept(text: str, kept: str) -> None:
+    exchange = samples.full()
+    exchange.response_model = exchange.stop_reason = exchange.provider_request_id = text
+    exchange.refusal = Refusal("provider_error", "no", 400, "invalid", text, text)
+    record = decide(exchange)
+    assert record["response_model"] == record["stop_reason"] == kept
+    assert record["provider_request_id"] == kept
+    assert (record["refusal"]["code"], record["refusal"]["param"]) == (kept, kept)

@@ -19,6 +19,7 @@ from gateway_extproc.core.keys import KeyRecord
 from gateway_extproc.core.secret import Secret
 from gateway_extproc.identity.keyring import Keyring
 from gateway_extproc.stores.keyfile import KeyFile
+from gateway_extproc.supervisor.calls import http_routes
 from gateway_extproc.supervisor.keys_api import KeysApi
 from support.config import PEPPER, make_config
 from support.gate import key_of, make_gate, snapshot_of_roles
@@ -51,7 +52,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     api = KeysApi(time.time)
     keyring = Keyring(store, SNAPSHOT.keys, Secret(PEPPER), time.time, os.urandom)
     api.use(keyring, terms, SNAPSHOT.roles)
-    yield World(TestClient(Starlette(routes=api.routes(make_gate()))), store)
+    yield World(TestClient(Starlette(routes=http_routes(make_gate(), api.calls(), []))), store)
     store.close()
 
 
