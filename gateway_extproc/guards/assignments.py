@@ -27,7 +27,7 @@ _VENDORS = (
     "|cloudinary|codecov|cohere|coinbase|confluent|datadog|dd[_-]?(?:api|app)|discord|droneci|dropbox"
     "|etsy|fastly|finicity|finnhub|flickr|freshbooks|gitter|heroku|hubspot|intercom|jfrog|artifactory"
     "|kraken|kucoin|launchdarkly|linkedin|looker|mailchimp|mailgun|mapbox|mattermost|messagebird"
-    "|mistral|netlify|new[_-]?relic|nexmo|vonage|nytimes|octopus|okta|pagerduty|plaid|privateai|rapidapi"
+    "|maxmind|mistral|netlify|new[_-]?relic|nexmo|vonage|nytimes|octopus|okta|pagerduty|plaid|privateai|rapidapi"
     "|segment|sendbird|sendgrid|sentry|shodan|sidekiq|snyk|sonar(?:qube|cloud)?|sourcegraph|square"
     "|squarespace|stripe|sumo(?:logic)?|telegram|terraform|travis(?:ci)?|trello|twilio|twitch|twitter"
     "|typeform|vault|wakatime|yandex|zendesk|zoom"
