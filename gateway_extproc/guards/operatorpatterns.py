@@ -73,9 +73,11 @@ class PatternScan:
         seen: dict[int, list[int]] = {}
         _scan(self._presence, data[begin:], seen, len(self._patterns) + 1)
         for place, ends in seen.items():
-            before = [each for each in found.get(place, ()) if each[1] <= begin]
-            cut = min([begin, *(s for s, e, _ in found.get(place, ()) if e > begin)])
-            found[place] = [*before, (cut, len(data), begin + ends[0])]
+            known = found.get(place, [])
+            over = [stretch for stretch in known if stretch[1] > begin]
+            start = min([begin, *(stretch[0] for stretch in over)])
+            sure = min([begin + ends[0], *(stretch[2] for stretch in over)])
+            found[place] = [*known[: len(known) - len(over)], (start, len(data), sure)]
 
 
 class _Look:
@@ -115,7 +117,7 @@ class _Look:
         """Where the longest match begins that ends at ``end``."""
         near = max(0, end - self._pattern.reach)
         start = self._search(near, end)
-        if start == near and near:  # it may begin before
+        if near and start in (None, near):  # it may begin before
             start = self._search(0, end)
         return self._around(near, end) if start is None else start
 

@@ -173,8 +173,9 @@ def test_a_hostile_megabyte_takes_bounded_time(kind: str) -> None:
     took = seconds(lambda: guard.scan_request([at(text)], who), BOUND_S)
     assert took <= BOUND_S
     quarter = hostile(kind, MEGABYTE // 4)
-    few = seconds(lambda: guard.scan_request([at(quarter)], who), 0.0)
-    took = seconds(lambda: guard.scan_request([at(text)], who), GROWTH * few + NOISE_S)
+    few = seconds(lambda: guard.scan_request([at(quarter)], who), BOUND_S)
+    if took > GROWTH * few + NOISE_S:  # a disturbed measurement, or the truth
+        took = seconds(lambda: guard.scan_request([at(text)], who), GROWTH * few + NOISE_S)
     assert took <= GROWTH * few + NOISE_S
 
 
