@@ -24,7 +24,7 @@ from gateway_extproc.guards.terms import TermList
 _GATE_FLAGS = hyperscan.HS_FLAG_UTF8 | hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_DOTALL
 PATTERN_PLACEHOLDER = "[REDACTED]"
 
-OTHER_KINDS = frozenset(("injection", "leak", "format"))
+OTHER_KINDS = frozenset(("injection", "language", "leak", "format"))
 """Kinds that look at more than the characters of one place."""
 
 Wanted = Mapping[int, CompiledRule]

@@ -18,6 +18,7 @@ import pytest
 from gateway_extproc.core.ports import Guarded
 from gateway_extproc.guards import RuleGuard
 from gateway_extproc.guards.entities import ENTITIES
+from gateway_extproc.guards.languages import is_installed
 from gateway_extproc.guards.links import LinkGuard
 from gateway_extproc.guards.shell import find_dangerous_shell, live_dangerous_shell
 from gateway_extproc.guards.terms import TermList
@@ -140,6 +141,8 @@ def every_rule() -> RuleGuard:
         },
         {"kind": "regex", "direction": "request", "patterns": (r"order-\d+", r"(a|b)*c")},
     ]
+    if is_installed():
+        own.append({"kind": "language", "action": "log", "allowed": ("en",)})
     rules = [rule(f"r{place}", **fields) for place, fields in enumerate(own)]
     guard = RuleGuard([rule("e", entities=ALL_ENTITIES), *rules])
     guard.scan_request([at("x" * 10_000)], Guarded("acme"))  # compiled before time is taken
