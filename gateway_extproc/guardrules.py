@@ -106,5 +106,5 @@ def _bad_languages(path: str, rule: GuardRule) -> Iterator[Mistake]:
         return
     for name in ("allowed", "denied"):
         for j, code in enumerate(getattr(rule, name)):
-            if code not in languages.known_languages():
+            if code not in languages.KNOWN_LANGUAGES:
                 yield Mistake(f"{path}.{name}[{j}]", repr(code), "a language that is known")

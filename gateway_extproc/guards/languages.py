@@ -26,11 +26,24 @@ READ_MAX: Final = 64_000
 NO_LANGUAGE: Final = "zxx"
 """What the model says of numbers and the like (ISO 639-2)."""
 
-_RELATIVES: Final = {
+RELATIVES: Final = {
     "pcm": "en", "wuu": "zh", "yue": "zh", "ary": "ar", "arz": "ar", "nn": "no", "ext": "es",
     "an": "es", "lij": "it", "vec": "it", "gcr": "gcf", "uzs": "uz", "sdh": "ku",
 }  # fmt: skip
 """Languages that are counted as the larger one beside them: short texts could be in either."""
+
+KNOWN_LANGUAGES: Final = frozenset((
+    "ace", "af", "am", "ar", "as", "az", "ba", "bcl", "be", "bg", "bn", "br", "bs", "ca", "crh",
+    "cs", "cy", "da", "de", "dz", "el", "en", "eo", "es", "et", "eu", "fa", "fi", "fo", "fr", "fuv",
+    "fy", "ga", "gcf", "gd", "gl", "gom", "grc", "gu", "gug", "guw", "ha", "hbo", "he", "hi", "hr",
+    "ht", "hu", "hy", "id", "ig", "is", "it", "ja", "jv", "ka", "kab", "kik", "kk", "km", "kn",
+    "ko", "ku", "ky", "la", "lb", "lg", "ln", "lo", "lt", "ltg", "lv", "mg", "mk", "ml", "mn", "mr",
+    "ms", "mt", "my", "ne", "nl", "no", "nso", "oc", "om", "or", "pa", "pl", "ps", "pt", "qu", "ro",
+    "ru", "rw", "sa", "se", "si", "sk", "sl", "sn", "so", "sq", "sr", "st", "sv", "sw", "ta", "te",
+    "tg", "th", "tk", "tl", "tr", "tt", "ug", "uk", "ur", "uz", "vi", "vo", "wa", "xh", "yo", "zh",
+    "zu",
+))  # fmt: skip
+"""What the model can say, listed so that a configuration is checked without loading it."""
 
 Shares = Mapping[str, float]
 """How likely each language is, by its code in ISO 639; they add up to 1."""
@@ -65,12 +78,6 @@ def identifier() -> Any:
     model = _load_identifier(norm_probs=True)
     model.rank("the first text takes longer than all others")
     return model
-
-
-@cache
-def known_languages() -> frozenset[str]:
-    """The codes that the model can say."""
-    return frozenset(identifier().labels) - {NO_LANGUAGE, *_RELATIVES}
 
 
 def prose_of(text: str) -> str:
@@ -116,7 +123,7 @@ class Languages:
         letters = letters_in(prose)
         shares: dict[str, float] = {}
         for code, share in self._model.rank(prose) if letters else ():
-            language = _RELATIVES.get(code, code)
+            language = RELATIVES.get(code, code)
             shares[language] = shares.get(language, 0.0) + share
         return letters, shares
 

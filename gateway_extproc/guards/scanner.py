@@ -80,18 +80,21 @@ class Scanner:
         found.append((ident, end))
         return len(found) >= self.most
 
-    def spans(self, text: str, reach: int) -> Spans:
-        """Every match of up to ``reach`` characters, from its first possible beginning on."""
+    def spans(self, text: str, reach: int, most: int = SPANS_MAX) -> Spans:
+        """Every match of up to ``reach`` characters, from its first possible beginning on.
+
+        All that is behind the ``most`` first ends counts as found.
+        """
         data = text.encode("ascii", "replace")
         hits = self._hits(data)
         folded = data.decode("ascii")
         spans: Spans = []
-        for ident, end in hits[:SPANS_MAX]:
+        for ident, end in hits[:most]:
             match = self._whole[ident].search(folded, max(0, end - reach), end)
             if match:
                 spans.append((match.start(), end))
-        if len(hits) > SPANS_MAX:
-            spans.append((hits[SPANS_MAX][1], len(text)))
+        if len(hits) > most:
+            spans.append((hits[most][1], len(text)))
         return spans
 
 

@@ -50,6 +50,8 @@ class TenantPatterns:
 
     def find(self, text: str) -> Spans:
         """Where the expressions match; overlapping matches are one span."""
+        if not text.isascii():  # half a surrogate pair is no UTF-8
+            text = text.encode("utf-8", "replace").decode()
         spans: Spans = []
         for pattern in self._patterns:
             for match in pattern.finditer(text):

@@ -25,9 +25,9 @@ from gateway_extproc.guards.terms import TermList
 from guards.cases import ALL_ENTITIES, PEM, at, rule
 
 MEGABYTE = 1 << 20
-BOUND_S = 0.6
-"""A quiet core takes a third of it for the worst of them; a text that is walked again and again
-takes seconds."""
+BOUND_S = 1.5
+"""The worst of them takes 0.6 s where other processes want both cores; a text that is walked again
+and again takes minutes."""
 GROWTH = 8.0
 """What four times the text may cost: 4 in proportion, 16 where each place walks all of it."""
 NOISE_S = 0.04
@@ -173,6 +173,7 @@ def seconds(call: Callable[[], object], enough: float) -> float:
 def test_a_hostile_megabyte_takes_bounded_time(kind: str) -> None:
     guard, who = every_rule(), Guarded("acme")
     text = hostile(kind)
+    assert guard.scan_request([at(text)], who).unjudged == ()
     took = seconds(lambda: guard.scan_request([at(text)], who), BOUND_S)
     assert took <= BOUND_S
     quarter = hostile(kind, MEGABYTE // 4)

@@ -9,7 +9,11 @@ import pytest
 from gateway_extproc.core.ports import Guarded
 from gateway_extproc.guards import RuleGuard
 from gateway_extproc.guards.languages import (
+    KNOWN_LANGUAGES,
+    NO_LANGUAGE,
+    RELATIVES,
     Languages,
+    identifier,
     is_installed,
     letters_in,
     prose_of,
@@ -60,6 +64,12 @@ UNJUDGED = {
 def guard_of(**fields: Any) -> RuleGuard:
     known: dict[str, Any] = {"kind": "language", "action": "block", **fields}
     return RuleGuard([rule("speak", **known)])
+
+
+def test_the_languages_that_a_configuration_may_name_are_those_of_the_model() -> None:
+    assert {*KNOWN_LANGUAGES, *RELATIVES, NO_LANGUAGE} == set(identifier().labels)
+    assert not KNOWN_LANGUAGES & RELATIVES.keys()
+    assert KNOWN_LANGUAGES.issuperset(RELATIVES.values())
 
 
 @pytest.mark.parametrize("language", TEXTS)
