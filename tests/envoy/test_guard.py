@@ -152,5 +152,13 @@ def test_prompts_and_answers_in_another_language_are_stopped(tmp_path: Path, str
             with pytest.raises(openai.APIStatusError) as caught:
                 client.chat.completions.create(model="gpt-4o-mini", messages=messages)
             assert "answer_blocked" in caught.value.response.text
-        record = gateway.log("evidence/decisions-0.jsonl")
-        assert '"language"' in record
+        expected = {"speak-request": "language", "speak-response": "language"}
+        wait_for(
+            lambda: found_kinds(gateway) == expected, 10.0, f"{found_kinds(gateway)} is recorded"
+        )
+
+
+def found_kinds(gateway: RunningGateway) -> dict[str, str]:
+    """What the records of a gateway say was found, by rule."""
+    findings = [finding for record in gateway.records() for finding in record.get("findings", ())]
+    return {finding["rule"]: finding["kind"] for finding in findings}
