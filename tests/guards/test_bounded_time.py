@@ -26,7 +26,7 @@ from guards.cases import ALL_ENTITIES, PEM, at, rule
 
 MEGABYTE = 1 << 20
 BOUND_S = 1.5
-"""The worst of them takes 0.6 s where other processes want both cores; a text that is walked again
+"""The worst of them takes 0.7 s where other processes want both cores; a text that is walked again
 and again takes minutes."""
 GROWTH = 8.0
 """What four times the text may cost: 4 in proportion, 16 where each place walks all of it."""
