@@ -17,6 +17,7 @@ from gateway_extproc.config.model import Config
 from gateway_extproc.core.ports import MaskStore
 from gateway_extproc.core.secret import Secret
 from gateway_extproc.evidence.records import text_fingerprint
+from gateway_extproc.guards import languages
 from gateway_extproc.guards.errors import GuardCompileError, TermListError
 from gateway_extproc.guards.formats import Format, SchemaRefused
 from gateway_extproc.guards.guard import Reviews, RuleGuard
@@ -126,6 +127,7 @@ def rule_mistakes(config: Config) -> Iterator[Mistake]:
         path = f"guards[{i}]"
         yield from _bad_patterns(f"{path}.patterns", rule)
         yield from _bad_terms(path, rule)
+        yield from _bad_languages(path, rule)
         if rule.format.json_schema is not None:
             try:
                 Format(shape_of(rule.format))
@@ -154,3 +156,16 @@ def _bad_terms(path: str, rule: GuardRule) -> Iterator[Mistake]:
         RuleGuard([rule])
     except TermListError as error:
         yield Mistake(f"{path}.terms", f"term {error.index + 1}", str(error))
+
+
+def _bad_languages(path: str, rule: GuardRule) -> Iterator[Mistake]:
+    if rule.kind != "language":
+        return
+    if not languages.is_installed():
+        expected = f"a kind whose extra is installed ({languages.EXTRA})"
+        yield Mistake(f"{path}.kind", repr(rule.kind), expected)
+        return
+    for name in ("allowed", "denied"):
+        for j, code in enumerate(getattr(rule, name)):
+            if code not in languages.KNOWN_LANGUAGES:
+                yield Mistake(f"{path}.{name}[{j}]", repr(code), "a language that is known")

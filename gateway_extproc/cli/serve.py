@@ -21,6 +21,7 @@ from gateway_extproc.app import (
 from gateway_extproc.cli.control import CurrentControl
 from gateway_extproc.cli.failure import CommandFailure
 from gateway_extproc.config.compile import compile_config
+from gateway_extproc.config.guardchecks import guard_rules
 from gateway_extproc.config.mistakes import ConfigError
 from gateway_extproc.config.model import Config
 from gateway_extproc.core.ports import StoreUnavailable
@@ -55,6 +56,12 @@ RETENTION_PAUSE_S = 60.0
 """How long texts may outlive their last day."""
 
 
+def optional_preload(config: Config) -> tuple[str, ...]:
+    """What only some rules need: a hundred megabytes that workers share when they are forked."""
+    speak = any(rule.kind == "language" for rule in guard_rules(config))
+    return ("gateway_extproc.guards.preloadlanguages",) if speak else ()
+
+
 class Supervisor:
     """The workers of one configuration and the admin server beside them."""
 
@@ -70,7 +77,7 @@ class Supervisor:
             run_worker,
             self._worker_arguments(text),
             worker_count(config),
-            preload=PRELOAD,
+            preload=(*PRELOAD, *optional_preload(config)),
             on_death=partial(metrics.worker_died, self.metrics_dir),
         )
         folder = Path(config.evidence.dir)

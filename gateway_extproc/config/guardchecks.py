@@ -30,6 +30,7 @@ ONE_WAY: Final[Mapping[str, str]] = {
 }
 """The direction that a kind looks in, where it is only one."""
 FORMAT_ACTIONS: Final = ("allow", "log", "block")
+LANGUAGE_ACTIONS: Final = ("allow", "log", "annotate", "route", "block")
 LEAK_ACTIONS: Final = ("allow", "log", "truncate", "block")
 
 
@@ -110,6 +111,12 @@ def _out_of_place(path: str, rule: GuardRule) -> Iterator[Mistake]:
             yield Mistake(f"{path}.action", repr(rule.action), expected)
         if rule.format.retry and rule.action != "block":
             yield Mistake(f"{path}.format.retry", "True", "false, or the action block")
+    if rule.kind == "language":
+        if bool(rule.allowed) == bool(rule.denied):
+            yield Mistake(path, "both" if rule.allowed else "neither", "either allowed or denied")
+        if rule.action not in LANGUAGE_ACTIONS:
+            expected = f"one of {', '.join(LANGUAGE_ACTIONS)}: it is the text as a whole"
+            yield Mistake(f"{path}.action", repr(rule.action), expected)
     if rule.kind == "leak" and rule.action not in LEAK_ACTIONS:
         expected = f"one of {', '.join(LEAK_ACTIONS)}: most of it has left when it is known"
         yield Mistake(f"{path}.action", repr(rule.action), expected)

@@ -12,8 +12,9 @@ from gateway_extproc.core.guarding import Action, PackName
 
 GuardKind = Literal[
     "pattern", "regex", "terms", "pii", "secret", "hidden", "injection", "leak", "links", "shell",
-    "format",
+    "format", "language",
 ]  # fmt: skip
+LanguageCode = Annotated[str, StringConstraints(pattern="^[a-z]{2,3}$")]
 EntityName = Literal[
     "card",
     "iban",
@@ -109,7 +110,8 @@ class GuardRule(GuardScope):
     sender's to give, in prompts and, for the role ``tool``, in data; ``leak`` finds the request's
     system prompt in its answer; ``links`` finds addresses that would carry data out
     when they are shown or followed, ``shell`` commands that harm who runs them; ``format`` checks
-    what an answer looks like."""
+    what an answer looks like; ``language`` judges in which language a text is written, with the
+    optional extra of that name."""
     action: Action
     """``log`` records the finding, ``annotate`` also names the rule in a header of the answer,
     ``truncate`` cuts the text before the match, ``sanitize`` takes the match out, ``redact``
@@ -130,6 +132,13 @@ class GuardRule(GuardScope):
     """Whether a term inside of a longer word is none; false for scripts without spaces."""
     allowed_hosts: tuple[Name, ...] = ()
     """``links``: hosts, with their subdomains, that addresses may lead to."""
+    allowed: tuple[LanguageCode, ...] = ()
+    """``language``: the languages that texts may be in, by their codes in ISO 639."""
+    denied: tuple[LanguageCode, ...] = ()
+    """``language``: those that texts may not be in, all others may; instead of ``allowed``."""
+    min_letters: Positive = 30
+    """``language``: a text with fewer letters outside of code, addresses and mark-up is not judged;
+    a character of Chinese, Japanese or Korean counts as three."""
     entities: tuple[EntityName, ...] = ()
     """What ``pii`` and ``secret`` rules look for."""
     canary: bool = False
@@ -146,7 +155,8 @@ class GuardRule(GuardScope):
     """Share of requests that a rule in ``shadow`` looks at."""
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """``injection``: the score from which on the rule acts. About one in a hundred harmless texts
-    lies above 0.5, one in a thousand above 0.9."""
+    lies above 0.5, one in a thousand above 0.9. ``language``: how likely the text is in another
+    language than it may be."""
     on_error: Literal["open", "closed"] = "closed"
     """Whether a request goes on when the rule could not look at it: its detector failed, or
     ``deadline_ms`` was over."""

@@ -11,7 +11,7 @@ from typing import Final
 
 from gateway_extproc.guards.keys import is_placeholder
 from gateway_extproc.guards.numbers import Spans, merged
-from gateway_extproc.guards.scanner import HITS_MAX, Scanner
+from gateway_extproc.guards.scanner import Scanner
 from gateway_extproc.guards.shapes import trailing_run
 
 _NAMES = (
@@ -27,7 +27,7 @@ _VENDORS = (
     "|cloudinary|codecov|cohere|coinbase|confluent|datadog|dd[_-]?(?:api|app)|discord|droneci|dropbox"
     "|etsy|fastly|finicity|finnhub|flickr|freshbooks|gitter|heroku|hubspot|intercom|jfrog|artifactory"
     "|kraken|kucoin|launchdarkly|linkedin|looker|mailchimp|mailgun|mapbox|mattermost|messagebird"
-    "|mistral|netlify|new[_-]?relic|nexmo|vonage|nytimes|octopus|okta|pagerduty|plaid|privateai|rapidapi"
+    "|maxmind|mistral|netlify|new[_-]?relic|nexmo|vonage|nytimes|octopus|okta|pagerduty|plaid|privateai|rapidapi"
     "|segment|sendbird|sendgrid|sentry|shodan|sidekiq|snyk|sonar(?:qube|cloud)?|sourcegraph|square"
     "|squarespace|stripe|sumo(?:logic)?|telegram|terraform|travis(?:ci)?|trello|twilio|twitch|twitter"
     "|typeform|vault|wakatime|yandex|zendesk|zoom"
@@ -40,6 +40,7 @@ _OPERATOR = (
 _VALUE_CHARS = ascii_letters + digits + "+/_.~!@#$%^&*?-|"
 _V = r"[A-Za-z0-9+/_.~!@#$%^&*?|-]"
 _LEAST, _MOST = 6, 512
+_HITS_MAX = 10_000
 _LOOKED_AT = 3_000
 """Values of one text that are weighed; behind them every value of such a name is taken."""
 
@@ -79,7 +80,7 @@ GATE: Final = (
     r"BUNDLE_[A-Z0-9_]+ ?=",
     r"(?i)apiVersion: ?[\"']?v1[\"']?\s",
 )
-_SCANNER: Final = Scanner(_EXPRESSIONS)
+_SCANNER: Final = Scanner(_EXPRESSIONS, most=_HITS_MAX)
 _VALUE = re.compile(rf"{_V}{{{_LEAST},{_MOST}}}+={{0,2}}")
 _CODE = re.compile(
     r"[$%][A-Za-z_{(]|[A-Za-z_]\w*(?:(?:\.|::)[A-Za-z_]\w*)+\Z|(?:[a-z]+[-_./])+[a-z]+\Z|/[\w/.-]*\Z"
@@ -108,7 +109,7 @@ def find_generic_secrets(text: str) -> Spans:
         value = _VALUE.match(text, start)
         if value and (index >= _LOOKED_AT or _is_secret(value, asked)):
             spans.append(value.span())
-    if len(hits) >= HITS_MAX:
+    if len(hits) >= _HITS_MAX:
         spans.append((hits[-1][1], len(text)))
     return merged(spans)
 

@@ -127,7 +127,11 @@ def find_births(text: str) -> Spans:
         if end + _REACH <= position:
             continue
         # Each stretch of text is looked at once, however many words stand before it.
-        for match in _DATE.finditer(text, max(end, position), end + _REACH + _LONGEST):
+        begin, stop = max(end, position), end + _REACH + _LONGEST
+        if _DIGIT.search(text, begin, stop) is None:
+            position = max(position, end + _REACH + 1)
+            continue
+        for match in _DATE.finditer(text, begin, stop):
             if match.start() <= end + _REACH:
                 spans.append(match.span(1))
         if len(spans) >= MATCHES_MAX:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Sequence
+
+from gateway_extproc.guards.located import LONG_TEXT
+from gateway_extproc.guards.scanner import Scanner
 
 REACH = 48
 """Characters between a context word and its value, at most.  Together with the longest word this
 must stay below what a stream keeps of the text that already left (``slot.LOOKBACK``)."""
 
-CANDIDATES_MAX = 5_000
+CANDIDATES_MAX = 4_000
 """Candidates of one text that are looked at one by one; what only looks like a value beyond
 them is taken for one.  No honest text has so many, and the time stays bounded."""
 
@@ -25,19 +29,19 @@ class ContextWords:
         each = {word.strip() for line in words.splitlines() for word in line.split(",")}
         each.discard("")
         self._ascii = sorted(word.encode() for word in each if word.isascii())
+        self._scanner = Scanner(
+            [rf"(?i)[^a-z0-9]{re.escape(word.decode())}[^a-z0-9]" for word in self._ascii],
+            most=WORDS_MAX,
+        )
         self._other = sorted(
             {form for word in each if not word.isascii() for form in (word, word.capitalize())}
         )
 
     def ends(self, text: str) -> list[int]:
         """Where the words end in ``text``, sorted; with very many, everywhere."""
-        # One byte a character keeps the offsets; words of other scripts are looked up as they are.
-        data = text.encode("ascii", "replace").lower()
-        found: list[int] = []
-        for word in self._ascii:
-            _collect(data, word, found)
-            if len(found) >= WORDS_MAX:
-                return list(range(0, len(text) + REACH, REACH // 2))
+        found = self._in_long(text) if len(text) >= LONG_TEXT else self._in_short(text)
+        if len(found) >= WORDS_MAX:
+            return list(range(0, len(text) + REACH, REACH // 2))
         if not text.isascii():
             for other in self._other:
                 at = text.find(other)
@@ -46,6 +50,17 @@ class ContextWords:
                     at = text.find(other, at + len(other))
         found.sort()
         return found
+
+    def _in_short(self, text: str) -> list[int]:
+        # One byte a character keeps the offsets; words of other scripts are looked up as they are.
+        data = text.encode("ascii", "replace").lower()
+        found: list[int] = []
+        for word in self._ascii:
+            _collect(data, word, found)
+        return found
+
+    def _in_long(self, text: str) -> list[int]:
+        return [end - 2 for _, end in self._scanner.hits(f" {text} ")]
 
 
 def _collect(data: bytes, word: bytes, found: list[int]) -> None:

@@ -1,7 +1,7 @@
-"""All rules of one direction in one Hyperscan database: one pass over a text.
+"""All rules of one direction over one text: a pass for entities, one for patterns.
 
-Patterns of rules are reported by Hyperscan with their exact span.  Entities have a gate
-in the same database; only a text that passes a gate is looked at by the entity's finder.
+Each entity has a gate; only a text that passes it is looked at by the entity's finder.  Patterns of
+rules have a database of their own, which stops where a text holds too many matches.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from typing import Any, Final
 
 import hyperscan
 
-from gateway_extproc.guards.entities import ENTITIES, Entity, prepare
+from gateway_extproc.guards.entities import ENTITIES, Entity, find_each, prepare
 from gateway_extproc.guards.errors import GuardCompileError
 from gateway_extproc.guards.links import LinkGuard
 from gateway_extproc.guards.masking import CompiledRule, Span
-from gateway_extproc.guards.patterns import FLAGS, check_pattern
+from gateway_extproc.guards.operatorpatterns import PatternScan, Stretch
+from gateway_extproc.guards.patterns import check_pattern
 from gateway_extproc.guards.shell import find_dangerous_shell, live_dangerous_shell
 from gateway_extproc.guards.tenantpatterns import TenantPatterns
 from gateway_extproc.guards.terms import TermList
@@ -23,12 +24,9 @@ from gateway_extproc.guards.terms import TermList
 _GATE_FLAGS = hyperscan.HS_FLAG_UTF8 | hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_DOTALL
 PATTERN_PLACEHOLDER = "[REDACTED]"
 
-OTHER_KINDS = frozenset(("injection", "leak", "format"))
+OTHER_KINDS = frozenset(("injection", "language", "leak", "format"))
 """Kinds that look at more than the characters of one place."""
 
-RawHit = tuple[int, int, int]
-Stretch = tuple[int, int, int]
-"""Start, end, and the end of the shortest match in it."""
 Wanted = Mapping[int, CompiledRule]
 """The rules that count now, by their place in the policy; each as this caller's level has it."""
 
@@ -71,40 +69,46 @@ class Detector:
     """Finds what the rules look for.  Holds one scratch: not for several threads at once."""
 
     def __init__(self, rules: Sequence[CompiledRule]) -> None:
-        self._owner: list[int] = []
         self._entities: list[tuple[Entity, list[int]]] = []
         self._entity_of: list[int] = []
-        expressions: list[bytes] = []
+        self._owner: list[int] = []
+        patterns: list[str] = []
         for rule in rules:
             for pattern in _patterns_of(rule):
                 check_pattern(rule.rule.id, pattern)
-                expressions.append(pattern.encode())
+                patterns.append(pattern)
                 self._owner.append(rule.index)
+        self._patterns = PatternScan(patterns) if patterns else None
         self._own = {
             rule.index: own_finder(rule) for rule in rules if rule.rule.kind in OWN_FINDERS
         }
-        flags = [FLAGS] * len(expressions)
+        gates: list[bytes] = []
         for entity in ENTITIES.values():
             owners = [rule.index for rule in rules if entity.name in entities_of(rule)]
             if owners:
                 prepare(entity)
                 self._entity_of += [len(self._entities)] * len(entity.gates)
                 self._entities.append((entity, owners))
-                expressions += [gate.encode() for gate in entity.gates]
-                flags += [_GATE_FLAGS] * len(entity.gates)
+                gates += [gate.encode() for gate in entity.gates]
         self._scan: Any = None
-        if expressions:
-            self._scan, self._scratch = _compile(expressions, flags)
+        if gates:
+            self._scan, self._scratch = _compile(gates)
 
     def find(self, text: str, wanted: Wanted) -> list[Span]:
         """The spans of these rules in ``text``, in no particular order."""
         spans = self._find_own(text, wanted) if self._own else []
-        if self._scan is None:
+        if self._scan is None and self._patterns is None:
             return spans
         data = text.encode("utf-8", "replace")
-        hits: list[RawHit] = []
-        self._scan(data, _collect, context=hits, scratch=self._scratch)
-        return spans + self._spans(text, data, hits, wanted) if hits else spans
+        if self._scan is not None:
+            passed: set[int] = set()
+            self._scan(data, _collect, context=passed, scratch=self._scratch)
+            if passed:
+                places = {self._entity_of[ident] for ident in passed}
+                spans += _entity_spans(text, [self._entities[place] for place in places], wanted)
+        if self._patterns is not None:
+            spans += self._find_patterns(text, data, wanted)
+        return spans
 
     def entities(self, names: Iterable[str]) -> list[Entity]:
         """The finders of these names, as ``entities_of`` gives them."""
@@ -119,23 +123,20 @@ class Detector:
             for start, end in finder.find(text)
         ]
 
-    def _spans(self, text: str, data: bytes, hits: list[RawHit], wanted: Wanted) -> list[Span]:
-        patterns: dict[CompiledRule, list[tuple[int, int]]] = {}
+    def _find_patterns(self, text: str, data: bytes, wanted: Wanted) -> list[Span]:
+        assert self._patterns is not None
+        by_rule: dict[CompiledRule, list[Stretch]] = {}
+        for place, stretches in self._patterns.find(data).items():
+            rule = wanted.get(self._owner[place])
+            if rule is not None:
+                by_rule.setdefault(rule, []).extend(stretches)
         spans: list[Span] = []
-        gates = len(self._owner)
-        for entity in {self._entity_of[hit[0] - gates] for hit in hits if hit[0] >= gates}:
-            spans += _entity_spans(text, *self._entities[entity], wanted)
-        for ident, start, end in hits:
-            if ident < gates:
-                rule = wanted.get(self._owner[ident])
-                if rule is not None:
-                    patterns.setdefault(rule, []).append((start, end))
-        for rule, found in patterns.items():
-            merged = _merge(found)
+        for rule, found in by_rule.items():
+            joined = _joined(found)
             if len(data) != len(text):
-                merged = _characters(data, merged)
+                joined = _characters(data, joined)
             spans += [
-                Span(start, end, rule, "", PATTERN_PLACEHOLDER, sure) for start, end, sure in merged
+                Span(start, end, rule, "", PATTERN_PLACEHOLDER, sure) for start, end, sure in joined
             ]
         return spans
 
@@ -152,42 +153,49 @@ def _patterns_of(rule: CompiledRule) -> tuple[str, ...]:
     return rule.rule.patterns
 
 
-def _compile(expressions: list[bytes], flags: list[int]) -> tuple[Any, Any]:
+def _compile(gates: list[bytes]) -> tuple[Any, Any]:
     database = hyperscan.Database()
     database.compile(
-        expressions=expressions,
-        ids=list(range(len(expressions))),
-        elements=len(expressions),
-        flags=flags,
+        expressions=gates,
+        ids=list(range(len(gates))),
+        elements=len(gates),
+        flags=[_GATE_FLAGS] * len(gates),
     )
     return database.scan, hyperscan.Scratch(database)
 
 
-def _collect(ident: int, start: int, end: int, _flags: int, hits: list[RawHit]) -> None:
-    hits.append((ident, start, end))
+def _collect(ident: int, _start: int, _end: int, _flags: int, passed: set[int]) -> None:
+    passed.add(ident)
 
 
-def _entity_spans(text: str, entity: Entity, owners: list[int], wanted: Wanted) -> list[Span]:
-    rules = [wanted[index] for index in owners if index in wanted]
-    found = entity.find(text) if rules else []
+def _entity_spans(
+    text: str, passed: Sequence[tuple[Entity, list[int]]], wanted: Wanted
+) -> list[Span]:
+    """What the finders of these entities find, for each rule that counts now."""
+    rules = {
+        entity.name: [wanted[index] for index in owners if index in wanted]
+        for entity, owners in passed
+    }
+    found = find_each(text, [name for name, counting in rules.items() if counting])
     return [
-        Span(start, end, rule, entity.name, entity.placeholder, end)
-        for start, end in found
-        for rule in rules
+        Span(start, end, rule, name, ENTITIES[name].placeholder, end)
+        for name, spans in found.items()
+        for start, end in spans
+        for rule in rules[name]
     ]
 
 
-def _merge(found: list[tuple[int, int]]) -> list[Stretch]:
-    """Hyperscan reports every end of a match; overlapping reports are one stretch."""
+def _joined(found: list[Stretch]) -> list[Stretch]:
+    """Stretches of several patterns of one rule; overlapping ones are one."""
     found.sort()
-    merged: list[Stretch] = []
-    for start, end in found:
-        if merged and start < merged[-1][1]:
-            first, last, sure = merged[-1]
-            merged[-1] = (first, max(last, end), min(sure, end))
+    joined: list[Stretch] = []
+    for start, end, sure in found:
+        if joined and start < joined[-1][1]:
+            first, last, known = joined[-1]
+            joined[-1] = (first, max(last, end), min(known, sure))
         else:
-            merged.append((start, end, end))
-    return merged
+            joined.append((start, end, sure))
+    return joined
 
 
 def _characters(data: bytes, stretches: list[Stretch]) -> list[Stretch]:

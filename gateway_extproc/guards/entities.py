@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from gateway_extproc.guards import (
@@ -16,6 +17,7 @@ from gateway_extproc.guards import (
     phones,
     tokens,
 )
+from gateway_extproc.guards.located import LONG_TEXT
 from gateway_extproc.guards.nationalids import NATIONAL_IDS
 from gateway_extproc.guards.numbers import (
     Spans,
@@ -116,12 +118,41 @@ _BY_NAME: Final = {entity.name: entity for entity in _RAW}
 _PROVEN: Final = [entity for entity in _RAW if entity.name in STRENGTH and _is_ascii(entity)]
 _GATES: Final = Scanner([gate for entity in _PROVEN for gate in entity.gates], presence=True)
 _GATE_OF: Final = [entity.name for entity in _PROVEN for _ in entity.gates]
+_UNGATED: Final = frozenset(_BY_NAME) - frozenset(_GATE_OF)
+_STRONGER: Final = {name: stronger_than(name) for name in _BY_NAME}
 
 
-def _absent(text: str) -> set[str]:
-    """The kinds whose gate the text does not pass, of those with a gate in ASCII."""
-    passed = {_GATE_OF[hit[0]] for hit in _GATES.hits(text)}
-    return set(_GATE_OF) - passed
+class _Looks:
+    """One text, looked at once for each kind, however many kinds yield to it."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._found: dict[str, Spans] = {}
+
+    def spans(self, name: str) -> Spans:
+        """The values of a kind, without those that are values of a stronger kind."""
+        spans, stronger = self._raw(name), _STRONGER[name]
+        if not spans or not stronger:
+            return spans
+        others = [span for other in stronger if other in self._present for span in self._raw(other)]
+        return without_overlaps(spans, others)
+
+    def _raw(self, name: str) -> Spans:
+        found = self._found.get(name)
+        if found is None:
+            found = self._found[name] = _BY_NAME[name].find(self._text)
+        return found
+
+    @cached_property
+    def _present(self) -> frozenset[str]:
+        """The kinds whose gate the text passes, and those whose gate is not in ASCII."""
+        return frozenset(_GATE_OF[hit[0]] for hit in _GATES.hits(self._text)) | _UNGATED
+
+
+def find_each(text: str, names: Iterable[str]) -> dict[str, Spans]:
+    """The spans of several kinds in one text; of a stretch that two could read, the stronger's."""
+    looks = _Looks(text)
+    return {name: looks.spans(name) for name in names}
 
 
 def _yielding(entity: Entity) -> Entity:
@@ -129,17 +160,12 @@ def _yielding(entity: Entity) -> Entity:
 
     Its ``live`` also waits for those: a span that one of them may still touch is not certain.
     """
-    stronger = [_BY_NAME[name] for name in stronger_than(entity.name)]
+    stronger = [_BY_NAME[name] for name in _STRONGER[entity.name]]
     if not stronger:
         return entity
 
     def find(text: str) -> Spans:
-        spans = entity.find(text)
-        if not spans:
-            return spans
-        absent = _absent(text)
-        others = [other for other in stronger if other.name not in absent]
-        return without_overlaps(spans, [span for other in others for span in other.find(text)])
+        return _Looks(text).spans(entity.name)
 
     def live(text: str) -> int:
         own = entity.live(text)
@@ -157,6 +183,7 @@ def _yielding(entity: Entity) -> Entity:
 def prepare(entity: Entity) -> None:
     """Compiles what the entity's finder uses, so that no text has to wait for it."""
     entity.find("")
+    entity.find(" " * LONG_TEXT)
     _GATES.hits("")
 
 

@@ -15,6 +15,8 @@ from gateway_extproc.core.ports import Guarded, Masks, Scan
 from gateway_extproc.guards.canary import canary
 from gateway_extproc.guards.detect import Detector
 from gateway_extproc.guards.formats import Formats
+from gateway_extproc.guards.languagerules import language_spans
+from gateway_extproc.guards.languages import Languages
 from gateway_extproc.guards.leak import Prompts
 from gateway_extproc.guards.masking import (
     CompiledRule,
@@ -60,6 +62,13 @@ class About(NamedTuple):
     shapes: Wanted | None = None
 
 
+class Judges(NamedTuple):
+    """What looks at whole texts; None where no rule asks for it."""
+
+    scores: Scores | None
+    languages: Languages | None
+
+
 NOTHING_ABOUT: Final = About()
 NO_REVIEWS: Final = Reviews(lambda text: "", lambda rule, fingerprint: False)
 
@@ -90,7 +99,7 @@ class _Look:
         side: _Side,
         rules: RuleSet,
         draw: float,
-        scores: Scores | None,
+        judges: Judges,
         about: About,
         reviews: Reviews,
         clock_ns: Callable[[], int],
@@ -99,7 +108,8 @@ class _Look:
     ) -> None:
         self._told, self._shapes = about
         self._side, self._rules, self._draw, self._texts = side, rules, draw, texts
-        self._scores, self._reviews, self._clock_ns = scores, reviews, clock_ns
+        self._scores, self._languages = judges
+        self._reviews, self._clock_ns = reviews, clock_ns
         self._began_ns = clock_ns()
         self._findings: list[Finding] = []
         self._changed: list[tuple[TextAt, str]] = []
@@ -131,6 +141,8 @@ class _Look:
         scanned = len(at.text) if len(scored) < len(wanted) else 0
         if scored:
             scanned = max(scanned, self._score(at, together, scored, spans))
+        if self._rules.languages and not is_json:
+            spans += self._find_languages(view, wanted)
         if self._shapes is not None and is_content(at.path):
             self._check_format(at, wanted, spans)
         if self._told is not None:
@@ -181,6 +193,15 @@ class _Look:
             if rule.reached_by(level)
         ]
         return scored.scanned
+
+    def _find_languages(self, text: str, wanted: dict[int, CompiledRule]) -> list[Span]:
+        assert self._languages is not None
+        try:
+            return language_spans(self._languages, text, wanted.values())
+        except Exception:
+            log.exception("the language detector failed")
+            self._unjudged |= {i: r for i, r in wanted.items() if r.rule.kind == "language"}
+            return []
 
     def _check_format(self, at: TextAt, wanted: dict[int, CompiledRule], spans: list[Span]) -> None:
         assert self._shapes is not None
@@ -274,7 +295,8 @@ class RuleGuard:
     ) -> None:
         self._mark_key = mark_key
         scored = any(rule.kind == "injection" for rule in rules)
-        self._scores = Scores(heads()) if scored else None
+        speaks = any(rule.kind == "language" for rule in rules)
+        self._judges = Judges(Scores(heads()) if scored else None, Languages() if speaks else None)
         self._clock_ns, self._reviews = clock_ns, reviews
         self._prompts, self._formats = Prompts(), Formats()
         self._rules = {rule.id: rule for rule in reversed(rules)}
@@ -321,7 +343,7 @@ class RuleGuard:
         if not rules.all and not masks:
             return _NOTHING
         look = _Look(
-            side, rules, who.draw, self._scores, about, self._reviews, self._clock_ns, texts, masks
+            side, rules, who.draw, self._judges, about, self._reviews, self._clock_ns, texts, masks
         )
         return look.scan()
 
@@ -350,7 +372,9 @@ class RuleGuard:
             return None
         policy = self._policies.get(drawn)
         if policy is None:
-            policy = self._policies[drawn] = WindowPolicy(drawn, side.detector)
+            policy = self._policies[drawn] = WindowPolicy(
+                drawn, side.detector, self._judges.languages
+            )
         return StreamWindow(policy, *self._about(who, asked))
 
     def message_of(self, rule_id: str) -> str:

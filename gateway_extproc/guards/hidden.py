@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 from gateway_extproc.guards.numbers import Spans
+from gateway_extproc.guards.shapes import with_rest
 
 _INVISIBLE = "\u200b\u200c\u200d\u2060\u2061\u2062\u2063\u2064\ufeff\u00ad"
 _TAGS = "\U000e0000-\U000e007f"
@@ -13,7 +15,10 @@ _FLAG = "\U0001f3f4"  # regional flags are written as a black flag and tag chara
 
 GATE = f"[{_INVISIBLE}{_TAGS}{_OVERRIDES}]"
 
-_RUN = re.compile(f"[{_TAGS}]+|[{_OVERRIDES}]|[{_INVISIBLE}]+")
+RUNS_MAX = 4_000
+"""Findings of one text; what stands behind so many goes as a whole."""
+
+_RUN = re.compile(f"[{_TAGS}]+|[{_OVERRIDES}]+|[{_INVISIBLE}]+")
 _TAIL = re.compile(f"{_FLAG}?(?:[{_TAGS}]+|[{_INVISIBLE}]+)\\Z|{_FLAG}\\Z")
 _FLAG_TAGS = re.compile("[\U000e0061-\U000e007a\U000e0030-\U000e0039]{2,6}\U000e007f")
 
@@ -25,7 +30,8 @@ def find_hidden(text: str) -> Spans:
     writing and in soft-hyphenated text; it is taken between ASCII letters, or when
     several stand together between letters.  Flags of regions are no finding.
     """
-    return [run.span() for run in _RUN.finditer(text) if _carries(text, run)]
+    carrying = (run.span() for run in _RUN.finditer(text) if _carries(text, run))
+    return with_rest(list(islice(carrying, RUNS_MAX)), text, RUNS_MAX)
 
 
 def _carries(text: str, run: re.Match[str]) -> bool:

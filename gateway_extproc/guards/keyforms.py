@@ -25,7 +25,8 @@ class KeyForm:
     """``body`` refines what follows the prefix where the alphabet does not say it all.
 
     ``before`` is the public part of some keys, which stands before the prefix and stays.
-    ``entropy`` is false where the form alone is proof.
+    ``entropy`` is false where the form alone is proof.  ``named`` is true for keys that also
+    stand openly in web pages: they count where something names them or they are set to a name.
     """
 
     issuer: str
@@ -36,6 +37,7 @@ class KeyForm:
     body: str = ""
     before: str = ""
     entropy: bool = True
+    named: bool = False
 
 
 def _forms(issuer: str, prefixes: str, chars: str, least: int, most: int = 0) -> list[KeyForm]:
@@ -44,6 +46,7 @@ def _forms(issuer: str, prefixes: str, chars: str, least: int, most: int = 0) ->
 
 _SIMPLE = (
     ("adafruit", "aio_", ALNUM, 28, 28),
+    ("adobe", "p8e-", "a-z0-9", 32, 32),
     ("alibaba", "LTAI", ALNUM, 17, 26),
     ("artifactory", "AKCp", ALNUM, 66, 73),
     ("artifactory", "cmVmdGtuO", ALNUM, 55, 59),
@@ -83,11 +86,11 @@ _SIMPLE = (
     ("gitlab", "gloas-", WORD, 64, 64),
     ("gitlab", "glagent-", WORD, 50, LONG),
     ("gitlab", "GR1348941", WORD, 20, 50),
+    ("defined", "dnkey-", WORD + "=", 79, 79),
     ("gocardless", "live_", WORD + "=", 40, 40),
-    ("google", "AIza", WORD, 35, 35),
     ("google", "GOCSPX-", WORD, 28, 28),
     ("google", "ya29.", WORD, 40, LONG),
-    ("grafana", "glc_", BASE64 + "=", 32, 400),
+    ("grafana", "glc_ eyJrIjoi", BASE64 + "=", 32, 400),
     ("groq", "gsk_", ALNUM, 40, 64),
     ("harness", "pat. sat.", ALNUM + ".", 60, 80),
     ("heroku", "HRKU-", WORD, 36, 64),
@@ -125,6 +128,7 @@ _SIMPLE = (
     ("sendinblue", "xkeysib- xsmtpsib-", HEX + "-", 64, 90),
     ("sentry", "sntryu_", HEX, 64, 64),
     ("sentry", "sntrys_eyJ", BASE64 + "=_", 80, 800),
+    ("settlemint", "sm_pat_ sm_aat_ sm_sat_", ALNUM, 16, 16),
     ("shippo", "shippo_live_ shippo_test_", HEX, 40, 40),
     ("shopify", "shpat_ shpca_ shppa_ shpss_", "0-9a-fA-F", 32, 32),
     ("sonar", "sqp_ squ_ sqa_", HEX, 40, 40),
@@ -159,6 +163,12 @@ _SHAPED = (
         for kind in ("api", "admin", "oat", "ort", "sid")
     ),
     *(
+        KeyForm("authress", prefix, ALNUM, 5, 190,
+                r"[A-Za-z0-9]{5,30}\.[A-Za-z0-9]{4,6}\.acc[_-][A-Za-z0-9-]{10,32}"
+                r"\.[A-Za-z0-9+/_=-]{30,110}")
+        for prefix in ("sc_", "ext_", "scauth_", "authress_")
+    ),
+    *(
         KeyForm("azure", f"{name}=", BASE64, 40, 90, f"[{BASE64}]{{40,88}}={{0,2}}")
         for name in ("AccountKey", "SharedAccessKey", "SharedSecret")
     ),
@@ -178,6 +188,7 @@ _SHAPED = (
             r"[a-z0-9]{1,16}_[A-Za-z0-9]{1,40}_[A-Za-z0-9_-]{43}_[A-Za-z0-9]{4,16}", entropy=False),
     KeyForm("gitlab", "glpat-", WORD, 27, 330, r"[\w-]{27,300}\.[0-9a-z]{2}\.?[0-9a-z]{7}"),
     KeyForm("facebook", "|", WORD, 27, 27, before="[0-9]{13,17}"),
+    KeyForm("google", "AIza", WORD, 35, 35, named=True),
     KeyForm("google", "1//0", WORD, 40, 200),
     KeyForm("grafana", "glsa_", ALNUM, 32, 41, "[A-Za-z0-9]{32}_[0-9A-Fa-f]{8}"),
     KeyForm("notion", "ntn_", "0-9", 11, 46, "[0-9]{11}[A-Za-z0-9]{32}(?:[A-Za-z0-9]{3})?"),

@@ -255,10 +255,27 @@ def _may_begin(text: str, start: int) -> bool:
 
 def _may_stand(text: str, start: int, compiled: _Compiled) -> bool:
     """True if what stands before ``start`` lets a key of this form begin there."""
+    if compiled.form.named and not _is_named(text, start):
+        return False
     if compiled.before:
         return compiled.before.search(text, max(0, start - _BEFORE_REACH), start) is not None
     before = text[start - 1 : start]
     return not (before.isalnum() and before.isascii() and compiled.form.prefix[0].isalnum())
+
+
+_NAME = re.compile(
+    "key|token|secret|credential|auth|pass|api|google|gemini|firebase|vertex|maps|cloud"
+    "|schlüssel|clé|clave|chave|chiave|sleutel|ключ|キー|키|密钥|金鑰|密码",
+    re.IGNORECASE,
+)
+_SET = "\"'`=:(>：［「"
+
+
+def _is_named(text: str, start: int) -> bool:
+    """True if a word for a secret stands shortly before, or a sign that sets a value."""
+    reach = max(0, start - _BEFORE_REACH)
+    set_to = text[max(reach, start - 8) : start].rstrip()[-1:]
+    return (set_to != "" and set_to in _SET) or _NAME.search(text, reach, start) is not None
 
 
 def live_private_key(text: str) -> int:

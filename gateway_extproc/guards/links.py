@@ -7,13 +7,16 @@ the answer is enough to send it.  What is found is the address, so that an image
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import unquote
 
 from gateway_extproc.guards.numbers import Spans, merged
+from gateway_extproc.guards.scanner import Hit, Scanner
 from gateway_extproc.guards.shapes import trailing_run
 
 URL_MAX = 2048
+LINKS_MAX = 4_000
+"""Addresses of one text that are looked at; what stands behind so many is found as a whole."""
 _TAG_MAX = 200
 _END = r"\s)>\"'\\"
 _URL = rf"(?:https?:)?//[^{_END}]{{3,{URL_MAX}}}+"
@@ -24,6 +27,22 @@ _FETCHED = re.compile(
     rf"|\burl\([\"']?({_URL})",
     re.IGNORECASE,
 )
+
+
+def _fetching(space: str) -> str:
+    """What stands before an address that is shown or followed, up to its two slashes."""
+    address = "(?:https?:)?//"
+    names = "src|srcset|href|poster|background|action|data"
+    return (
+        rf"\]\({space}{{0,4}}<?{address}|\]:{space}{{0,4}}<?{address}"
+        rf"|\b(?:{names}){space}{{0,2}}={space}{{0,2}}[\"']?{address}|\burl\([\"']?{address}"
+    )
+
+
+_HEAD = re.compile("(?:" + _fetching(r"\s") + r")\Z", re.IGNORECASE)
+# White space outside of ASCII is a question mark to the scanner.
+_SCANNER = Scanner(["(?i)" + _fetching(r"[\s?]")], most=LINKS_MAX)
+_HEAD_REACH = 32
 _TAIL = re.compile(
     r"(?:\]\(\s{0,4}<?|\]:\s{0,4}<?|=\s{0,2}[\"']?|\burl\([\"']?)"
     rf"(h(?:t(?:t(?:p(?:s?(?::(?:/(?:/[^{_END}]{{0,{URL_MAX}}}+)?)?)?)?)?)?)?"
@@ -51,13 +70,10 @@ class LinkGuard:
 
     def find(self, text: str) -> Spans:
         """The spans of the addresses, without the Markdown or HTML around them."""
-        return merged(
-            [
-                match.span(match.lastindex or 0)
-                for match in _FETCHED.finditer(text)
-                if self._carries(match)
-            ]
-        )
+        hits = _SCANNER.hits(text) if "//" in text else []
+        found = [match for match in _fetched(text, hits) if self._carries(match)]
+        rest = [(hits[-1][1], len(text))] if len(hits) >= LINKS_MAX else []
+        return merged([match.span(match.lastindex or 0) for match in found] + rest)
 
     def live(self, text: str) -> int:
         """The beginning of an address at the end of the text; other text is never held."""
@@ -79,6 +95,17 @@ class LinkGuard:
     def _is_allowed(self, host: str) -> bool:
         labels = host.split(".")
         return any(".".join(labels[index:]) in self._allowed for index in range(len(labels)))
+
+
+def _fetched(text: str, hits: Sequence[Hit]) -> Iterator[re.Match[str]]:
+    """The matches of ``_FETCHED``, looked for where Hyperscan saw the beginning of an address."""
+    position = 0
+    for _, end in hits:
+        head = _HEAD.search(text, max(position, end - _HEAD_REACH), end)
+        match = _FETCHED.match(text, head.start()) if head else None
+        if match:
+            yield match
+            position = match.end()
 
 
 _INSIDE = "".join(chr(code) for code in range(33, 127) if chr(code) not in ")>\"'\\")

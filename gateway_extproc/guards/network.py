@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Final
 
 from gateway_extproc.guards.context import CANDIDATES_MAX
+from gateway_extproc.guards.located import Located
 from gateway_extproc.guards.numbers import Spans
 from gateway_extproc.guards.shapes import MATCHES_MAX, with_rest
 
@@ -26,12 +27,29 @@ _V4 = re.compile(
     r"(?![A-Za-z0-9_]|\.[0-9A-Za-z_]))",
     re.DOTALL,
 )
+_V4S = Located(
+    _V4,
+    {
+        rf"[^A-Za-z0-9_.][0-9]{{{a}}}\.[0-9]{{{b}}}\.[0-9]{{{c}}}\.[0-9]": a + b + c + 4
+        for a in (1, 2, 3)
+        for b in (1, 2, 3)
+        for c in (1, 2, 3)
+    },
+)
 # A group and a colon, or two colons, begin an address of version 6.
 _V6 = re.compile(
     r"[0-9A-Fa-f:](?<![A-Za-z0-9_:.].)"
     r"(?=[0-9A-Fa-f]{0,3}:)(?<=(?=[0-9A-Fa-f:.]{0,40}?::|(?:[0-9A-Fa-f]{1,4}:){6}).)"
     r"[0-9A-Fa-f:.]{2,44}+(?![A-Za-z0-9_:.])",
     re.DOTALL,
+)
+_V6S = Located(
+    _V6,
+    {
+        rf"[^A-Za-z0-9_:.]{first}{'[0-9A-Fa-f]' * count}:": count + 2
+        for first in ("[0-9A-Fa-f]", ":")
+        for count in (0, 1, 2, 3)
+    },
 )
 _V6_GROUP = re.compile("[0-9A-Fa-f]{1,4}")
 _V4_WHOLE = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
@@ -87,16 +105,18 @@ def find_ips(text: str) -> Spans:
     Four numbers after a word such as "version", after ``Name/`` or after a comparison
     are a version.  The unspecified, loopback and netmask addresses are nobody's.
     """
-    each = islice(_V4.finditer(text), MATCHES_MAX)
+    each = islice(_V4S.finditer(text), MATCHES_MAX)
     found = with_rest([(match.start(), match.end(1)) for match in each], text, MATCHES_MAX)
     looked_at, rest = found[:CANDIDATES_MAX], found[CANDIDATES_MAX:]
     spans = [span for span in looked_at if _is_v4(text, *span)] + rest
-    for index, run in enumerate(_V6.finditer(text)):
+    for index, run in enumerate(_V6S.finditer(text)):
         start, end = run.span()
         while end > start and text[end - 1] == ".":
             end -= 1
         if text[end - 1] == ":" and text[end - 2 : end] != "::":
             end -= 1
+        if index >= MATCHES_MAX:
+            return [*spans, (start, len(text))]
         if index >= _V6_MAX or _is_v6(text[start:end]):
             spans.append((start, end))
     return spans

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 
+from gateway_extproc.guards.located import Located
+
 Spans = list[tuple[int, int]]
 
 
@@ -33,11 +35,15 @@ _DIGITS = frozenset("0123456789")
 _CARD_START = re.compile(
     r"[0-6](?<![0-9].)(?<=(?:[2-6]|1(?=800)|0(?=604)))(?=[0-9]{3}(?:[ -]?[0-9]){8})", re.DOTALL
 )
+_CARD_STARTS = Located(_CARD_START, {"[^0-9][0-6][0-9]{4}": 5, "[^0-9][0-6][0-9]{3}[ -][0-9]": 6})
 _CARD_RUN = re.compile(r"[0-9]+(?:[ -][0-9]+)*+")
+_CARD_REACH = 2 * (_CARD_MAX + 1)
+"""Digits and separators that surely hold one digit more than a card number has."""
 _GROUPS = re.compile(r"[0-9]{4,20}+(?:[ -][0-9]{1,20}+){0,15}")
 CARDS_MAX = 4_000
 """Beginnings of card numbers, and of IBANs, looked at in one text; what has the form behind
-them is taken as it is.  No honest text has so many, and the time stays bounded."""
+them is taken as it is, and all of the text behind twice as many.  No honest text has so many, and
+the time stays bounded."""
 
 # Issuer prefixes with the lengths they are issued in (ISO/IEC 7812, the networks' tables).
 _ISSUERS = re.compile(
@@ -74,10 +80,12 @@ def find_cards(text: str) -> Spans:
     """
     spans: Spans = []
     masked = 0
-    for looked_at, match in enumerate(_CARD_START.finditer(text)):
+    for looked_at, match in enumerate(_CARD_STARTS.finditer(text)):
         start = match.start()
         if start < masked or _is_fraction(text, start):
             continue
+        if looked_at >= 2 * CARDS_MAX:
+            return [*spans, (start, len(text))]
         if looked_at >= CARDS_MAX:
             run = _CARD_RUN.match(text, start)
             masked = run.end() if run else start + _CARD_MIN
@@ -96,7 +104,7 @@ def _is_fraction(text: str, start: int) -> bool:
 def _longest_card(text: str, start: int) -> int:
     """The end of the longest number that begins at ``start`` and ends with a group, or 0."""
     digits, end, best = "", start - 1, 0
-    for group in _GROUPS.match(text, start)[0].replace("-", " ").split(" "):  # type: ignore[index]
+    for group in _GROUPS.match(text, start, start + _CARD_REACH)[0].replace("-", " ").split(" "):  # type: ignore[index]
         digits += group
         end += len(group) + 1
         if len(digits) > _CARD_MAX:
@@ -115,6 +123,9 @@ _SSN = re.compile(
     r"(?![0-9])(?!-[0-9]))",
     re.DOTALL,
 )
+_SSNS = Located(
+    _SSN, {f"[^0-9][0-8][0-9]{{2}}{mark}[0-9]{{2}}{mark}[0-9]{{4}}": 11 for mark in " -"}
+)
 
 
 def find_ssns(text: str) -> Spans:
@@ -125,7 +136,7 @@ def find_ssns(text: str) -> Spans:
     """
     return [
         (match.start(), match.end(1))
-        for match in _SSN.finditer(text)
+        for match in _SSNS.finditer(text)
         if text[match.start() : match.start() + 3] not in ("000", "666")
     ]
 
@@ -173,7 +184,17 @@ _LENGTHS = {country: n for n, countries in _BY_LENGTH.items() for country in cou
 _BODIES = {
     n: re.compile(rf"[A-Za-z0-9](?:[ -]?[A-Za-z0-9]){{{n - 1}}}(?![A-Za-z0-9])") for n in _BY_LENGTH
 }
-_IBAN_START = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?=[ -]?[A-Za-z0-9])")
+_COUNTRIES = "|".join(sorted(_LENGTHS))
+_IBAN_START = re.compile(
+    rf"(?<![A-Za-z0-9])(?i:{_COUNTRIES})[0-9]{{2}}(?=(?:[ -]?[A-Za-z0-9]){{11}})"
+)
+_IBAN_STARTS = Located(
+    _IBAN_START,
+    {
+        f"[^A-Za-z0-9](?i:{_COUNTRIES})[0-9]{{2}}[A-Za-z0-9]": 5,
+        f"[^A-Za-z0-9](?i:{_COUNTRIES})[0-9]{{2}}[ -][A-Za-z0-9]": 6,
+    },
+)
 _IBAN_TAIL = re.compile(
     r"(?<![A-Za-z0-9])(?=([A-Za-z]{1,2}\Z|[A-Za-z]{2}[0-9]{1,2}(?:[ -]?[A-Za-z0-9])*+[ -]?\Z))"
 )
@@ -194,8 +215,10 @@ def is_iban(compact: str) -> bool:
 def find_ibans(text: str) -> Spans:
     """IBANs of the registered countries, compact or with single spaces or dashes."""
     spans: Spans = []
-    for looked_at, start in enumerate(_IBAN_START.finditer(text)):
+    for looked_at, start in enumerate(_IBAN_STARTS.finditer(text)):
         length = _LENGTHS.get(start[0][:2].upper())
+        if looked_at >= 2 * CARDS_MAX:
+            return [*spans, (start.start(), len(text))]
         body = _BODIES[length].match(text, start.start()) if length else None
         if body and (looked_at >= CARDS_MAX or is_iban(body[0].translate(_SEPARATORS).upper())):
             spans.append(body.span())

@@ -17,6 +17,7 @@ from gateway_extproc.guards.context import (
     ContextWords,
     stands_near,
 )
+from gateway_extproc.guards.located import Located
 from gateway_extproc.guards.numbers import Spans, merged
 from gateway_extproc.guards.shapes import MATCHES_MAX, with_rest
 
@@ -59,6 +60,18 @@ def _numbers(form: str) -> re.Pattern[str]:
 
 
 _STRONG_NUMBER, _LOOSE_NUMBER = _numbers(_STRONG), _numbers(_LOOSE)
+_BEFORE = "[^A-Za-z0-9_+]"
+_STRONG_NUMBERS = Located(
+    _STRONG_NUMBER,
+    {
+        rf"{_BEFORE}\+[ 0-9]": 2,
+        f"{_BEFORE}00[1-9]": 3,
+        rf"{_BEFORE}\([0-9]{{2}}": 3,
+        f"{_BEFORE}1[ .-][2-9(]": 3,
+        f"{_BEFORE}[2-9][0-9]{{2}}[.-][0-9]{{3}}[.-]": 8,
+        **{f"{_BEFORE}0[1-9]{'[0-9]' * n}[ ./-][0-9]": n + 4 for n in range(5)},
+    },
+)
 _DIGIT = re.compile("[0-9]")
 _FEWEST, _MOST = 7, 15
 _DATE = re.compile(
@@ -105,7 +118,7 @@ def find_phones(text: str) -> Spans:
     with an area code in parentheses are taken as they are; other digits in groups or in
     one run only where a word before or after them speaks of telephones.  Dates are not.
     """
-    found = islice(_STRONG_NUMBER.finditer(text), MATCHES_MAX)
+    found = islice(_STRONG_NUMBERS.finditer(text), MATCHES_MAX)
     spans = with_rest([match.span(1) for match in found if _is_number(match)], text, MATCHES_MAX)
     return merged(spans + _spoken_of(text))
 

@@ -21,6 +21,7 @@ class RuleSet:
     sampled: bool
     scored: bool
     leaks: bool
+    languages: bool
     canary: bool
     formats: tuple[CompiledRule, ...]
 
@@ -35,6 +36,7 @@ class RuleSet:
             any(rule.rule.sample < 1 for rule in rules),
             any(rule.rule.kind == "injection" for rule in rules),
             any(rule.rule.kind == "leak" for rule in rules),
+            any(rule.rule.kind == "language" for rule in rules),
             any(rule.rule.kind == "leak" and rule.rule.canary for rule in rules),
             tuple(rule for rule in rules if rule.rule.kind == "format"),
         )

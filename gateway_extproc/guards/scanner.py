@@ -19,12 +19,11 @@ from typing import Any, Final
 
 import hyperscan
 
-from gateway_extproc.guards.numbers import Spans
-
 HITS_MAX: Final = 50_000
 """With so many ends the scan stops; a finder then takes the rest of the text for found."""
-SPANS_MAX: Final = 3_000
+SPANS_MAX: Final = 2_000
 """Ends of one text whose beginnings are looked for; the rest of the text counts as found."""
+Spans = list[tuple[int, int]]
 Hit = tuple[int, int]
 """Which expression, and where a match of it ends."""
 
@@ -34,10 +33,13 @@ class Scanner:
 
     That keeps one byte a character, so that offsets are those of the text.  Compiled at the
     first use; each thread has scratch space of its own.  With ``presence`` each expression is
-    reported once, at its first end.
+    reported once, at its first end.  After ``most`` ends a scan stops.
     """
 
-    def __init__(self, expressions: Sequence[str], *, presence: bool = False) -> None:
+    def __init__(
+        self, expressions: Sequence[str], *, presence: bool = False, most: int = HITS_MAX
+    ) -> None:
+        self.most = most
         self._expressions = [expression.encode("ascii") for expression in expressions]
         self._flags = hyperscan.HS_FLAG_DOTALL
         self._flags |= hyperscan.HS_FLAG_SINGLEMATCH if presence else 0
@@ -62,7 +64,7 @@ class Scanner:
         ]
 
     def hits(self, text: str) -> list[Hit]:
-        """All ends of matches, each once; at most ``HITS_MAX``."""
+        """All ends of matches, each once, in order; ``most`` of them at most."""
         return self._hits(text.encode("ascii", "replace"))
 
     def _hits(self, data: bytes) -> list[Hit]:
@@ -71,21 +73,28 @@ class Scanner:
         if scratch is None:
             scratch = self._local.scratch = hyperscan.Scratch(self._database)
         with suppress(hyperscan.ScanTerminated):
-            self._database.scan(data, _collect, context=found, scratch=scratch)
+            self._database.scan(data, self._collect, context=found, scratch=scratch)
         return found
 
-    def spans(self, text: str, reach: int) -> Spans:
-        """Every match of up to ``reach`` characters, from its first possible beginning on."""
+    def _collect(self, ident: int, _start: int, end: int, _flags: int, found: list[Hit]) -> bool:
+        found.append((ident, end))
+        return len(found) >= self.most
+
+    def spans(self, text: str, reach: int, most: int = SPANS_MAX) -> Spans:
+        """Every match of up to ``reach`` characters, from its first possible beginning on.
+
+        All that is behind the ``most`` first ends counts as found.
+        """
         data = text.encode("ascii", "replace")
         hits = self._hits(data)
         folded = data.decode("ascii")
         spans: Spans = []
-        for ident, end in hits[:SPANS_MAX]:
+        for ident, end in hits[:most]:
             match = self._whole[ident].search(folded, max(0, end - reach), end)
             if match:
                 spans.append((match.start(), end))
-        if len(hits) > SPANS_MAX:
-            spans.append((hits[SPANS_MAX][1], len(text)))
+        if len(hits) > most:
+            spans.append((hits[most][1], len(text)))
         return spans
 
 
@@ -94,8 +103,3 @@ def _inline_flags(expression: str) -> str:
     if expression.startswith("(?i)"):
         return rf"(?i:{expression[4:]})\Z"
     return rf"(?:{expression})\Z"
-
-
-def _collect(ident: int, _start: int, end: int, _flags: int, found: list[Hit]) -> bool:
-    found.append((ident, end))
-    return len(found) >= HITS_MAX

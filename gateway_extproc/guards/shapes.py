@@ -10,13 +10,16 @@ from __future__ import annotations
 import re
 from itertools import islice
 
+from gateway_extproc.guards.located import LONG_TEXT
 from gateway_extproc.guards.numbers import Spans
+from gateway_extproc.guards.scanner import Scanner
 
 _UNIT = re.compile(r"\[(?:\\.|[^\]\\])*\]\??|[^\[]\??")
 _REPEAT = re.compile(r"(\[(?:\\.|[^\]\\])*\])\{(\d+)\}")
 
+_EDGE = "[^A-Za-z0-9]"
 
-MATCHES_MAX = 12_000
+MATCHES_MAX = 4_000
 """Places of one text where a value may stand.  Behind them all of the text is taken for one:
 no honest text has so many, and the time stays bounded."""
 
@@ -46,12 +49,28 @@ class Shape:
             partial = rf"(?:\Z|{unit}{partial})"
         self._partial = re.compile(rf"{first}{edge}{partial}", re.DOTALL)
         self._width = len(units)
+        self._ending = re.compile("".join(units) + r"\Z")
+        self._scanner = Scanner([f"{_EDGE}{''.join(units)}{_EDGE}"], most=MATCHES_MAX)
 
     def find(self, text: str) -> Spans:
         """Every place where a value of this shape stands, also overlapping ones."""
+        if len(text) >= LONG_TEXT:
+            return self._find_in_long(text)
         found = self._full.finditer(text)
         spans = [(match.start(), match.end(1)) for match in islice(found, MATCHES_MAX)]
         return with_rest(spans, text, MATCHES_MAX)
+
+    def _find_in_long(self, text: str) -> Spans:
+        """The same; only where a value ends is its beginning looked for."""
+        spans: Spans = []
+        hits = self._scanner.hits(f" {text} ")
+        for _, after in hits:
+            end = after - 2
+            ending = self._ending.search(text, max(0, end - self._width), end)
+            value = self._full.match(text, ending.start()) if ending else None
+            if value:
+                spans.append((value.start(), value.end(1)))
+        return [*spans, (hits[-1][1] - 2, len(text))] if len(hits) >= MATCHES_MAX else spans
 
     def live(self, text: str) -> int:
         """Where a value could begin that reaches the text's end."""

@@ -13,6 +13,8 @@ from gateway_extproc.guards.numbers import Spans, merged
 from gateway_extproc.guards.scanner import Scanner
 
 LINE_MAX = 400
+COMMANDS_MAX = 500
+"""Of one text; what stands behind so many is found as a whole."""
 _HEAD = r"(?:^|\n|`|;|\||&&|\()[ \t]{0,16}(?:[$#>] {0,2})?(?:sudo (?:-[A-Za-z] )?)?"
 _SHELL = r"(?:/(?:usr/)?bin/(?:env )?)?(?:ba|z|da|k|a)?sh"
 _ARGS = r"[^\n|;&]*"
@@ -97,7 +99,7 @@ _STARTER = re.compile(
 def find_dangerous_shell(text: str) -> Spans:
     """The commands, from their first word to the end of what makes them dangerous."""
     spans: Spans = []
-    for start, end in _SCANNER.spans(text, LINE_MAX):
+    for start, end in _SCANNER.spans(text, LINE_MAX, COMMANDS_MAX):
         lead = _LEAD.match(text, start, end)
         spans.append((lead.end() if lead and lead.end() < end else start, end))
     return merged(spans)

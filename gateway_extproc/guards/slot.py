@@ -11,6 +11,8 @@ from gateway_extproc.core.exchange import Finding
 from gateway_extproc.guards.chunks import Step
 from gateway_extproc.guards.detect import Detector, entities_of
 from gateway_extproc.guards.entities import LOOKBACK
+from gateway_extproc.guards.languagerules import LanguageWatch
+from gateway_extproc.guards.languages import Languages
 from gateway_extproc.guards.masking import (
     CompiledRule,
     Mask,
@@ -42,8 +44,15 @@ class WindowPolicy:
     others; ``tails`` belong to the enforced masking patterns.
     """
 
-    def __init__(self, rules: Sequence[CompiledRule], detector: Detector) -> None:
+    def __init__(
+        self,
+        rules: Sequence[CompiledRule],
+        detector: Detector,
+        languages: Languages | None = None,
+    ) -> None:
         self.detector = detector
+        speak = any(rule.rule.kind == "language" for rule in rules)
+        self.languages = languages if speak else None
         self.wanted = {rule.index: rule for rule in rules}
         acting = [rule for rule in rules if rule.blocks or rule.changes]
         strict = {name for rule in acting for name in entities_of(rule)}
@@ -79,6 +88,9 @@ class SlotText:
         self._whole: list[str] = []
         self._unjudged = False
         self._policy = policy
+        self._speech: LanguageWatch | None = None
+        if policy.languages is not None and not is_json:
+            self._speech = LanguageWatch(policy.languages, policy.wanted.values())
         self._path = path
         self._is_json = is_json
         self._view = ""
@@ -115,9 +127,12 @@ class SlotText:
         return Step(step.text, [*findings, *step.findings], step.blocked_by)
 
     def _judged(self, text: str, *, final: bool) -> list[Span]:
-        """What the text is as a whole: a told prompt, or not what it should look like."""
+        """What the text is as a whole: a told prompt, not in a language or form as it should be."""
         spans: list[Span] = []
-        self._unjudged = not final and (self._watch is not None or self._shapes is not None)
+        judges = (self._watch, self._shapes, self._speech)
+        self._unjudged = not final and any(judge is not None for judge in judges)
+        if self._speech is not None:
+            spans += self._speech.push(text, final=final)
         if self._watch is not None:
             passage = self._watch.push(text, final=final)
             spans += leak_spans(passage, self._policy.wanted.values())

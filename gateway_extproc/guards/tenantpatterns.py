@@ -15,6 +15,7 @@ import re2
 
 from gateway_extproc.guards.errors import GuardCompileError
 from gateway_extproc.guards.numbers import Spans, merged
+from gateway_extproc.guards.patterns import reason_of
 
 PATTERNS_MAX: Final = 64
 """Expressions of one tenant."""
@@ -49,6 +50,8 @@ class TenantPatterns:
 
     def find(self, text: str) -> Spans:
         """Where the expressions match; overlapping matches are one span."""
+        if not text.isascii():  # half a surrogate pair is no UTF-8
+            text = text.encode("utf-8", "replace").decode()
         spans: Spans = []
         for pattern in self._patterns:
             for match in pattern.finditer(text):
@@ -64,16 +67,12 @@ def _compile(owner: str, pattern: str, options: Any) -> Any:
     try:
         compiled = re2.compile(pattern, options)
     except re2.error as error:
-        raise GuardCompileError(owner, pattern, _reason(error)) from None
+        reason = reason_of(error)
+        why = "needs more memory than it may have" if "too large" in reason else reason
+        raise GuardCompileError(owner, pattern, why) from None
     if compiled.programsize > PROGRAM_MAX:
         why = f"a program of {compiled.programsize} instructions, at most {PROGRAM_MAX} are taken"
         raise GuardCompileError(owner, pattern, why)
     if compiled.search("") is not None:
         raise GuardCompileError(owner, pattern, "matches the empty text")
     return compiled
-
-
-def _reason(error: Exception) -> str:
-    said = error.args[0] if error.args else error
-    reason = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
-    return "needs more memory than it may have" if "too large" in reason else reason

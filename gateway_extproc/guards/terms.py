@@ -15,18 +15,22 @@ from gateway_extproc.guards.numbers import Spans, merged
 
 TERM_MAX = 128
 """Characters of a term; a stream holds back no more."""
-HITS_MAX = 50_000
+HITS_MAX = 20_000
 """Occurrences looked at in one text, words inside of words included.  What stands behind so
 many is found as a whole: no honest text has them, and the time stays bounded."""
 
 _SPACES = dict.fromkeys(map(ord, "\t\n\r\x0b\x0c\u00a0\u2002\u2003\u2009\u202f\u3000"), " ")
 
 
+_LONGER = "\u0130"
+"""The one capital, of Turkish, that has no lower-case form of one character."""
+
+
 def fold(text: str) -> str:
     """Lower case and plain spaces, with as many characters as before."""
     low = text.lower()
-    if len(low) != len(text):  # a few capitals have no lower-case form of one character
-        low = "".join([char.lower() if len(char.lower()) == 1 else char for char in text])
+    if len(low) != len(text):
+        low = _LONGER.join([part.lower() for part in text.split(_LONGER)])
     return low if low.isascii() and low.isprintable() else low.translate(_SPACES)
 
 

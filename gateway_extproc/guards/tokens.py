@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from string import ascii_letters, digits
 from typing import Final
 
@@ -46,6 +47,8 @@ def live_jwt(text: str) -> int:
     return len(text)
 
 
+PASSWORDS_MAX = 6_000
+"""Of one text; what stands behind so many is taken as a whole."""
 _USER = r"[^\s/?#@:\"'<>]{0,64}"
 _PASSWORD = r"[^\s/@\"'<>]"  # noqa: S105
 _URL = re.compile(rf"://{_USER}:({_PASSWORD}{{3,128}}+)@(?=[A-Za-z0-9\[])")
@@ -59,7 +62,9 @@ _EXAMPLES = frozenset(
 
 def find_url_passwords(text: str) -> Spans:
     """The password of ``scheme://user:password@host`` (RFC 3986 3.2.1), not the address."""
-    return [match.span(1) for match in _URL.finditer(text) if _is_password(match[1])]
+    found = list(islice(_URL.finditer(text), PASSWORDS_MAX))
+    spans = [match.span(1) for match in found if _is_password(match[1])]
+    return spans if len(found) < PASSWORDS_MAX else [*spans, (found[-1].end(), len(text))]
 
 
 def _is_password(value: str) -> bool:

@@ -27,6 +27,8 @@ its choice, another field of its choice for prose, or ``last``):
   boundaries look one ahead); nothing after it leaves.
 - *logs, annotations and shadow rules*: never hold anything; found as above, reported once.
 - *truncation*: the text before the match is settled, then nothing leaves any more.
+- *languages* are known after some 400 characters, asked for again at twice as many and at the end;
+  nothing leaves after one that blocks.
 - *leaks and formats* are known when most of the text has left; nothing after that leaves.
 
 Two exceptions, both safe: a chain of overlapping pattern matches longer than 8,192

@@ -19,23 +19,23 @@ _DOMAIN_MAX = 128
 """RFC 5321 allows 255; a longer domain is cut here so that the hold-back stays short."""
 _DOMAIN = re.compile(r"(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,24}(?![A-Za-z0-9])")
 _AT = re.compile(r"@(?<=[A-Za-z0-9._%+-]@)(?=[A-Za-z0-9-]{1,128}\.[A-Za-z0-9-])")
-EMAILS_MAX = 20_000
-"""Addresses of one text; what stands behind so many is taken as a whole."""
+EMAILS_MAX = 12_000
+"""Places in one text where an address may stand; what is behind so many is taken as a whole."""
 _EMAIL_REACH = _LOCAL_MAX + 1 + _DOMAIN_MAX + 1
 
 
 def find_emails(text: str) -> Spans:
     """Addresses with an ASCII local part of up to 64 characters and a dotted domain."""
     spans: Spans = []
-    for match in _AT.finditer(text):
+    for looked_at, match in enumerate(_AT.finditer(text)):
         at = match.start()
         before = text[max(0, at - _LOCAL_MAX - 1) : at]
         local = len(before) - len(before.rstrip(_LOCAL))
+        if looked_at == EMAILS_MAX:
+            spans.append((at - min(local, _LOCAL_MAX), len(text)))
+            break
         if local > _LOCAL_MAX:
             continue
-        if len(spans) == EMAILS_MAX:
-            spans.append((at - local, len(text)))
-            break
         domain = _DOMAIN.match(text, at + 1, at + 1 + _DOMAIN_MAX)
         if domain:
             spans.append((at - local, domain.end()))

@@ -159,3 +159,40 @@ def test_an_attack_is_blocked_in_disguise_and_what_was_approved_passes(tmp_path:
             assert main([*command, "--for", "1d"]) == 0
         wait_for(lambda: gateway.chat(DISGUISES["plain"]).is_success, 5, "it is still blocked")
         assert gateway.chat(DISGUISES["plain"] + " Now.").status_code == 400
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_prompts_and_answers_in_another_language_are_stopped(tmp_path: Path, stream: bool) -> None:
+    """What the provider says is what the prompt tells it to say."""
+    rules = [
+        {"id": f"speak-{way}", "direction": way, "kind": "language", "action": "block",
+         "allowed": [allowed]}
+        for way, allowed in (("request", "en"), ("response", "de"))
+    ]  # fmt: skip
+    with guarded(tmp_path, guards=rules) as gateway:
+        refused = gateway.chat("Kannst du mir bitte sagen, wo hier der nächste Bahnhof ist?")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "prompt_blocked")
+        assert not gateway.openai.requests
+        told = "The station is right behind the old church, about ten minutes on foot."
+        client = openai.OpenAI(base_url=f"{gateway.base_url}/v1", api_key=gateway.keys["dev"])
+        messages: Any = [{"role": "user", "content": f"say: {told}"}]
+        if stream:
+            chunks = list(
+                client.chat.completions.create(model="gpt-4o-mini", messages=messages, stream=True)
+            )
+            ends = [c.choices[0].finish_reason for c in chunks if c.choices]
+            assert ends[-1] == "content_filter"
+        else:
+            with pytest.raises(openai.APIStatusError) as caught:
+                client.chat.completions.create(model="gpt-4o-mini", messages=messages)
+            assert "answer_blocked" in caught.value.response.text
+        expected = {"speak-request": "language", "speak-response": "language"}
+        wait_for(
+            lambda: found_kinds(gateway) == expected, 10.0, f"{found_kinds(gateway)} is recorded"
+        )
+
+
+def found_kinds(gateway: RunningGateway) -> dict[str, str]:
+    """What the records of a gateway say was found, by rule."""
+    findings = [finding for record in gateway.records() for finding in record.get("findings", ())]
+    return {finding["rule"]: finding["kind"] for finding in findings}

@@ -64,7 +64,6 @@ VALUES = {
         "AKIAQ3EGR5TZ4VRJ7M2P",
         "ghp_" + "a1B2c3D4e5" * 3 + "f6G7h8",
         "xoxb-123456789012-abcdefABCDEF",
-        "AIza" + "SyA1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6q",
         OWN_KEY,
         PEM,
         "github_pat_" + "11A2B3C4D5E6F7G8H9I0_" + "aB3dE6" * 10,
@@ -80,6 +79,8 @@ VALUES = {
         "4b8e1f7a90c3d52e6b1d8f04a7c95e32-us2",
         "shpat_" + "0123456789abcdef9876543210fedcba",
         "lin_api_" + "aB3dE6gH9j" * 4,
+        "sm_pat_" + "Gh5Kd8Lm2Qr9Xt4W",
+        "dnkey-" + "K7WD2RB9XN4TQ8LZ3VM6HC1GS5" + "-" + "JF0YD2AEP7UW" * 4 + "B3N8",
         "PMAK-" + "0123456789abcdef01234567-" + "0123456789abcdef0123456789abcdef01",
     ),
     "uk_nino": ("AB123456C", "AB 12 34 56 C"),
@@ -112,7 +113,15 @@ VALUES = {
 }
 """Values that are found wherever they stand."""
 
+GOOGLE_KEY = "AIza" + "SyA1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6q"
+
 SPOKEN_OF = {
+    "api_key": (
+        ("my Gemini key is ", GOOGLE_KEY),
+        ("https://maps.example.org/js?key=", GOOGLE_KEY),
+        ("const a = '", GOOGLE_KEY),
+        ("ключ ", GOOGLE_KEY),
+    ),
     "de_steuer_id": (("Steuer-ID: ", "86095742719"), ("my tax id is ", "86 095 742 719")),
     "nl_bsn": (("BSN ", "111222333"),),
     "in_aadhaar": (("Aadhaar ", "234123412346"),),
@@ -187,6 +196,7 @@ NOT_VALUES = {
         "hf_optionalConfigurationNamesWithLowEntropyLabel",
         "xoxb-your-token-here",
         "glpat-xxxxxxxxxxxxxxxxxxxx",
+        GOOGLE_KEY,  # of a web page: nothing says that it is a key
     ),
     "uk_nino": ("GB123456C", "AB123456E", "ab123456c", "XAB123456C"),
     "es_dni": ("12345678A", "1234567Z", "X1234567A"),

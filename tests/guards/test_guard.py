@@ -128,7 +128,7 @@ def test_a_lone_surrogate_does_not_break_the_scan() -> None:
 
 @pytest.mark.parametrize(
     "pattern",
-    ["(open", "a*", r"(?<=x)y", r"(a)\1", "[z-a]", "(?:^|x)(?:ab|abc) [^n]*cd", "^a|b", "a|^b"],
+    ["(open", "a*", r"(?<=x)y", r"(a)\1", "[z-a]", "a{2000}", "(?x) a b"],
 )
 def test_a_bad_pattern_names_its_rule(pattern: str) -> None:
     with pytest.raises(GuardCompileError) as error:

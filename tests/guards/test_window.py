@@ -33,6 +33,8 @@ PATTERNS = (
     r"\bkm\b",
     "^begin",
     "é{2,5}n",
+    r"(?:^|\s)night owls?",
+    r"^dawn|dusk$",
 )
 GUARD = RuleGuard(
     [
@@ -46,7 +48,7 @@ WORDS = (
     " ", "  ", "-", ".", ",", "@", "\n", "a", "I", "is", "sk-", "DE", "4", "41", "123", "km", "🎉",
     "原", "ſk-", "\u200b", "\U000e0041", "the word", "acme-12345", "acme-", "Project\n atlas",
     "RED falcon", "blue", "begin", "ééén", "-----", "-----BEGIN ", "_", "x" * 70, "xox", "a@b.co",
-    "4111 1111", "1111 1111", "AKIA", "gw_", "éé",
+    "night owl", "\nnight", "owls", "dawn", "dusk", "4111 1111", "1111 1111", "AKIA", "gw_", "éé",
 )  # fmt: skip
 JSON_PIECES = (
     r"\n", r"\"", r"\\", r"\u00e9", '"', '{"a":', "}", ",", " ", "jane@x.org", "a", "\n", "km",
