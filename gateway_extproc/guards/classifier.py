@@ -28,6 +28,9 @@ _WEIGHTS = "weights.npz"
 Floats = NDArray[np.float64]
 Windows = tuple[tuple[int, int], ...]
 
+NARROW = 2.5
+"""How often the handicap counts for windows of a further kind: they are many, and short."""
+
 _FIRST = np.zeros(1, np.int64)
 
 
@@ -36,7 +39,7 @@ class Spans(NamedTuple):
 
     starts: NDArray[np.int64]
     ends: NDArray[np.int64]
-    parts: NDArray[np.float64]  # 1 for a window within a text, 0 for a whole one
+    parts: NDArray[np.float64]  # how often a handicap counts: 0 for a whole text
 
 
 class Head(NamedTuple):
@@ -161,11 +164,10 @@ def _spans_of_all(sizes: Sequence[int], windows: Windows) -> Spans:
 
 def spans_of(size: int, windows: Windows) -> Spans:
     """The whole text and, of each kind that is shorter, every window."""
-    starts = [_FIRST, *(np.arange(0, size - w + s, s) for w, s in windows if size > w + s)]
-    ends = [
-        np.array([size]),
-        *(np.minimum(np.arange(w, size + s, s), size) for w, s in windows if size > w + s),
-    ]
-    parts = np.ones(sum(map(len, starts)))
-    parts[0] = 0.0
-    return Spans(np.concatenate(starts), np.concatenate(ends), parts)
+    starts, ends, parts = [_FIRST], [np.array([size])], [np.zeros(1)]
+    for number, (width, step) in enumerate(windows):
+        if size > width + step:
+            starts.append(np.arange(0, size - width + step, step))
+            ends.append(np.minimum(starts[-1] + width, size))
+            parts.append(np.full(starts[-1].size, NARROW if number else 1.0))
+    return Spans(np.concatenate(starts), np.concatenate(ends), np.concatenate(parts))

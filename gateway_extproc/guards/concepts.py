@@ -79,7 +79,7 @@ CONCEPTS: dict[str, str] = {
         "لي मुझे मैं আমি আমাকে toi saya ako ko"
     ),
     "act": (
-        "act acting pretend pretending roleplay simulate simulates imagine behave become becoming "
+        "act acting pretend pretending roleplay simulate simulates behave become becoming "
         "play playing persona character role emulate impersonate fungieren fungiere tun spiele "
         "verhalte agis joue finge actua interpreta comportati притворись веди davran تظاهر تصرف "
         "मान ধরুন gia berpura bertindak magpanggap umarte"
@@ -156,4 +156,29 @@ CONCEPTS: dict[str, str] = {
     ),
     "done": ("done finished enough great well excellent perfect thanks gut erledigt"),
     "time": ("end begin start begins starting ends"),
+    "personal": (
+        "address addresses email mail emails birthday birthdate birth phone telephone residence "
+        "residing located location salary balance adresse geburtsdatum telefonnummer anschrift "
+        "kontostand wohnort courriel naissance telephone direccion correo nacimiento telefono "
+        "indirizzo nascita endereco nascimento telefone почты почту адрес рождения телефона "
+        "adresini adresi telefon doğdu eposta عنوان ميلاد الهاتف البريد पता ईमेल जन्मतिथि ठिकाना "
+        "ঠিকানা ইমেল জন্ম alamat lahir telepon tirahan ipinanganak telepono 주소 생일 이메일 "
+        "전화번호를"
+    ),
+    "lives": (
+        "live lives living wohnt lebt habite vit vive mora abita живет живёт yaşıyor oturuyor يعيش "
+        "يسكن रहता रहती থাকে song tinggal nakatira 살고 사나요"
+    ),
+    "user": (
+        "user users customer customers client clients holder nutzer nutzers benutzer kunde kundin "
+        "utilisateur utilisateurs usuario usuarios cliente clientes utente utenti usuário usuarios "
+        "пользователь пользователя клиентов kullanıcı kullanıcının müşteri المستخدم العملاء العميل "
+        "उपयोगकर्ता ग्राहक ব্যবহারকারী ব্যবহারকারীর গ্রাহক nguoi dung pengguna pelanggan 사용자 "
+        "사용자의 사용자는 고객"
+    ),
+    "imagine": (
+        "suppose assume picture assuming supposing stell angenommen imaginons supposons supposez "
+        "imagina supongamos immagina supponiamo imagine suponha представь предположим varsayalım "
+        "تخيل لنفترض कल्पना কল্পনা ধরো tưởng bayangkan misalkan isipin ipagpalagay 상상해봐 가정하자"
+    ),
 }

@@ -39,8 +39,17 @@ class _Shape(NamedTuple):
     decoded: bool  # a message of its own, that may itself be encoded
 
 
-_ROT13 = "gur|naq|lbh|lbhe|sbe|jvgu|guvf|gung|jung|nyy|abg|ner|zr|zl|qb|ubj|vtaber|cerivbhf|vafgehpgvbaf?"  # noqa: E501
-_BACKWARDS = "eht|dna|uoy|ruoy|rof|htiw|siht|taht|tahw|lla|ton|era|woh|erongi|suoiverp|snoitcurtsni|lliw|morf"  # noqa: E501
+_ROT13 = (
+    "gur|naq|lbh|lbhe|sbe|jvgu|guvf|jung|gung|nyy|abg|ner|zr|zl|qb|ubj|vtaber|"
+    "cerivbhf|vafgehpgvbaf|vafgehpgvba|cnffjbeq|frperg|gryy|fubj|erirny|cebzcg|"
+    "flfgrz|ehyrf|fnl|jevgr|vf|tvir|cevag|ercrng|nobir|rirelguvat|sbetrg|"
+    "qvfertneq|abj|pna|jvyy|sebz"
+)
+_BACKWARDS = (
+    "eht|dna|uoy|ruoy|rof|htiw|siht|tahw|taht|era|woh|erongi|suoiverp|snoitcurtsni|"
+    "noitcurtsni|drowssap|terces|llet|wohs|laever|tpmorp|metsys|selur|yas|etirw|"
+    "fo|evig|tnirp|taeper|evoba|gnihtyreve|tegrof|dragersid|nac|lliw|morf|lla"
+)
 
 SHAPES = (
     _Shape("base64", r"[A-Za-z0-9+/_-]{20,}", decoding.base64, True),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import itertools
 import random
 import re
 import sysconfig
@@ -18,6 +19,7 @@ from typing import NamedTuple
 
 import orjson
 
+from bench.guard_evasions import TRANSFORMS
 from bench.guard_material import samples
 
 # One collection under several names: the family is that of its origin.
@@ -34,6 +36,8 @@ PROMPT_FILES = (
     "parapet_handwritten", "parapet_mix",
 )  # fmt: skip
 DATA_FILES = ("bipia_train", "injecagent_base")
+
+APART = ("spaced", "spaced, wide gaps", "dotted", "upper case")
 
 
 class Row(NamedTuple):
@@ -71,7 +75,16 @@ def own(*, times: float = 4.0) -> list[Row]:
     for name, factor in (("attacks", 1.0), ("harmless", 1.0), ("languages", 0.5)):
         for sample in samples(name, seed=1, times=times * factor):
             rows.append(Row(sample.text, sample.label, f"own_{name}", f"{name}:{sample.line}"))
-    return rows
+    return rows + _disguised([row for row in rows if not row.label])
+
+
+def _disguised(harmless: list[Row]) -> list[Row]:
+    """Each twentieth harmless template with its letters apart: that alone is no attack."""
+    disguises = itertools.cycle(TRANSFORMS[name] for name in APART)
+    return [
+        row._replace(text=disguise(row.text[:400]))
+        for row, disguise in zip(harmless[::20], disguises, strict=False)
+    ]
 
 
 def held_out(row: Row) -> bool:

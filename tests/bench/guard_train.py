@@ -3,16 +3,16 @@
     make train-guard DATA=folder
 
 Both heads are logistic regressions over counts of hashed n-grams (``guards/ngrams.py``),
-fitted by L-BFGS on windows as the classifier cuts them.  A long attack need not attack in
-every window: after a first fit only the windows of an attack that look most like one are
-kept.  Thresholds come from models that did not see the harmless families that they are
-measured on.  Deterministic: no randomness but seeded draws.
+fitted by L-BFGS on windows as the classifier cuts them.  Thresholds come from models that did
+not see the harmless families that they are measured on.  Deterministic: no randomness but
+seeded draws.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -52,9 +52,18 @@ HALVES = (
 )  # fmt: skip
 
 
+SENTENCES = 10
+"""Of each document that the head of data learns from."""
+_SENTENCE = re.compile(r"(?<=[.?!])\s+|\n+")
+
+
 @dataclass(frozen=True)
 class Shape:
-    """How a head sums: windows, the power of the length, the strength of the fit."""
+    """How a head sums: windows, the power of the length, the strength of the fit.
+
+    It learns from whole texts and windows of the first kind; the further, narrower ones are for
+    finding what a long text hides.
+    """
 
     windows: tuple[tuple[int, int], ...]
     power: float
@@ -63,15 +72,22 @@ class Shape:
     factors: tuple[int, int, int]  # of characters, words and meanings
     handicap: float
     most_windows: int = 10
+    """Of each kind, from one text."""
     longest: int = 16_000
 
 
 PROMPT = Shape(
-    windows=((400, 200),), power=0.7, floor=30, strength=3.0, factors=(1, 1, 4), handicap=1.0
+    windows=((400, 200), (160, 80)),
+    power=0.7,
+    floor=30,
+    strength=3.0,
+    factors=(1, 1, 4),
+    handicap=1.0,
 )
 DATA = Shape(
-    windows=((240, 80),), power=0.7, floor=40, strength=3.0, factors=(1, 1, 4), handicap=1.0
-)
+    windows=((80, 30),), power=0.7, floor=40, strength=3.0, factors=(1, 1, 4), handicap=1.0,
+    most_windows=120,
+)  # fmt: skip
 
 
 class Table(NamedTuple):
@@ -80,7 +96,8 @@ class Table(NamedTuple):
     counts: sparse.csr_matrix
     lengths: Ints
     owner: Ints
-    parts: Floats  # 1 for a window within a text
+    parts: Floats  # how often the handicap counts
+    learned: NDArray[np.bool_]  # whether the head learns from it
 
     def scaled(self, shape: Shape) -> sparse.csr_matrix:
         """Counts as the head weighs them."""
@@ -89,17 +106,21 @@ class Table(NamedTuple):
 
 
 def table_of(texts: Sequence[str], shape: Shape) -> Table:
-    """The windows of each text, evenly thinned to ``most_windows``."""
+    """The windows of each text, each kind evenly thinned to ``most_windows``."""
     slots: list[Ints] = []
     values: list[Floats] = []
     lengths: list[int] = []
     owner: list[int] = []
     parts: list[float] = []
+    learned: list[bool] = []
     for number, text in enumerate(texts):
         codes = codes_of(text[: shape.longest])
         grams = grams_of(codes)
         spans = spans_of(codes.size - PADDING, shape.windows)
-        kept = np.unique(np.linspace(0, spans.starts.size - 1, shape.most_windows).astype(int))
+        of_first = spans_of(codes.size - PADDING, shape.windows[:1]).starts.size
+        first, further = np.arange(of_first), np.arange(of_first, spans.starts.size)
+        kept = np.concatenate([_thinned(kind, shape.most_windows) for kind in (first, further)])
+        learned += [at < of_first for at in kept]
         for start, end, part in zip(*(column[kept] for column in spans), strict=True):
             found, worth = _counts(grams, int(start), int(end), shape)
             slots.append(found)
@@ -111,7 +132,14 @@ def table_of(texts: Sequence[str], shape: Shape) -> Table:
     counts = sparse.csr_matrix(
         (np.concatenate(values), np.concatenate(slots), rows), shape=(len(owner), SLOTS)
     )
-    return Table(counts, np.array(lengths), np.array(owner), np.array(parts))
+    return Table(counts, np.array(lengths), np.array(owner), np.array(parts), np.array(learned))
+
+
+def _thinned(places: Ints, most: int) -> Ints:
+    if places.size <= most:
+        return places
+    kept: Ints = places[np.unique(np.linspace(0, places.size - 1, most).astype(int))]
+    return kept
 
 
 def _counts(grams: Grams, start: int, end: int, shape: Shape) -> tuple[Ints, Floats]:
@@ -191,12 +219,13 @@ class Corpus:
         self.kinds = np.array([row.kind for row in rows])
         table = table_of([row.text for row in rows], shape)
         self.owner = table.owner
+        self.learned = table.learned
         self.handicaps = table.parts * shape.handicap
         self.scaled = table.scaled(shape)
 
     def train(self, accept: Callable[[Row], bool]) -> Model:
         """A model of the accepted texts."""
-        kept = np.array([accept(row) for row in self.rows])[self.owner]
+        kept = np.array([accept(row) for row in self.rows])[self.owner] & self.learned
         owner = self.owner[kept]
         weights = window_weights(list(self.families), owner)
         return fit(self.scaled[kept], self.labels[owner], weights, self.shape.strength)
@@ -277,7 +306,26 @@ def data_rows(placed: Sequence[Placed]) -> list[Row]:
         if doc.orders not in seen:
             seen.add(doc.orders)
             rows.append(Row(doc.orders[:400], 1, f"orders_{doc.family}", doc.kind))
-    return rows
+    return [*rows, *_sentences(placed)]
+
+
+def _sentences(placed: Sequence[Placed]) -> list[Row]:
+    """Single sentences: some of each document, and all that give orders."""
+    rng = random.Random(2)
+    found: dict[str, Row] = {}
+    for doc in placed:
+        around = doc.text.replace(doc.orders, "\n") if doc.orders else doc.text
+        calm = _split(around)
+        for text in rng.sample(calm, min(SENTENCES, len(calm))):
+            if text[:30] not in doc.orders:
+                found.setdefault(text, Row(text[:300], 0, f"calm_{doc.family}", doc.kind))
+        for text in _split(doc.orders):
+            found.setdefault(text, Row(text[:300], 1, f"orders_{doc.family}", doc.kind))
+    return list(found.values())
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in _SENTENCE.split(text) if len(part.strip()) > 15]
 
 
 def own_data_rows(*, times: float = 1.0) -> list[Row]:
