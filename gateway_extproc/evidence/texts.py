@@ -174,8 +174,8 @@ class TextKeeper:
             "rule": said.rule.id,
             "directions": list(said.rule.directions),
         }
-        line = seal(head, _dumped(document), self._readers[said.rule.id], self._entropy)
-        _append(self._folder / f"texts-{self._worker}-{expires:%Y%m%d}.jsonl", encode(line))
+        line = seal(head, encode(document), self._readers[said.rule.id], self._entropy)
+        _append(self._folder / f"texts-{self._worker}-{expires:%Y%m%d}.jsonl", encode(line) + b"\n")
 
 
 def last_day(wall_ns: int, days: int) -> datetime:
@@ -264,10 +264,6 @@ def _newest(texts: Sequence[TextAt]) -> list[tuple[TextAt, bool]]:
         kept.append((replace(at, text=at.text[: room + MARGIN]) if cut else at, cut))
         room -= len(at.text)
     return kept[::-1]
-
-
-def _dumped(document: Line) -> bytes:
-    return encode(document).rstrip(b"\n")
 
 
 def _append(path: Path, line: bytes) -> None:

@@ -63,7 +63,12 @@ def stands(gateway: RunningGateway) -> tuple[int, int]:
 
 def alerts(gateway: RunningGateway) -> list[str]:
     """Thresholds that were told."""
-    return [line for file in gateway.run_dir.rglob("alerts-*.jsonl") for line in file.open()]
+    return [
+        line
+        for file in gateway.run_dir.rglob("alerts-*.jsonl")
+        for line in file.open()
+        if "budget_threshold" in line
+    ]
 
 
 def ledger(gateway: RunningGateway) -> int:
