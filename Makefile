@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 .DEFAULT_GOAL := help
 .PHONY: help install tools run demo test test-unit test-envoy check format format-check lint types imports proto \
         configs lock bench bench-full bench-identity bench-limits bench-tokens bench-evidence \
-        bench-evidence-tools evidence-kills \
+        bench-evidence-tools evidence-kills evidence-sums \
         calibrate-tokens train-guard guard-figures test-stores h2spec test-wire-long wire-figures fuzz-wire clean
 
 help: ## this list
@@ -117,6 +117,10 @@ bench-identity: $(STAMP) ## CPU of identify and authorize, look-ups among 100,00
 bench-limits: $(STAMP) ## what budgets are worth under load, CPU of limits; about 8 minutes
 	@PYTHONPATH=tests $(BIN)/python -m bench.limits $(ARGS)
 	@PYTHONPATH=tests $(BIN)/python -m bench.limit_cpu
+
+COUNT ?= 50000
+evidence-sums: $(STAMP) ## ledger beside what providers counted, COUNT mixed requests; about 5 minutes
+	@PYTHONPATH=tests $(BIN)/python -m bench.evidence_sums $(COUNT)
 
 bench-evidence-tools: $(STAMP) ## questions to 1,000,000 decisions and costs, a replay of 100,000; about 8 minutes
 	@PYTHONPATH=tests $(BIN)/python -m bench.evidence_tools $(ARGS)
