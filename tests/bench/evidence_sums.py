@@ -105,7 +105,7 @@ async def _ask(
     if kind in ("stream", "left"):
         body["stream"] = True
     headers = {"authorization": f"Bearer {key}"}
-    # Who is turned away before anything is looked at is told to wait: there is no id, and no record.
+    # Who is turned away before anything is looked at is told to wait: no id, and no record.
     while not await _sent(client, body, headers, kind, books):  # noqa: ASYNC110
         await asyncio.sleep(1)
 
