@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import random
 import string
-import time
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -22,7 +21,7 @@ from gateway_extproc.guards.languages import is_installed
 from gateway_extproc.guards.links import LinkGuard
 from gateway_extproc.guards.shell import find_dangerous_shell, live_dangerous_shell
 from gateway_extproc.guards.terms import TermList
-from guards.cases import ALL_ENTITIES, PEM, at, rule
+from guards.cases import ALL_ENTITIES, PEM, at, cpu_s, rule
 
 MEGABYTE = 1 << 20
 BOUND_S = 1.5
@@ -157,29 +156,17 @@ def hostile(kind: str, size: int = MEGABYTE) -> str:
     return (unit * (size // len(unit) + 1))[:size]
 
 
-def seconds(call: Callable[[], object], enough: float) -> float:
-    """CPU time of a call; asked again, up to three times, while it is above ``enough``."""
-    best = float("inf")
-    for _ in range(3):
-        began = time.thread_time()
-        call()
-        best = min(best, time.thread_time() - began)
-        if best <= enough:
-            break
-    return best
-
-
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_a_hostile_megabyte_takes_bounded_time(kind: str) -> None:
     guard, who = every_rule(), Guarded("acme")
     text = hostile(kind)
     assert guard.scan_request([at(text)], who).unjudged == ()
-    took = seconds(lambda: guard.scan_request([at(text)], who), BOUND_S)
+    took = cpu_s(lambda: guard.scan_request([at(text)], who), BOUND_S)
     assert took <= BOUND_S
     quarter = hostile(kind, MEGABYTE // 4)
-    few = seconds(lambda: guard.scan_request([at(quarter)], who), BOUND_S)
+    few = cpu_s(lambda: guard.scan_request([at(quarter)], who), BOUND_S)
     if took > GROWTH * few + NOISE_S:  # a disturbed measurement, or the truth
-        took = seconds(lambda: guard.scan_request([at(text)], who), GROWTH * few + NOISE_S)
+        took = cpu_s(lambda: guard.scan_request([at(text)], who), GROWTH * few + NOISE_S)
     assert took <= GROWTH * few + NOISE_S
 
 
@@ -197,7 +184,7 @@ def test_what_a_stream_waits_for_is_known_from_the_last_characters(kind: str) ->
     text = hostile(kind, 16_384)
     for name, live in LIVES.items():
         live(text)
-        assert seconds(lambda live=live: live(text), 0.02) <= 0.02, name  # type: ignore[misc]
+        assert cpu_s(lambda live=live: live(text), 0.02) <= 0.02, name  # type: ignore[misc]
 
 
 def test_each_finder_alone_is_bounded_on_digits() -> None:
@@ -205,4 +192,4 @@ def test_each_finder_alone_is_bounded_on_digits() -> None:
     finders = {name: entity.find for name, entity in ENTITIES.items()}
     for name, find in {**finders, "shell": find_dangerous_shell}.items():
         find("x" * 10_000)
-        assert seconds(lambda find=find: find(text), BOUND_S) <= BOUND_S, name  # type: ignore[misc]
+        assert cpu_s(lambda find=find: find(text), BOUND_S) <= BOUND_S, name  # type: ignore[misc]
