@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from gateway_extproc.config.evidencing import MaskRule
-from gateway_extproc.config.mistakes import Mistake
+from gateway_extproc.config.mistakes import Mistake, twice, unknown
 from gateway_extproc.config.model import Config
 from gateway_extproc.config.recordfields import FieldUnknown, field_path
 
@@ -18,12 +17,12 @@ def evidence_mistakes(config: Config, tenants: set[str] | None) -> Iterator[Mist
     for section in ("mask", "drop", "texts"):
         for i, scope in enumerate(getattr(evidence, section)):
             path = f"evidence.{section}[{i}]"
-            yield from _unknown(f"{path}.tenants", scope.tenants, tenants, "tenants of this file")
-            yield from _unknown(f"{path}.routes", scope.routes, routes, "models of this file")
+            yield from unknown(f"{path}.tenants", scope.tenants, tenants, "tenants of this file")
+            yield from unknown(f"{path}.routes", scope.routes, routes, "models of this file")
     for i, rule in enumerate(evidence.mask):
         yield from _fields(f"evidence.mask[{i}]", rule)
     for section in ("drop", "reviewers", "texts"):
-        yield from _twice(f"evidence.{section}", [item.id for item in getattr(evidence, section)])
+        yield from twice(f"evidence.{section}", [item.id for item in getattr(evidence, section)])
     for i, drop in enumerate(evidence.drop):
         for j, status in enumerate(drop.statuses):
             if not 200 <= status <= 299:
@@ -39,7 +38,7 @@ def evidence_mistakes(config: Config, tenants: set[str] | None) -> Iterator[Mist
     reviewers = {reviewer.id for reviewer in evidence.reviewers}
     for i, text in enumerate(evidence.texts):
         path = f"evidence.texts[{i}].reviewers"
-        yield from _unknown(path, text.reviewers, reviewers, "evidence.reviewers of this file")
+        yield from unknown(path, text.reviewers, reviewers, "evidence.reviewers of this file")
 
 
 def _fields(path: str, rule: MaskRule) -> Iterator[Mistake]:
@@ -52,18 +51,3 @@ def _fields(path: str, rule: MaskRule) -> Iterator[Mistake]:
     if "alerts" in rule.records and (rule.tenants or rule.routes):
         expected = "no tenants and no routes: an alert is of a budget, which may have many"
         yield Mistake(f"{path}.records", "'alerts'", expected)
-
-
-def _twice(section: str, names: Sequence[str]) -> Iterator[Mistake]:
-    counts = Counter(names)
-    for i, name in enumerate(names):
-        if counts[name] > 1:
-            yield Mistake(f"{section}[{i}].id", repr(name), "a name that stands only once")
-
-
-def _unknown(
-    path: str, names: Sequence[str], known: set[str] | None, expected: str
-) -> Iterator[Mistake]:
-    for name in names:
-        if known is not None and name not in known:
-            yield Mistake(path, repr(name), f"{expected} ({', '.join(sorted(known)) or 'none'})")

@@ -17,7 +17,7 @@ from gateway_extproc.config.condition import ConditionError, compile_condition
 from gateway_extproc.config.evidencechecks import evidence_mistakes
 from gateway_extproc.config.guardchecks import guard_mistakes
 from gateway_extproc.config.limitchecks import limit_mistakes
-from gateway_extproc.config.mistakes import ConfigError, Mistake
+from gateway_extproc.config.mistakes import ConfigError, Mistake, twice, unknown
 from gateway_extproc.config.model import Config, Tenant, TenantsFile, WorkerTcp
 from gateway_extproc.config.proofs import Issuer, Signer, Workload
 from gateway_extproc.config.roles import all_roles
@@ -167,9 +167,9 @@ def _dangling(config: Config) -> Iterator[Mistake]:
         "providers",
         "data_classes",
     ):
-        yield from _twice(section, [item.id for item in getattr(config, section)])
-    yield from _twice("models", [route.model for route in config.models], field="model")
-    yield from _twice("prices.models", [p.model for p in config.prices.models], field="model")
+        yield from twice(section, [item.id for item in getattr(config, section)])
+    yield from twice("models", [route.model for route in config.models], field="model")
+    yield from twice("prices.models", [p.model for p in config.prices.models], field="model")
 
     folder = config.server.socket_dir
     if len(f"{folder}/worker-000.sock".encode()) > SOCKET_PATH_BYTES:
@@ -188,17 +188,17 @@ def _dangling(config: Config) -> Iterator[Mistake]:
     roles = set(all_roles(config.roles))
     providers = {provider.id for provider in config.providers}
     for i, key in enumerate(config.keys):
-        yield from _unknown(f"keys[{i}].tenant", [key.tenant], tenants, "a tenant of this file")
-        yield from _unknown(
+        yield from unknown(f"keys[{i}].tenant", [key.tenant], tenants, "a tenant of this file")
+        yield from unknown(
             f"keys[{i}].roles", key.roles, roles, "roles of this file, or shipped ones"
         )
     for section in ("limits", "budgets"):
         for i, scope in enumerate(getattr(config, section)):
             path = f"{section}[{i}].tenants"
-            yield from _unknown(path, scope.tenants, tenants, "tenants of this file")
+            yield from unknown(path, scope.tenants, tenants, "tenants of this file")
     yield from _dangling_guards(config, tenants)
     for i, route in enumerate(config.models):
-        yield from _unknown(
+        yield from unknown(
             f"models[{i}].targets",
             [target.provider for target in route.targets],
             providers,
@@ -224,16 +224,16 @@ def _dangling_guards(config: Config, tenants: set[str] | None) -> Iterator[Mista
     for i, rule in enumerate(config.guards):
         named = [rule.data_class] if rule.data_class else []
         expected = "a class that some provider is approved for"
-        yield from _unknown(f"guards[{i}].data_class", named, classes, expected)
+        yield from unknown(f"guards[{i}].data_class", named, classes, expected)
     for section in ("guards", "guard_packs", "guard_levels"):
         for i, scope in enumerate(getattr(config, section)):
             path = f"{section}[{i}]"
-            yield from _unknown(f"{path}.tenants", scope.tenants, tenants, "tenants of this file")
-            yield from _unknown(f"{path}.routes", scope.routes, routes, "models of this file")
+            yield from unknown(f"{path}.tenants", scope.tenants, tenants, "tenants of this file")
+            yield from unknown(f"{path}.routes", scope.routes, routes, "models of this file")
     if config.mask_conversations is not None:
         named = list(config.mask_conversations.tenants)
         path = "mask_conversations.tenants"
-        yield from _unknown(path, named, tenants, "tenants of this file")
+        yield from unknown(path, named, tenants, "tenants of this file")
     yield from guard_mistakes(config)
 
 
@@ -248,21 +248,21 @@ def _dangling_proofs(
         "identity.certificates.workloads": identity.certificates.workloads,
     }
     for section, items in sections.items():
-        yield from _twice(section, [item.id for item in items])
+        yield from twice(section, [item.id for item in items])
         for i, item in enumerate(items):
             path = f"{section}[{i}]"
             one = getattr(item, "tenant", None)
             named = [one] if one else [t for t in getattr(item, "tenants", ()) if "*" not in t]
             where = f"{path}.tenant" if one else f"{path}.tenants"
-            yield from _unknown(where, named, tenants, "tenants of this file")
-            yield from _unknown(
+            yield from unknown(where, named, tenants, "tenants of this file")
+            yield from unknown(
                 f"{path}.roles", item.roles, roles, "roles of this file, or shipped ones"
             )
-    yield from _twice("identity.issuers", [i.issuer for i in identity.issuers], field="issuer")
+    yield from twice("identity.issuers", [i.issuer for i in identity.issuers], field="issuer")
     for i, issuer in enumerate(identity.issuers):
         path, claim = f"identity.issuers[{i}].claims.roles", issuer.claims.roles
         given = [*claim.default, *claim.map.values()]
-        yield from _unknown(path, given, set(issuer.roles), "roles that the issuer may give")
+        yield from unknown(path, given, set(issuer.roles), "roles that the issuer may give")
     if identity.signed.shared_by == "redis" and config.redis is None:
         yield Mistake("identity.signed.shared_by", "'redis'", "'host', or a section redis")
     if identity.certificates.workloads and (tls is None or not tls.client_ca_file):
@@ -274,7 +274,7 @@ def _dangling_proofs(
 def _bad_conditions(config: Config) -> Iterator[Mistake]:
     """Conditions that are none, rules that stand twice."""
     for i, role in enumerate(config.roles):
-        yield from _twice(f"roles[{i}].rules", [rule.id for rule in role.rules])
+        yield from twice(f"roles[{i}].rules", [rule.id for rule in role.rules])
         texts = {f"roles[{i}].when": role.when}
         texts |= {f"roles[{i}].rules[{j}].when": rule.when for j, rule in enumerate(role.rules)}
         for path, text in texts.items():
@@ -286,7 +286,7 @@ def _bad_conditions(config: Config) -> Iterator[Mistake]:
 
 
 def _bad_abuse_rules(config: Config) -> Iterator[Mistake]:
-    yield from _twice("identity.abuse", [rule.id for rule in config.identity.abuse])
+    yield from twice("identity.abuse", [rule.id for rule in config.identity.abuse])
     for i, rule in enumerate(config.identity.abuse):
         if rule.signal == "failures" and rule.action == "suspend":
             yield Mistake(
@@ -324,10 +324,10 @@ def tenant_mistakes(tenants: Sequence[Tenant], config: Config) -> Iterator[Mista
     classes = {name for provider in config.providers for name in provider.data_classes}
     expected = "a class that some provider is approved for"
     for i, tenant in enumerate(tenants):
-        yield from _unknown(f"tenants[{i}].data_class", [tenant.data_class], classes, expected)
+        yield from unknown(f"tenants[{i}].data_class", [tenant.data_class], classes, expected)
         for j, application in enumerate(tenant.applications):
             path = f"tenants[{i}].applications[{j}].data_class"
-            yield from _unknown(path, [application.data_class], classes, expected)
+            yield from unknown(path, [application.data_class], classes, expected)
 
 
 def _unsafe_tcp(tcp: WorkerTcp) -> Iterator[Mistake]:
@@ -347,19 +347,3 @@ def _unsafe_tcp(tcp: WorkerTcp) -> Iterator[Mistake]:
         expected = "all three client files" + (", or none of them" if loopback else "")
         for name in missing:
             yield Mistake(f"server.tcp.tls.{name}", "nothing", expected)
-
-
-def _twice(section: str, names: Sequence[str], field: str = "id") -> Iterator[Mistake]:
-    counts = Counter(names)
-    for i, name in enumerate(names):
-        if counts[name] > 1:
-            yield Mistake(f"{section}[{i}].{field}", repr(name), "a name that stands only once")
-
-
-def _unknown(
-    path: str, names: Iterable[str], known: set[str] | None, expected: str
-) -> Iterator[Mistake]:
-    """Names that are not known; ``known`` is None where another file may name more."""
-    for name in names:
-        if known is not None and name not in known:
-            yield Mistake(path, repr(name), f"{expected} ({', '.join(sorted(known)) or 'none'})")

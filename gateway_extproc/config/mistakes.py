@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 
@@ -24,3 +25,20 @@ class ConfigError(ValueError):
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
         super().__init__("\n".join(map(str, mistakes)))
         self.mistakes = tuple(mistakes)
+
+
+def twice(section: str, names: Sequence[str], field: str = "id") -> Iterator[Mistake]:
+    """Names that stand more than once."""
+    counts = Counter(names)
+    for i, name in enumerate(names):
+        if counts[name] > 1:
+            yield Mistake(f"{section}[{i}].{field}", repr(name), "a name that stands only once")
+
+
+def unknown(
+    path: str, names: Iterable[str], known: set[str] | None, expected: str
+) -> Iterator[Mistake]:
+    """Names that are not known; ``known`` is None where another file may name more."""
+    for name in names:
+        if known is not None and name not in known:
+            yield Mistake(path, repr(name), f"{expected} ({', '.join(sorted(known)) or 'none'})")
