@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from gateway_extproc import __version__
-from gateway_extproc.config.model import Checkpoints, Config, Evidence
+from gateway_extproc.config.evidencing import Checkpoints, Evidence
+from gateway_extproc.config.model import Config
 from gateway_extproc.evidence.checkpoints import Ship, Shipper, Signer, to_file, to_stdout
 from gateway_extproc.evidence.metrics import KnownLabels
 from gateway_extproc.evidence.policy import RecordPolicy

@@ -22,7 +22,7 @@ from gateway_extproc.config.base import (
     Positive,
     Section,
 )
-from gateway_extproc.config.evidencing import DropRule, MaskRule, Reviewer, TextRule
+from gateway_extproc.config.evidencing import Evidence
 from gateway_extproc.config.guarding import GuardLevel, GuardPack, GuardRule, MaskConversations
 from gateway_extproc.config.proofs import Issuer, PeerCertificates, SignedRequests
 from gateway_extproc.config.scopes import Budget, Limit
@@ -468,58 +468,6 @@ class ModelRoute(Section):
     """What happens to longer prompts instead of ``caps.too_long``."""
     cache_ttl_s: Annotated[float, Field(ge=0, le=86400)] = 0.0
     """Whole answers are kept this long, per tenant; 0 keeps none."""
-
-
-class Checkpoints(Section):
-    """Signed statements of where the logs stand, kept where this host cannot change them.
-
-    Without them the logs are chained, but nobody can tell that their end was cut off.
-    """
-
-    key_file: str
-    """The Ed25519 private key that signs (PEM, PKCS #8), read when a worker starts."""
-    to: Annotated[tuple[Literal["stdout", "file"], ...], Field(min_length=1)] = ("stdout",)
-    """Where they go, beside the logs themselves: the workers' standard output, a file."""
-    file: str = ""
-    """The file of ``to: [file]``, shared by all workers; best on another file system."""
-    every_records: Positive = 10_000
-    """Records after which the next one is due."""
-    every_s: Annotated[float, Field(ge=1, le=86400)] = 60.0
-    """Seconds after which the next one is due, if anything was recorded."""
-
-
-class Evidence(Section):
-    """Where records go, and what they are worth."""
-
-    dir: str = "run/evidence"
-    """Folder of the decision log and the cost ledger, one chain of files of each per worker."""
-    durability: Literal["batch", "strict"] = "batch"
-    """``batch``: records are on disk ``batch_ms`` later. ``strict``: no request goes on to a
-    provider and no whole answer leaves before the decision is on disk."""
-    batch_ms: Annotated[float, Field(ge=1, le=1000)] = 20.0
-    """How long records are gathered before they are written and synced together: what a crash of
-    the machine can lose."""
-    on_failure: Literal["drop", "deny"] = "drop"
-    """When decisions cannot be written (disk full): ``drop`` goes on and counts what is lost,
-    ``deny`` refuses requests with 503 until they can, and keeps what waits."""
-    commit_timeout_ms: Annotated[float, Field(ge=10, le=4000)] = 1000.0
-    """How long ``strict`` waits for the disk before ``on_failure`` applies."""
-    segment_bytes: Annotated[int, Field(ge=65536)] = 256 * 1024 * 1024
-    """Size at which a log goes on in another file."""
-    segment_s: Annotated[float, Field(ge=0)] = 0.0
-    """Age at which a log goes on in another file, in seconds; 0 for size alone."""
-    checkpoints: Checkpoints | None = None
-    """Signed checkpoints; none without it."""
-    trace_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """Share of new traces that are sampled; a client's own decision is kept."""
-    mask: tuple[MaskRule, ...] = ()
-    """What records do not show."""
-    drop: tuple[DropRule, ...] = ()
-    """Decision records that are not kept; costs always are."""
-    reviewers: tuple[Reviewer, ...] = ()
-    """Who may read texts."""
-    texts: tuple[TextRule, ...] = ()
-    """Texts of prompts and answers that are kept for reviewers; none by default."""
 
 
 class Config(Section):

@@ -14,9 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
-
 from gateway_extproc.core.feed import DecisionFilter, Page, Record, within
+from gateway_extproc.evidence.reading import read_record
 from gateway_extproc.evidence.search import find_decision
 
 SCAN_MAX: Final = 100_000
@@ -95,7 +94,7 @@ class FileFollower:
                     lines, known[inode] = _lines_after(file, self._offsets.get(inode, 0))
             except FileNotFoundError:
                 continue  # renamed since it was listed: found under its new name next time
-            found += [record for line in lines if (record := _record(line)) is not None]
+            found += [record for line in lines if (record := read_record(line)) is not None]
         self._offsets = {**self._offsets, **known}
         return [record for record in found if self._wanted.fits(record)]
 
@@ -119,7 +118,7 @@ def _newest_first(path: Path) -> Iterator[tuple[Position, Record]]:
             with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data:
                 ended_us = int(os.fstat(file.fileno()).st_mtime * 1e6)
                 for line in _lines_backwards(data):
-                    record = _record(line)
+                    record = read_record(line)
                     if record is not None:
                         ended_us = _ended_us(record, ended_us)
                         yield (ended_us, record["decision_id"]), record
@@ -133,14 +132,6 @@ def _lines_backwards(data: mmap.mmap) -> Iterator[bytes]:
         start = data.rfind(b"\n", 0, end - 1) + 1
         yield data[start:end]
         end = start
-
-
-def _record(line: bytes) -> Record | None:
-    try:
-        document: Any = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return None
-    return document if isinstance(document, dict) and "decision_id" in document else None
 
 
 def _ended_us(record: Record, otherwise: int) -> int:

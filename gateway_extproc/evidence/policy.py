@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from gateway_extproc.config.evidencing import DropRule
-from gateway_extproc.config.model import Evidence
+from gateway_extproc.config.evidencing import DropRule, Evidence
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.evidence.dropping import route_of, tenant_of
 from gateway_extproc.evidence.masking import Masks

@@ -10,7 +10,7 @@ import pytest
 
 from evidence import samples
 from evidence.test_masking import Kept
-from gateway_extproc.config.model import Evidence
+from gateway_extproc.config.evidencing import Evidence
 from gateway_extproc.core.errors import refuse
 from gateway_extproc.core.exchange import Event, Exchange
 from gateway_extproc.evidence.dropping import find_drop

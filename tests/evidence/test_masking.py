@@ -9,7 +9,7 @@ import pytest
 from google.protobuf import json_format
 
 from evidence import samples
-from gateway_extproc.config.model import Evidence
+from gateway_extproc.config.evidencing import Evidence
 from gateway_extproc.core.exchange import Event, Exchange
 from gateway_extproc.core.limits import Crossed
 from gateway_extproc.core.usage import Usage

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from evidence import samples
-from gateway_extproc.config.model import Evidence
+from gateway_extproc.config.evidencing import Evidence
 from gateway_extproc.core.chat import Chunk, LlmRequest, TextAt, TextDelta
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.heard import HEARD_MAX, Heard
