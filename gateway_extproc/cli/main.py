@@ -21,6 +21,7 @@ from gateway_extproc.cli.explainargs import add_command as add_explain_command
 from gateway_extproc.cli.failure import CommandFailure
 from gateway_extproc.cli.guardargs import add_commands as add_guard_commands
 from gateway_extproc.cli.keyargs import add_commands as add_key_commands
+from gateway_extproc.cli.warm import warm_up
 
 DESCRIPTION = """\
 An AI gateway for Envoy: authenticates callers, limits them, guards prompts and
@@ -186,6 +187,7 @@ def _add(
 
 
 def _up(options: argparse.Namespace) -> int:
+    warm_up(options.config)
     from gateway_extproc.cli.up import prepare, up
 
     stack = prepare(options.config, options.run_dir)
@@ -193,6 +195,7 @@ def _up(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
+    warm_up(None)
     from gateway_extproc.cli.tour import tour
     from gateway_extproc.cli.up import prepare, up
 
@@ -200,6 +203,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    warm_up(options.config)
     from gateway_extproc.cli.files import read_file
     from gateway_extproc.cli.serve import serve
 

@@ -20,8 +20,8 @@ from gateway_extproc.app import (
 )
 from gateway_extproc.cli.control import CurrentControl
 from gateway_extproc.cli.failure import CommandFailure
+from gateway_extproc.cli.warm import preload
 from gateway_extproc.config.compile import compile_config
-from gateway_extproc.config.guardchecks import guard_rules
 from gateway_extproc.config.mistakes import ConfigError
 from gateway_extproc.config.model import Config
 from gateway_extproc.core.ports import StoreUnavailable
@@ -45,21 +45,8 @@ from gateway_extproc.supervisor.rpc import SOCKET, rpc_server
 
 log = logging.getLogger(__name__)
 
-PRELOAD = (
-    "gateway_extproc.app",
-    "gateway_extproc.limits.vocabularies",
-    "gateway_extproc.guards.preload",
-)
-
-
 RETENTION_PAUSE_S = 60.0
 """How long texts may outlive their last day."""
-
-
-def optional_preload(config: Config) -> tuple[str, ...]:
-    """What only some rules need: a hundred megabytes that workers share when they are forked."""
-    speak = any(rule.kind == "language" for rule in guard_rules(config))
-    return ("gateway_extproc.guards.preloadlanguages",) if speak else ()
 
 
 class Supervisor:
@@ -77,7 +64,7 @@ class Supervisor:
             run_worker,
             self._worker_arguments(text),
             worker_count(config),
-            preload=(*PRELOAD, *optional_preload(config)),
+            preload=preload(text),
             on_death=partial(metrics.worker_died, self.metrics_dir),
         )
         folder = Path(config.evidence.dir)

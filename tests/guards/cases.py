@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import time
-from collections.abc import Callable
 from typing import Any
 
 from gateway_extproc.config.guarding import GuardRule
@@ -286,25 +283,3 @@ def said(chunks: Any, slot: tuple[int | str, ...] | None = None) -> str:
         for event in chunk.events
         if isinstance(event, TextDelta) and (slot is None or event.slot == slot)
     )
-
-
-def cpu_s(call: Callable[[], object], enough: float = 0.0) -> float:
-    """The processor time of a call, the best of three: others use this machine too.
-
-    Not asked again once it is at most ``enough``.  Without the collector, which would walk what
-    thousands of other tests left in this process.
-    """
-    best = float("inf")
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        for _ in range(3):
-            began = time.thread_time()
-            call()
-            best = min(best, time.thread_time() - began)
-            if best <= enough:
-                break
-    finally:
-        if collects:
-            gc.enable()
-    return best

@@ -21,7 +21,8 @@ from gateway_extproc.guards.languages import is_installed
 from gateway_extproc.guards.links import LinkGuard
 from gateway_extproc.guards.shell import find_dangerous_shell, live_dangerous_shell
 from gateway_extproc.guards.terms import TermList
-from guards.cases import ALL_ENTITIES, PEM, at, cpu_s, rule
+from guards.cases import ALL_ENTITIES, PEM, at, rule
+from support.pace import cpu_s
 
 MEGABYTE = 1 << 20
 BOUND_S = 1.5

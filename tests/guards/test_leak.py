@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway_extproc.guards.leak import WITHIN, Leak, Passage, Prompt, Prompts, find_copy
-from guards.cases import cpu_s
+from support.pace import cpu_s
 
 LONG = (
     "You are the support assistant of Nordwind, a small maker of sailing dinghies in Kiel. "
@@ -133,9 +133,9 @@ def test_prompts_are_made_once_and_the_oldest_go() -> None:
     ],
 )
 def test_a_prompt_of_any_size_is_made_in_bounded_time(system: list[str]) -> None:
-    assert cpu_s(lambda: Prompt(system)) < 0.1
+    assert cpu_s(lambda: Prompt(system), 0.1) <= 0.1
     prompt = Prompt([LONG])
-    assert cpu_s(lambda: prompt.without(system)) < 0.1
+    assert cpu_s(lambda: prompt.without(system), 0.1) <= 0.1
 
 
 def test_a_secret_in_any_of_many_texts_is_found() -> None:
@@ -189,7 +189,7 @@ def test_any_cut_finds_what_the_whole_finds(text: str, cuts: list[int] | None) -
 )
 def test_a_megabyte_takes_bounded_time(text: str) -> None:
     prompt = Prompt([LONG, SHORT])
-    assert cpu_s(lambda: find_copy(text, prompt)) < 0.1
+    assert cpu_s(lambda: find_copy(text, prompt), 0.1) <= 0.1
 
 
 def test_a_word_without_end_does_not_slow_a_stream() -> None:

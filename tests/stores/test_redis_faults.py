@@ -35,6 +35,7 @@ from support.redisserver import RedisServer, redis_server
 
 FROZEN_S = float(os.environ.get("REDIS_FROZEN_S", "2"))
 MOST_S = 0.025
+STALL_S = 0.15
 OPEN_S = 0.001
 RECOVERY_S = 2.0
 CALLERS = 8
@@ -274,8 +275,10 @@ async def test_no_request_waits_for_a_redis_that_fails(name: str, stand: Stand) 
         f"once away p99 {settled[len(settled) * 99 // 100] * 1e3 if settled else 0:5.2f} ms, "
         f"back after {recovered - back:4.2f} s"
     )
-    # One in a thousand may meet a machine that puts this process off its core.
-    assert waits[len(waits) * 999 // 1000] <= MOST_S
+    # One in a hundred may meet a machine that puts this process off its core: for much less than
+    # the shortest fault, so that a request without a deadline would still stand out.
+    assert waits[len(waits) * 99 // 100] <= MOST_S
+    assert waits[-1] <= STALL_S
     if away and name not in ("out of memory",):
         # There Redis itself says no at once: each request asks, and none waits.
         assert settled
