@@ -37,7 +37,7 @@ FEATURES: Final = SHAPE + tuple(f"about_{name}" for name in NAMES)
 # A list item or a part of a question: "- ", "3. ", "b) ", "(ii) " where a line begins.
 _ITEM: Final = re.compile(r"^[ \t]{0,8}(?:[-*•]|\(?(?:\d{1,2}|[a-z]|[ivx]{1,4})[.)])[ \t]", re.M)
 _PART: Final = re.compile(r"\((?:\d|[a-e]|i{1,3}|iv|v)\)")
-# Signs of scripts without spaces are words by themselves.
+# Signs of scripts without spaces; two of them count as a word.
 _SIGN: Final = re.compile("[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 
 
@@ -81,7 +81,8 @@ def read(text: str) -> list[float]:
     else:
         signs = _SIGN.findall(text)
         words = _foreign_words(_SIGN.sub(" ", text) if signs else text)
-    return [*_shape(text, raw, words + signs), *_kinds(words, text if signs else "")]
+    pairs = [one + other for one, other in zip(signs[::2], signs[1::2], strict=False)]
+    return [*_shape(text, raw, words + pairs), *_kinds(words, text if signs else "")]
 
 
 def _foreign_words(text: str) -> list[str]:
@@ -99,7 +100,7 @@ def _shape(text: str, raw: bytes, words: list[str]) -> tuple[float, ...]:
         _log(len(raw), 4000),
         _log(len(words), 700),
         1.0 - len(set(words)) / many,
-        min(2.0, (upper + lower + foreign / 2) / many / 8),
+        min(2.0, (upper + lower + foreign / 2) / many / 8),  # a letter elsewhere takes two bytes
         sum(map(_LONG.__le__, map(len, words))) / many,
         _log(stops, 20),
         _log(commas, 30),

@@ -32,9 +32,9 @@ KINDS: Final[dict[str, str]] = {
         integr theore equati polyno matrix matric vector eigen eigenv subgro field homomo isomor
         modulo prime primes intege functi deriva limit contin conver series probab distri varian
         random expect triang circle angle square root roots quadra linear algebr geomet degree
-        permut factor diverg topolo abelia kernel slope cube combin induct bayes bayesi markov stocha
-        gleich wahrsc ableit primza équati probab intégr ecuaci proble integr equazi уравне вероят
-        интегр
+        permut factor diverg topolo abelia kernel slope cube combin induct bayes bayesi markov
+        stocha gleich wahrsc ableit primza équati probab intégr ecuaci proble integr equazi
+        уравне вероят интегр
     """,
     "logic": """
         propos predic quanti tautol truth symbol formal fallac syllog premise wff valid invali
@@ -59,10 +59,10 @@ KINDS: Final[dict[str, str]] = {
     """,
     "code": """
         python javasc typesc java bug code class method algori comple array sql query regex api
-        stack thread async await recurs compil rust golang docker kubern debug refact implem unit tests
-        binary hash program script struct def return import int void const func lambda null none
-        mutex deadlo concur latenc sharde schema index cache kafka postgr redis linux bash pointer
-        segfau excepti traceb
+        stack thread async await recurs compil rust golang docker kubern debug refact implem unit
+        tests binary hash program script struct def return import int void const func lambda
+        null none mutex deadlo concur latenc sharde schema index cache kafka postgr redis linux bash
+        pointer segfau excepti traceb
         progra codigo código funció foncti funkti код функци
     """,
     "finance": """

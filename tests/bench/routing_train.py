@@ -38,8 +38,8 @@ STRENGTH = 300.0
 LIMIT = 4.0
 NARROWEST = 0.15
 """A mark that the sets hardly have must not count for more than one that they do."""
-LOSSES = 3.0
-"""How much a question counts that only the weak model got right: sending it up costs twice."""
+LOSSES = 5.0
+"""How much a question counts that only the weak model got right: who sends it up pays to lose."""
 OWN_SHARE = 0.3
 """What a row of the project's own weighs beside one of a measured set of the same size."""
 STEPS = 100

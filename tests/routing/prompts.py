@@ -57,7 +57,7 @@ HARD = (
     "Compute the eigenvalues of the n x n matrix with 2 on the diagonal and -1 beside it, and "
     "derive a bound for its condition number.",
     "A tenant sublets without the landlord's consent, the subtenant is injured by a defect that "
-    "the tenant had reported, and the lease forbids subletting. Analyze the liability of each party.",
+    "the tenant had reported, and the lease forbids subletting. Analyze the liability of all.",
     "Rewrite this recursive query so that it terminates on cyclic graphs and uses the index: WITH "
     "RECURSIVE t AS (SELECT a, b FROM edges UNION ALL SELECT e.a, e.b FROM edges e JOIN t ON "
     "e.a = t.b) SELECT count(*) FROM t;",
