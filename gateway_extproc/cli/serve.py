@@ -49,6 +49,7 @@ PRELOAD = (
     "gateway_extproc.app",
     "gateway_extproc.limits.vocabularies",
     "gateway_extproc.guards.preload",
+    "gateway_extproc.routing.complexitypreload",
 )
 
 

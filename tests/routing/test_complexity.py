@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from importlib import resources
@@ -13,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.routing_quality import auc
+from gateway_extproc.cli.serve import PRELOAD
 from gateway_extproc.core.chat import ROLES, LlmRequest, TextAt
 from gateway_extproc.routing.complexity import (
     HIGHEST,
@@ -147,6 +150,18 @@ def test_weights_of_other_features_are_refused() -> None:
     assert len(decode(text)[0].weights) == len(FEATURES)
     with pytest.raises(ValueError, match="train-complexity"):
         decode(text.replace("  repeats:", "  echoes:"))
+
+
+def test_workers_are_forked_with_the_weights_in_memory() -> None:
+    assert "gateway_extproc.routing.complexitypreload" in PRELOAD
+    code = (
+        "from importlib import import_module\n"
+        "import_module('gateway_extproc.routing.complexitypreload')\n"
+        "from gateway_extproc.routing.complexity import shipped\n"
+        "print(shipped.cache_info().misses, shipped() and shipped.cache_info().misses)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "1"]
 
 
 UNITS = ("a ", "1. \n", "(a) ", "```", "|", "?", "é", "证明", "\n- x", "\ud800", "a", "= ")
