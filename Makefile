@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 .PHONY: help install tools run demo test test-unit test-envoy check format format-check lint types imports proto \
         configs lock bench bench-full bench-identity bench-limits bench-tokens bench-evidence \
         bench-evidence-tools evidence-kills evidence-sums \
-        calibrate-tokens train-guard guard-figures test-stores h2spec test-wire-long wire-figures fuzz-wire clean
+        calibrate-tokens train-guard guard-figures train-complexity bench-routing test-stores h2spec test-wire-long wire-figures fuzz-wire clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -143,6 +143,12 @@ train-guard: $(STAMP) ## weights of the injection classifier from labelled texts
 
 guard-figures: $(STAMP) ## what the injection classifier finds on families it never saw in DATA; about 10 minutes
 	@PYTHONPATH=tests $(BIN)/python -m bench.guard_figures $(DATA) $(ARGS)
+
+train-complexity: $(STAMP) ## weights of the complexity scorer from labelled questions in DATA; seconds
+	@PYTHONPATH=tests $(BIN)/python -m bench.routing_train $(DATA)
+
+bench-routing: $(STAMP) ## saving against quality of the complexity scorer on unseen questions in DATA, its CPU
+	@PYTHONPATH=tests $(BIN)/python -m bench.routing_quality $(DATA)
 
 test-stores: $(STAMP) ## the stores' contract and 100,000 steps beside a model, on memory and Redis
 	$(BIN)/python -m pytest -q tests/stores

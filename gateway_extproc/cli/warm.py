@@ -13,6 +13,7 @@ _ALWAYS: Final = (
     "gateway_extproc.app",
     "gateway_extproc.limits.vocabularies",
     "gateway_extproc.guards.preload",
+    "gateway_extproc.routing.complexitypreload",
 )
 _LANGUAGES: Final = "gateway_extproc.guards.preloadlanguages"
 

@@ -40,22 +40,22 @@ class _Template(NamedTuple):
     line: int
 
 
-def samples(name: str, *, seed: int, times: float = 1.0) -> list[Sample]:
+def samples(name: str, *, seed: int, times: float = 1.0, folder: Path = _FOLDER) -> list[Sample]:
     """The different texts drawn from ``name``; ``times`` multiplies how often."""
     rng = random.Random(f"{seed} {name}")
     found: dict[str, Sample] = {}
-    for template, lists in _templates(name):
+    for template, lists in _templates(name, folder):
         for _ in range(max(1, round(template.times * times))):
             text = _draw(template.text, lists, rng)
             found.setdefault(text, Sample(text, template.label, template.section, template.line))
     return list(found.values())
 
 
-def _templates(name: str) -> Iterator[tuple[_Template, dict[str, list[str]]]]:
+def _templates(name: str, folder: Path) -> Iterator[tuple[_Template, dict[str, list[str]]]]:
     lists: dict[str, list[str]] = {}
     section, times = "", 1
     label = 1 if name == "attacks" else 0
-    for number, raw in enumerate((_FOLDER / f"{name}.txt").read_text("utf-8").splitlines()):
+    for number, raw in enumerate((folder / f"{name}.txt").read_text("utf-8").splitlines()):
         line = raw.strip()
         if not line or line.startswith("# "):
             continue
