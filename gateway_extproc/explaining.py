@@ -23,7 +23,7 @@ from gateway_extproc.app import Parts, make_shedding, pipeline
 from gateway_extproc.config.compile import Snapshot, compile_config, tenant_table
 from gateway_extproc.config.model import Config
 from gateway_extproc.config.model import Tenant as TenantSection
-from gateway_extproc.core.endpoint import ENDPOINTS, Endpoint
+from gateway_extproc.core.endpoint import CHAT, ENDPOINTS, Endpoint
 from gateway_extproc.core.errors import Refusal, refuse
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.identity import Proven
@@ -296,7 +296,9 @@ def _candidates(snapshot: Snapshot, exchange: Exchange) -> Iterator[dict[str, An
     assert exchange.permit is not None
     route = snapshot.routes[exchange.route_id]
     most = snapshot.config.failover.max_attempts
-    for target, dropped in judge_targets(exchange.permit.data_classes, route, most):
+    for target, dropped in judge_targets(
+        exchange.permit.data_classes, route, most, exchange.endpoint or CHAT
+    ):
         taken = target in exchange.targets
         if not (taken or dropped):
             dropped = "not approved for what a guard rule found in the prompt"

@@ -11,9 +11,14 @@ from typing import Final
 
 from gateway_extproc.config.model import Role
 
+_ANSWERS: Final = (
+    "chat", "messages", "responses", "completions", "embeddings", "moderations", "images", "rerank",
+    "count_tokens",
+)  # fmt: skip
+
 SHIPPED: Final[tuple[Role, ...]] = (
-    Role(id="developer", endpoints=("chat", "messages", "models")),
-    Role(id="application", endpoints=("chat", "messages")),
+    Role(id="developer", endpoints=(*_ANSWERS, "models")),
+    Role(id="application", endpoints=_ANSWERS),
     Role(
         id="platform-admin",
         endpoints=("models",),

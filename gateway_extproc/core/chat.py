@@ -42,7 +42,8 @@ class LlmRequest:
     ``texts`` holds every text a guard must see, of every role.  ``max_tokens``
     is the cap that the client asked for, None if it gave none;
     ``wants_usage`` tells whether a streaming client asked for a usage event.
-    ``completions`` answers are asked for at once; ``media`` counts images, files and sounds,
+    ``completions`` answers are asked for at once, 0 where the answer is no text that a model
+    writes; ``media`` counts images, files and sounds,
     whose tokens no text shows; ``has_tools`` because providers add a prompt of their own.
     """
 
@@ -190,6 +191,13 @@ class ToolStart:
 
 
 @dataclass(frozen=True, slots=True)
+class BlockEnd:
+    """The text of every slot that begins with ``group`` is over."""
+
+    group: int | str
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """The model is done; held text of every slot must leave before this."""
 
@@ -215,7 +223,7 @@ class End:
     """The dialect's own end mark was seen ([DONE], message_stop)."""
 
 
-StreamEvent = Start | TextDelta | ToolStart | Stop | UsageReport | StreamError | End
+StreamEvent = Start | TextDelta | ToolStart | BlockEnd | Stop | UsageReport | StreamError | End
 
 
 @dataclass(frozen=True, slots=True)

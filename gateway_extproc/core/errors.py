@@ -66,6 +66,7 @@ REASONS: Final[dict[str, tuple[int, str]]] = {
     "guard_unavailable": (503, "api_error"),
     # who can answer
     "no_eligible_target": (403, "permission_error"),
+    "endpoint_not_served": (400, "invalid_request_error"),
     "provider_unavailable": (503, "api_error"),
     "provider_timeout": (504, "api_error"),
     "provider_error": (502, "api_error"),

@@ -13,6 +13,7 @@ from operator import is_
 from typing import Any, Protocol
 
 from gateway_extproc.core.chat import (
+    BlockEnd,
     Chunk,
     End,
     Stop,
@@ -184,16 +185,12 @@ def _delta(key: _Key, text: str) -> TextDelta:
 
 
 def _ended_before(chunk: Chunk) -> frozenset[_Group] | None:
-    """Whose text ends before this chunk: a tool call, or the end of an Anthropic block.
-
-    The end of a block has no event of its own, so the document is asked.
-    """
-    document: Any = chunk.document
-    if document is not None and document.get("type") == "content_block_stop":
-        return frozenset((document.get("index"),))
+    """Whose text ends before this chunk: that of a block which ends, or all before a tool call."""
     for event in chunk.events:
+        if isinstance(event, BlockEnd):
+            return frozenset((event.group,))
         if isinstance(event, ToolStart):
-            return _choices(document)
+            return _choices(chunk.document)
     return _NO_GROUP
 
 

@@ -84,7 +84,7 @@ def affordable_cap(rules: Sequence[Named], plan: Forecast, prices: Sequence[Pric
                 left = (half - _nanos(plan.prompt.at_most, 0, prices)) // max(1, completion_nanos)
             case _:
                 continue
-        cap = min(cap, max(1, left // plan.completions))
+        cap = min(cap, max(1, left // max(1, plan.completions)))
     return cap
 
 

@@ -6,12 +6,17 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from gateway_extproc.config.compile import Route
+from gateway_extproc.core.endpoint import CHAT, Endpoint
 from gateway_extproc.core.identity import Permit
 from gateway_extproc.core.route import Target
 
 
 def plan_targets(
-    permit: Permit, route: Route, max_attempts: int, more_classes: frozenset[str] = frozenset()
+    permit: Permit,
+    route: Route,
+    max_attempts: int,
+    more_classes: frozenset[str] = frozenset(),
+    endpoint: Endpoint = CHAT,
 ) -> tuple[Target, ...]:
     """The route's targets in order, without those that the caller's data must not reach.
 
@@ -20,11 +25,16 @@ def plan_targets(
     """
     classes = permit.data_classes | more_classes
     return tuple(
-        [target for target, dropped in judge_targets(classes, route, max_attempts) if not dropped]
+        [
+            target
+            for target, dropped in judge_targets(classes, route, max_attempts, endpoint)
+            if not dropped
+        ]
     )
 
 
 NOT_APPROVED: Final = "not approved for {classes}"
+NO_SUCH_ENDPOINT: Final = "its dialect has no {endpoint}"
 SAME_PROVIDER: Final = "its provider is tried already"
 TOO_MANY: Final = "more attempts than failover.max_attempts"
 
@@ -36,13 +46,17 @@ class Candidate(NamedTuple):
     dropped: str
 
 
-def judge_targets(classes: frozenset[str], route: Route, max_attempts: int) -> Iterator[Candidate]:
+def judge_targets(
+    classes: frozenset[str], route: Route, max_attempts: int, endpoint: Endpoint = CHAT
+) -> Iterator[Candidate]:
     """All targets of a route in order, for data of these classes."""
     tried: set[str] = set()
     for target in route.targets:
         if not classes <= target.data_classes:
             missing = ", ".join(sorted(classes - target.data_classes))
             yield Candidate(target, NOT_APPROVED.format(classes=missing))
+        elif not endpoint.served_by(target.dialect):
+            yield Candidate(target, NO_SUCH_ENDPOINT.format(endpoint=endpoint.name))
         elif target.provider in tried:
             yield Candidate(target, SAME_PROVIDER)
         elif len(tried) == max_attempts:

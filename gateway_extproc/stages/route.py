@@ -46,11 +46,19 @@ class Route(Stage):
         cheaper = self._cheaper_route(exchange)
         if cheaper and exchange.targets:
             return self._switch(exchange, self._routes[cheaper])
+        if not exchange.targets and not self._served(exchange, route):
+            message = f"No provider of '{route.id}' serves this endpoint."
+            return Respond(refuse("endpoint_not_served", message, param="model"))
         if not exchange.targets:
             exchange.events.append(data_class_event(exchange))
             message = f"No provider of '{route.id}' is approved for this request's data class."
             return Respond(refuse("no_eligible_target", message, param="model"))
         return CONTINUE
+
+    @staticmethod
+    def _served(exchange: Exchange, route: ModelRoute) -> bool:
+        assert exchange.endpoint is not None
+        return any(exchange.endpoint.served_by(target.dialect) for target in route.targets)
 
     def narrowed(self, exchange: Exchange, classes: frozenset[str]) -> tuple[Target, ...]:
         """The targets of the request's route that may also see data of these classes."""
@@ -60,7 +68,10 @@ class Route(Stage):
         self, exchange: Exchange, route: ModelRoute, classes: frozenset[str] = frozenset()
     ) -> tuple[Target, ...]:
         assert exchange.permit is not None
-        targets = plan_targets(exchange.permit, route, self._max_attempts, classes)
+        assert exchange.endpoint is not None
+        targets = plan_targets(
+            exchange.permit, route, self._max_attempts, classes, exchange.endpoint
+        )
         tries = exchange.headers.get(TRIES, "0")
         if tries == "0" or len(targets) < 2 or not self._asks_again(exchange):
             return targets

@@ -19,7 +19,8 @@ from gateway_extproc.supervisor.worker import READY
 
 log = logging.getLogger(__name__)
 
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 120.0
+"""The first start imports and compiles all that workers share: seconds, on a busy machine many."""
 BACKOFF_S = (0.0, 0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Pause before a restart, by how many restarts came shortly before it."""
 QUICK_DEATH_S = 10.0

@@ -8,10 +8,10 @@ from typing import Any, Final
 import orjson
 
 from gateway_simulators import anthropic_checks
-from gateway_simulators.answers import Question, Reply, pieces
+from gateway_simulators.answers import Question, Reply, pieces, prompt_tokens
 from gateway_simulators.anthropic_checks import invalid
 from gateway_simulators.problem import Problem
-from gateway_simulators.shape import Headers
+from gateway_simulators.shape import Headers, Other
 
 RESET: Final = "2025-06-15T15:06:40Z"
 _BY_STATUS: Final[dict[int, str]] = {
@@ -26,11 +26,20 @@ _BY_STATUS: Final[dict[int, str]] = {
 }
 
 
+def _count_tokens(document: object, seed: str, width: int) -> bytes:
+    if isinstance(document, dict) and "max_tokens" in document:
+        raise invalid("max_tokens: Extra inputs are not permitted")
+    cap = {"max_tokens": 1} if isinstance(document, dict) else {}
+    question = anthropic_checks.read({**document, **cap} if isinstance(document, dict) else None)
+    return orjson.dumps({"input_tokens": prompt_tokens(question.messages)})
+
+
 class Anthropic:
     """``POST /v1/messages``."""
 
     name: Final = "anthropic"
     path: Final = "/v1/messages"
+    others: Final[Mapping[str, Other]] = {"/v1/messages/count_tokens": _count_tokens}
     foreign_credential: Final = "authorization"
 
     def check_headers(self, headers: Mapping[str, str], key: str | None) -> None:

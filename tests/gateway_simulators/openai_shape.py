@@ -10,6 +10,7 @@ import orjson
 from gateway_simulators import openai_checks
 from gateway_simulators.answers import Question, Reply, pieces
 from gateway_simulators.openai_checks import invalid
+from gateway_simulators.openai_others import OTHERS
 from gateway_simulators.problem import Problem
 from gateway_simulators.shape import Headers
 
@@ -32,6 +33,7 @@ class OpenAI:
 
     name: Final = "openai"
     path: Final = "/v1/chat/completions"
+    others: Final = OTHERS
     foreign_credential: Final = "x-api-key"
 
     def check_headers(self, headers: Mapping[str, str], key: str | None) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from gateway_simulators.answers import Question, Reply
 from gateway_simulators.problem import Problem
 
 Headers = list[tuple[str, str]]
+Other = Callable[[object, str, int], bytes | Iterator[bytes]]
+"""Another interface: from a document, a seed for ids, and the characters of an event, to a whole
+answer or to events; raises ``Problem``."""
 
 
 class Shape(Protocol):
@@ -19,7 +22,11 @@ class Shape(Protocol):
 
     @property
     def path(self) -> str:
-        """The only path that is served."""
+        """The path of chats."""
+
+    @property
+    def others(self) -> Mapping[str, Other]:
+        """What else is served, by path."""
 
     @property
     def foreign_credential(self) -> str:

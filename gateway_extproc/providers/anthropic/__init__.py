@@ -10,11 +10,15 @@ from gateway_extproc.core.chat import ChatRequest, ChatResponse, Document, LlmRe
 from gateway_extproc.core.errors import Refusal, RequestError, refuse
 from gateway_extproc.core.verdict import Header
 from gateway_extproc.providers.anthropic import answer, from_hub, request, to_hub
+from gateway_extproc.providers.anthropic.counting import COUNT_TOKENS
 from gateway_extproc.providers.anthropic.frames import refusal_object
 from gateway_extproc.providers.problems import provider_refusal
 
 VERSION: Final = "2023-06-01"
 """The API version this dialect is written for; Anthropic requires the header."""
+
+INTERFACES: Final = {COUNT_TOKENS.endpoint: COUNT_TOKENS}
+"""What else providers of this dialect serve, by endpoint; passed on, not translated."""
 
 
 class Anthropic:
@@ -24,9 +28,12 @@ class Anthropic:
 
     def read_request(self, endpoint: str, document: Document) -> LlmRequest:
         """Checks types and finds the texts; raises ``RequestError`` with the field."""
-        if endpoint != "messages":
+        if endpoint == "messages":
+            return request.read_request(document)
+        interface = INTERFACES.get(endpoint)
+        if interface is None:
             raise RequestError(refuse("unknown_endpoint", "This endpoint is not served."))
-        return request.read_request(document)
+        return interface.read(document)
 
     def refusal_body(self, refusal: Refusal, request_id: str) -> bytes:
         """``{"type": "error", "error": {...}, "request_id": ...}``."""

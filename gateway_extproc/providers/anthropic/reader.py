@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 import orjson
 
 from gateway_extproc.core.chat import (
+    BlockEnd,
     Chunk,
     Document,
     End,
@@ -99,8 +100,7 @@ class _Interpreter:
         return self._texts(_index(document), _object(document, "delta"))
 
     def _block_stop(self, document: Document) -> Events:
-        _index(document)  # the writer counts on it
-        return ()
+        return (BlockEnd(_index(document)),)
 
     def _texts(self, index: int, container: Document) -> Events:
         for key, field in TEXT_KEYS.items():

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gateway_extproc.core.chat import (
+    BlockEnd,
     Chunk,
     Document,
     End,
@@ -78,6 +79,8 @@ class EncodingWriter:
             case Stop():
                 self._reason = event.reason
                 return self._close_block()
+            case BlockEnd():
+                return b""
             case UsageReport():
                 self._usage = event.usage
                 return b""

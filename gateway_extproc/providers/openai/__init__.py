@@ -1,8 +1,8 @@
-"""OpenAI's chat completions, as clients speak it and as providers answer it."""
+"""OpenAI's interfaces, as clients speak them and as providers answer them."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -10,8 +10,16 @@ from gateway_extproc.core.chat import ChatRequest, ChatResponse, Document, LlmRe
 from gateway_extproc.core.errors import Refusal, RequestError, refuse
 from gateway_extproc.core.verdict import Header
 from gateway_extproc.providers.openai import answer, from_hub, request, to_hub
+from gateway_extproc.providers.openai.completions import COMPLETIONS
 from gateway_extproc.providers.openai.frames import refusal_object
+from gateway_extproc.providers.openai.plain import PLAIN
+from gateway_extproc.providers.openai.responses import RESPONSES
 from gateway_extproc.providers.problems import provider_refusal
+
+INTERFACES: Final = {
+    interface.endpoint: interface for interface in (*PLAIN, COMPLETIONS, RESPONSES)
+}
+"""What else providers of this dialect serve, by endpoint; passed on, not translated."""
 
 
 class OpenAI:
@@ -21,9 +29,12 @@ class OpenAI:
 
     def read_request(self, endpoint: str, document: Document) -> LlmRequest:
         """Checks types and finds the texts; raises ``RequestError`` with the field."""
-        if endpoint != "chat":
+        if endpoint == "chat":
+            return request.read_request(document)
+        interface = INTERFACES.get(endpoint)
+        if interface is None:
             raise RequestError(refuse("unknown_endpoint", "This endpoint is not served."))
-        return request.read_request(document)
+        return interface.read(document)
 
     def refusal_body(self, refusal: Refusal, request_id: str) -> bytes:
         """``{"error": {...}}``; the request id travels in the ``x-request-id`` header."""

@@ -7,6 +7,8 @@ parallel calls never join.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import NoneType
 from typing import Any, Final, Literal
 
 import orjson
@@ -54,14 +56,32 @@ def openai_reader() -> StreamReader:
     return StreamReader(_Interpreter())
 
 
+def completion_reader() -> StreamReader:
+    """A reader for one stream of the older completions."""
+    return StreamReader(_Interpreter(_read_text))
+
+
+def _read_text(choice: Any, events: list[StreamEvent]) -> None:
+    """A choice of the older completions; its slot is ``(choice, "text")``."""
+    index = choice.get("index", 0) if type(choice) is dict else None
+    text = choice.get("text") if type(choice) is dict else None
+    if type(index) is not int or type(text) not in (str, NoneType):
+        raise Unreadable
+    if text:
+        events.append(TextDelta((index, "text"), text))
+    if choice.get("finish_reason"):
+        events.append(Stop(stop_reason(choice["finish_reason"])))
+
+
 class _Interpreter:
     """Knows what one stream has begun: its answer, and its tool calls."""
 
-    __slots__ = ("_calls", "_started")
+    __slots__ = ("_calls", "_read", "_started")
 
-    def __init__(self) -> None:
+    def __init__(self, read: Callable[[Any, list[StreamEvent]], None] | None = None) -> None:
         self._started = False
         self._calls: set[tuple[int, int]] = set()
+        self._read = read or self._read_choice
 
     def __call__(self, event: SseEvent, data: bytes) -> Chunk:
         if data == b"[DONE]" or data.strip() == b"[DONE]":
@@ -83,7 +103,7 @@ class _Interpreter:
                 self._started = True
                 events.append(Start(_str(document, "id"), _str(document, "model")))
             for choice in choices:
-                self._read_choice(choice, events)
+                self._read(choice, events)
         usage = document.get("usage")
         if usage and (read := read_usage(usage)) is not None:
             events.append(UsageReport(read))

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gateway_extproc.core.chat import (
+    BlockEnd,
     Chunk,
     Document,
     End,
@@ -22,12 +23,10 @@ from gateway_extproc.core.usage import Usage
 from gateway_extproc.providers.openai.frames import (
     DONE,
     Frame,
-    delta_of,
     encode,
     error_event,
     refusal_object,
 )
-from gateway_extproc.providers.openai.reader import TEXT_KEYS
 
 
 class EncodingWriter:
@@ -78,6 +77,8 @@ class EncodingWriter:
             case UsageReport():
                 self._usage = event.usage
                 return b""
+            case BlockEnd():
+                return b""
             case StreamError():
                 return self._close(error_event(event) + DONE)
             case End():
@@ -86,21 +87,22 @@ class EncodingWriter:
     def _delta(self, event: TextDelta | ToolStart) -> bytes:
         if isinstance(event, TextDelta) and event.field == "reasoning":
             return b""
-        key = event.field if isinstance(event, TextDelta) else ""
-        return self._frame.delta(delta_of(event, key))
+        return self._frame.text(event, event.field if isinstance(event, TextDelta) else "")
 
 
 class PassWriter:
     """Passes an OpenAI stream on (``core.ports.AnswerWriter``), byte for byte where it may.
 
     A chunk that a guard changed is written anew from its document; text that a
-    guard inserts becomes a chunk of the same answer.
+    guard inserts becomes a chunk of the same answer, as ``frame`` writes it.
     """
 
     __slots__ = ("_closed", "_ended", "_failed", "_frame", "_last", "_open", "_wants_usage")
 
-    def __init__(self, model: str, *, wants_usage: bool, created: int = 0) -> None:
-        self._frame = Frame("", model, created)
+    def __init__(
+        self, model: str, *, wants_usage: bool, created: int = 0, frame: type[Frame] = Frame
+    ) -> None:
+        self._frame = frame("", model, created)
         self._wants_usage = wants_usage
         self._last: Document | None = None
         self._open: dict[int, bool] = {}
@@ -158,7 +160,9 @@ class PassWriter:
                 known = texts.get(event.slot)
                 texts[event.slot] = event if known is None else _join(known, event)
         choices = document.get("choices") or []
-        changed = {**document, "choices": [_rewrite(choice, texts) for choice in choices]}
+        changed = {
+            **document, "choices": [self._frame.rewrite(choice, texts) for choice in choices]
+        }  # fmt: skip
         changed.pop("obfuscation", None)  # padding that would tell the old length
         return self._inserted(texts.values()) + encode(changed)
 
@@ -170,9 +174,9 @@ class PassWriter:
         match event:
             case TextDelta():
                 choice, key = event.slot[0], str(event.slot[1])
-                return self._frame.delta(delta_of(event, key), int(choice))
+                return self._frame.text(event, key, int(choice))
             case ToolStart():
-                return self._frame.delta(delta_of(event, ""))
+                return self._frame.text(event, "")
             case Stop():
                 return self._frame.stop(event.reason)
             case UsageReport():
@@ -183,49 +187,9 @@ class PassWriter:
             case End():
                 self._ended = True
                 return DONE
-            case Start():
+            case Start() | BlockEnd():
                 return b""
 
 
 def _join(first: TextDelta, more: TextDelta) -> TextDelta:
     return TextDelta(first.slot, first.text + more.text, first.field, first.call)
-
-
-def _rewrite(choice: Document, texts: dict[Any, TextDelta]) -> dict[str, Any]:
-    """The choice with the texts of ``texts``, which loses what was placed.
-
-    Token probabilities spell the old text, so they go.
-    """
-    index = choice.get("index", 0)
-    delta = dict(choice.get("delta") or {})
-
-    def placed(slot: tuple[int | str, ...]) -> str:
-        event = texts.pop(slot, None)
-        return "" if event is None else event.text
-
-    for key in TEXT_KEYS:
-        if type(delta.get(key)) is str:
-            delta[key] = placed((index, key))
-    if delta.get("function_call"):
-        delta["function_call"] = _with_text(
-            delta["function_call"], placed((index, "function_call"))
-        )
-    if delta.get("tool_calls"):
-        delta["tool_calls"] = [
-            _rewrite_call(call, placed((index, "arguments", call.get("index", position))))
-            for position, call in enumerate(delta["tool_calls"])
-        ]
-    changed = {**choice, "delta": delta}
-    if "logprobs" in changed:
-        changed["logprobs"] = None
-    return changed
-
-
-def _rewrite_call(call: Document, text: str) -> dict[str, Any]:
-    kind = "function" if call.get("function") else "custom"
-    return {**call, kind: _with_text(call.get(kind) or {}, text)}
-
-
-def _with_text(called: Document, text: str) -> dict[str, Any]:
-    key = "input" if "input" in called else "arguments"
-    return {**called, key: text} if text or key in called else dict(called)
