@@ -21,6 +21,7 @@ SHIPPED: Final[tuple[Role, ...]] = (
             "view_status",
             "view_costs",
             "view_decisions",
+            "explain",
             "change_routes",
             "reload",
             "view_keys",
@@ -35,6 +36,7 @@ SHIPPED: Final[tuple[Role, ...]] = (
         admin=(
             "view_status",
             "view_decisions",
+            "explain",
             "reveal_evidence",
             "change_guards",
             "reload",
@@ -47,7 +49,14 @@ SHIPPED: Final[tuple[Role, ...]] = (
     Role(
         id="auditor",
         endpoints=(),
-        admin=("view_status", "view_costs", "view_decisions", "view_keys", "every_tenant"),
+        admin=(
+            "view_status",
+            "view_costs",
+            "view_decisions",
+            "explain",
+            "view_keys",
+            "every_tenant",
+        ),
     ),
 )
 
