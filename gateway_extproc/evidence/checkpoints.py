@@ -112,6 +112,7 @@ class Shipper:
             lane.end()
         for lane in self._lanes:
             lane.join(max(0.0, until_s - time.monotonic()))
+        self._on_loss = lambda count: None  # who counted them closes next
 
     def _lose(self, count: int) -> None:
         self._on_loss(count)

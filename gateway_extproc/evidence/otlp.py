@@ -210,7 +210,7 @@ def channel(endpoint: str, environ: Mapping[str, str]) -> Any:
     """
     url = urlsplit(endpoint if "://" in endpoint else f"http://{endpoint}")
     if url.scheme != "https":
-        return grpc.insecurechannel(url.netloc)
+        return grpc.insecure_channel(url.netloc)
     authorities = environ.get("OTEL_EXPORTER_OTLP_CERTIFICATE")
     roots = Path(authorities).read_bytes() if authorities else None
-    return grpc.securechannel(url.netloc, grpc.ssl_channel_credentials(roots))
+    return grpc.secure_channel(url.netloc, grpc.ssl_channel_credentials(roots))

@@ -12,6 +12,7 @@ import grpc
 import pytest
 from google.protobuf import struct_pb2, timestamp_pb2
 
+from gateway_extproc.evidence import feed
 from gateway_extproc.pb.gateway.v1 import decision_pb2
 from gateway_extproc.supervisor import records_api
 from gateway_extproc.supervisor.admin import AdminCall, Caller
@@ -164,6 +165,58 @@ async def test_a_tail_tells_what_comes_of_the_callers_tenant(world: AdminWorld) 
     assert world.log[0]["status"] == 200
 
 
+async def test_a_tail_does_not_tell_what_was_only_opened(world: AdminWorld) -> None:
+    """Strict durability writes such a line first; a caller would take it for the decision."""
+    async with world.client() as client:
+        tail = client.stream("TailDecisions")
+        await tail.initial_metadata()
+        opened = decision(6, outcome="OPENED", status=0)
+        write(world.folder / "decisions-0.jsonl", opened, decision(6), decision(7))
+        told = [await asyncio.wait_for(tail.read(), 5) for _ in range(2)]
+        tail.cancel()
+    assert [(one.decision_id, one.outcome) for one in told] == [
+        ("d6", decision_pb2.ALLOWED),
+        ("d7", decision_pb2.ALLOWED),
+    ]
+
+
+async def test_an_export_is_all_that_the_caller_may_see_oldest_first(world: AdminWorld) -> None:
+    async with world.client() as client:
+        assert [one.decision_id async for one in client.stream("ExportDecisions")] == [
+            "d1", "d2", "d3",
+        ]  # fmt: skip
+        found = [one.decision_id async for one in client.stream("ExportDecisions", limit=2)]
+        assert found == ["d1", "d2"]
+        count = await client.call("CountDecisions", outcome="refused")
+        assert (count.records, dict(count.outcomes)) == (1, {"REFUSED": 1})
+    async with world.client(BETA_AUDITOR) as client:
+        found = [one.decision_id async for one in client.stream("ExportDecisions")]
+        assert found == ["d2"]
+        assert (await client.call("CountDecisions")).records == 1
+    assert [line["status"] for line in world.log] == [200] * 5
+
+
+async def test_an_export_that_is_cut_short_does_not_end_as_if_it_were_whole(
+    world: AdminWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "BATCH", 1)
+    world.records.close()
+    async with world.client() as client:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            _ = [one async for one in client.stream("ExportDecisions")]
+    assert caught.value.code() == Code.UNAVAILABLE
+
+
+async def test_only_so_many_exports_are_written(
+    world: AdminWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records_api, "EXPORTS_MAX", 0)
+    async with world.client() as client:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await client.stream("ExportDecisions").read()
+    assert caught.value.code() == Code.RESOURCE_EXHAUSTED
+
+
 async def test_only_so_many_tails_are_open(
     world: AdminWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,7 +244,7 @@ async def test_a_tail_ends_with_the_permission_it_was_opened_with(
     asking = AdminCall("GET", "/", (("x-api-key", key_of("auditor")),), "127.0.0.1", b"")
     caller = await two_tenant_gate([]).admit(asking, "view_decisions")
     assert isinstance(caller, Caller)
-    (tail,) = world.records.streams()
+    tail = next(one for one in world.records.streams() if one.name == "TailDecisions")
     documents = [one async for one in tail.open(caller, {}, once)]
     assert (documents, asked) == ([], 2)
 

@@ -17,13 +17,14 @@ LOGS = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
 class Collector:
     """An OTLP/gRPC collector that speaks the published messages, not our copy of them."""
 
-    def __init__(self, address: str = "127.0.0.1:0") -> None:
+    def __init__(self) -> None:
         self.metadata: dict[str, Any] = {}
         self.requests: list[Any] = []
         self.log_requests: list[Any] = []
+        self.refuses_logs = False
         self.server = grpc.server(futures.ThreadPoolExecutor(2))
         self.server.add_generic_rpc_handlers((self,))
-        self.endpoint = f"http://127.0.0.1:{self.server.add_insecure_port(address)}"
+        self.endpoint = f"http://127.0.0.1:{self.server.add_insecure_port('127.0.0.1:0')}"
         self.server.start()
 
     def service(self, call: Any) -> Any:
@@ -32,7 +33,6 @@ class Collector:
             return grpc.unary_unary_rpc_method_handler(
                 self.export_logs,
                 request_deserializer=logs_service_pb2.ExportLogsServiceRequest.FromString,
-                response_serializer=logs_service_pb2.ExportLogsServiceResponse.SerializeToString,
             )
         assert call.method == TRACES
         return grpc.unary_unary_rpc_method_handler(
@@ -45,9 +45,11 @@ class Collector:
         self.requests.append(request)
         return trace_service_pb2.ExportTraceServiceResponse()
 
-    def export_logs(self, request: Any, context: Any) -> Any:
+    def export_logs(self, request: Any, context: Any) -> bytes:
+        if self.refuses_logs:
+            return b"\x0a\x05\x08\x01\x12\x01x"  # partial_success: one rejected, because of x
         self.log_requests.append(request)
-        return logs_service_pb2.ExportLogsServiceResponse()
+        return b""
 
     def log_file(self) -> str:
         """What a collector's file exporter writes: one request a line, OTLP as JSON."""
