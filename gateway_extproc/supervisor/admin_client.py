@@ -66,7 +66,7 @@ def document(message: Message, *, nested: bool = False) -> Document:
     Fields that say nothing are left out; numbers only at the top, for in a row a 0 is said.
     """
     if message.DESCRIPTOR.full_name.startswith("google.protobuf."):
-        found: Document = json_format.MessageToDict(message)
+        found: Document = _whole_numbers(json_format.MessageToDict(message))
         return found
     return {
         field.name: _value(field, getattr(message, field.name))
@@ -102,3 +102,12 @@ def _one(field: Any, value: Any) -> Any:
         names = field.enum_type.values_by_number
         return names[value].name if value in names else value
     return value
+
+
+def _whole_numbers(value: Any) -> Any:
+    """A ``Struct`` knows no integers; those that are whole were some."""
+    if isinstance(value, dict):
+        return {name: _whole_numbers(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_whole_numbers(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
