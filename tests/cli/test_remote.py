@@ -177,7 +177,11 @@ def _events(path: Path) -> Any:
 
 
 def _table(path: Path) -> Any:
-    return duckdb.sql(f"SELECT * FROM read_parquet('{path}')").fetchall()
+    return _asked(f"SELECT * FROM read_parquet('{path}')")
+
+
+def _asked(sql: str) -> Any:
+    return duckdb.execute(sql).fetchall()
 
 
 READERS: dict[str, Callable[[Path], Any]] = {
@@ -241,7 +245,7 @@ async def test_costs_are_scoped_and_written_as_parquet(run: Commands) -> None:
     assert await asyncio.to_thread(main, [*words, "-o", str(here)]) == 0
     types = "SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM read_parquet('{}'))"
     assert _table(there) == _table(here)
-    described = [duckdb.sql(types.format(path)).fetchall() for path in (there, here)]
+    described = [_asked(types.format(path)) for path in (there, here)]
     assert described[0] == described[1]
 
 

@@ -119,7 +119,13 @@ async def test_a_body_may_be_a_document_over_http(world: AdminWorld) -> None:
     caller = await _caller(key_of("auditor"))
     asked = read(caller, {"key": "k", "body": {"model": "m"}, "headers": {"X-A": "b"}})
     assert (asked.body, asked.headers, asked.endpoint) == (b'{"model":"m"}', {"x-a": "b"}, "chat")
-    for wrong in ({"headers": []}, {"headers": {"a": 1}}, {"roles": "x"}, {"prompt": "x"}):
+    wrongs: tuple[dict[str, Any], ...] = (
+        {"headers": []},
+        {"headers": {"a": 1}},
+        {"roles": "x"},
+        {"prompt": "x"},
+    )
+    for wrong in wrongs:
         with pytest.raises(ValueError, match=next(iter(wrong))):
             read(caller, {"key": "k", **wrong})
 

@@ -72,7 +72,7 @@ class Collector:
     @property
     def log_records(self) -> list[Any]:
         """All log records, each with the resource that it came with."""
-        found = []
+        found: list[Any] = []
         for request in self.log_requests:
             for group in request.resource_logs:
                 # See above: field 2 has an earlier name there.
