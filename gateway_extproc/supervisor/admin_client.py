@@ -87,7 +87,8 @@ def _says(field: Any, message: Message, *, nested: bool) -> bool:
 def _value(field: Any, value: Any) -> Any:
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
         of = field.message_type.fields_by_name["value"]
-        return {key: _one(of, one) for key, one in value.items()}
+        # A map has no order, and each process its own.
+        return {key: _one(of, value[key]) for key in sorted(value)}
     if field.is_repeated:
         return [_one(field, one) for one in value]
     return _one(field, value)
