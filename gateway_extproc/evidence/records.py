@@ -244,7 +244,8 @@ def _hmac_hex(key: bytes, message: bytes) -> str:
     inner, outer = inner.copy(), outer.copy()
     inner.update(message)
     outer.update(inner.digest())
-    return outer.hexdigest()
+    digest: str = outer.hexdigest()
+    return digest
 
 
 @lru_cache(maxsize=4)

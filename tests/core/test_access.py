@@ -37,8 +37,8 @@ TABLE: Final[dict[str, tuple[set[str], set[str]]]] = {
     "security-operator": (
         set(),
         {
-            "view_status", "view_decisions", "explain", "reveal_evidence", "change_guards", "reload",
-            "view_keys", "revoke_keys", "every_tenant",
+            "view_status", "view_decisions", "explain", "reveal_evidence", "change_guards",
+            "reload", "view_keys", "revoke_keys", "every_tenant",
         },
     ),
     "finops": (set(), {"view_status", "view_costs", "every_tenant"}),
