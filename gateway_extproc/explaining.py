@@ -7,6 +7,7 @@ and nothing that others see is changed.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -19,8 +20,9 @@ from typing import Any, Final
 import orjson
 
 from gateway_extproc import __version__
-from gateway_extproc.app import Parts, make_shedding, pipeline
+from gateway_extproc.app import Parts, make_shedding, pipeline, read_config
 from gateway_extproc.config.compile import Snapshot, compile_config, tenant_table
+from gateway_extproc.config.load import load_tenants
 from gateway_extproc.config.model import Config
 from gateway_extproc.config.model import Tenant as TenantSection
 from gateway_extproc.core.endpoint import CHAT, ENDPOINTS, Endpoint
@@ -55,13 +57,19 @@ from gateway_extproc.stores.memory import FixedKeys, FixedTenants, MemoryCache
 from gateway_extproc.stores.nonces import SharedNonces
 from gateway_extproc.stores.reviews import FollowedAllowList
 from gateway_extproc.stores.secrets import SecretUnavailable, read_secret
+from gateway_extproc.supervisor.explain_api import Asked
 
+DEFAULT_APPLICATION: Final = "default"
+DEFAULT_ROLES: Final = ("developer",)
 NOT_SENT: Final = Secret("not-a-credential-explain-sends-nothing")
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request as it would come, and from whom: a key by its id, or names."""
+    """A request as it would come, and from whom: a key by its id, or names.
+
+    With ``only_tenant`` keys of other tenants are not there.
+    """
 
     endpoint: Endpoint
     body: bytes
@@ -72,6 +80,7 @@ class Question:
     user: str = ""
     application: str = ""
     roles: tuple[str, ...] = ()
+    only_tenant: str = ""
 
 
 class _Given:
@@ -87,7 +96,7 @@ class _Given:
                 given.tenant, given.user, given.application, given.roles, "given", "given"
             )
         record = self._keys.find(given.key)
-        if record is None:
+        if record is None or given.only_tenant not in ("", record.tenant):
             return refuse("invalid_api_key", f"There is no key {given.key}.")
         return self._api_keys.judge(record, exchange.source)
 
@@ -122,6 +131,31 @@ class _NoRecorder:
 
     def costs_kept(self) -> int:
         return 0
+
+
+def explain_asked(config_text: str, asked: Asked, folder: str) -> dict[str, Any]:
+    """The same for the admin API, in a process of its own.
+
+    Raises ValueError for what cannot be meant or read.
+    """
+    config = read_config(config_text)
+    tenants: tuple[TenantSection, ...] = ()
+    if config.identity.tenants_file:
+        tenants = load_tenants(Path(config.identity.tenants_file).read_bytes(), config)
+    endpoint = find_named(asked.endpoint)
+    question = Question(
+        endpoint=endpoint,
+        body=asked.body if endpoint.has_body else b"",
+        headers=asked.headers,
+        source=asked.source,
+        key=asked.key,
+        tenant=asked.tenant,
+        user=asked.user,
+        application=asked.application or DEFAULT_APPLICATION,
+        roles=asked.roles or DEFAULT_ROLES,
+        only_tenant=asked.only_tenant,
+    )
+    return asyncio.run(explain(config, question, Path(folder), tenants))
 
 
 async def explain(

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from gateway_extproc import __version__
-from gateway_extproc.config.evidencing import Checkpoints, Evidence
+from gateway_extproc.config.evidencing import CheckpointReceiver, Checkpoints, Evidence
 from gateway_extproc.config.model import Config
 from gateway_extproc.evidence.checkpoints import Ship, Shipper, Signer, to_file, to_stdout
 from gateway_extproc.evidence.metrics import KnownLabels
@@ -39,7 +39,7 @@ def open_recorder(
     opened.
     """
     checkpoints = config.evidence.checkpoints
-    shipper = _shipper(checkpoints) if checkpoints else None
+    shipper = _shipper(checkpoints, worker) if checkpoints else None
     return open_evidence(
         Path(config.evidence.dir),
         metrics_dir,
@@ -49,7 +49,7 @@ def open_recorder(
         known=KnownLabels.of(config),
         rules=_segment_rules(config.evidence, revision, shipper),
         durability=durability_of(config.evidence),
-        on_close=shipper.close if shipper else lambda: None,
+        shipper=shipper,
         policy=policy,
         open_texts=partial(_open_texts, config, worker) if config.evidence.texts else None,
     )
@@ -102,9 +102,24 @@ def _segment_rules(evidence: Evidence, revision: str, shipper: Shipper | None) -
     )
 
 
-def _shipper(checkpoints: Checkpoints) -> Shipper:
-    receivers: dict[str, tuple[str, Ship]] = {
-        "stdout": ("standard output", to_stdout),
-        "file": (checkpoints.file, to_file(Path(checkpoints.file))),
-    }
-    return Shipper([receivers[name] for name in checkpoints.to])
+def _shipper(checkpoints: Checkpoints, worker: int) -> Shipper:
+    return Shipper([_receiver(name, checkpoints, worker) for name in checkpoints.to])
+
+
+def _receiver(name: CheckpointReceiver, checkpoints: Checkpoints, worker: int) -> tuple[str, Ship]:
+    if name == "stdout":
+        return "standard output", to_stdout
+    if name == "file":
+        return checkpoints.file, to_file(Path(checkpoints.file))
+    # Loads the SDK: only for those who have a collector.
+    from gateway_extproc.evidence.otlplogs import CheckpointExporter, endpoint_of
+
+    endpoint = checkpoints.otlp_endpoint or endpoint_of(os.environ)
+    if not endpoint:
+        raise OSError(
+            0, "checkpoints go to otlp, and neither evidence.checkpoints.otlp_endpoint nor "
+               "OTEL_EXPORTER_OTLP_ENDPOINT names a collector",
+        )  # fmt: skip
+    return f"the collector {endpoint}", CheckpointExporter(
+        endpoint, version=__version__, worker=worker, environ=os.environ
+    )

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Final
 
+from gateway_extproc.cli.adminargs import add_admin
 from gateway_extproc.cli.asking import add_place, add_times, positive
 from gateway_extproc.cli.common import AddCommand, Commands, run_in
 
@@ -18,6 +19,7 @@ SERIES: Final = (
 def add_commands(commands: Commands, add: AddCommand) -> None:
     """``costs`` and what stands behind it."""
     report = _asking(commands, add, "report", "what was used and what it cost")
+    add_admin(report)
     _add_by(report, "tenant")
     report.add_argument("--format", choices=("table", "json", "csv", "parquet"), default="table")
     report.add_argument("-o", "--output", type=Path, metavar="FILE",

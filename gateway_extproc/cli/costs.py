@@ -17,6 +17,8 @@ from pydantic import ValidationError
 
 from gateway_extproc.cli.failure import CommandFailure
 from gateway_extproc.cli.records import BAD_CONFIGURATION, question, read_config
+from gateway_extproc.cli.remote import asks_gateway, gateway
+from gateway_extproc.cli.sources import cost_sums
 from gateway_extproc.cli.tables import clock, dollars, table
 from gateway_extproc.config.model import Prices
 from gateway_extproc.core.money import Price
@@ -36,13 +38,10 @@ def report(options: argparse.Namespace) -> int:
     which = _filter(options)
     if options.format == "parquet" and options.output is None:
         raise CommandFailure("parquet is written to a file: name it with --output")
-    with question(options, "costs") as asked:
-        if options.format == "parquet":
-            sql, values = ledger.report_sql(options.by, which)
-            _private(options.output)
-            asked.copy(sql, values, options.output)
-            return 0
-        rows = ledger.report(asked, options.by, which)
+    if options.format == "parquet":
+        _write_parquet(options, which)
+        return 0
+    rows = _report_rows(options, which)
     if options.format == "table":
         text = _report_table(options.by, rows)
     elif options.format == "csv":
@@ -51,6 +50,24 @@ def report(options: argparse.Namespace) -> int:
         text = "".join(f"{orjson.dumps(_plain(row)).decode()}\n" for row in rows)
     _write(text, options.output)
     return 0
+
+
+def _report_rows(options: argparse.Namespace, which: Filter) -> list[dict[str, Any]]:
+    if asks_gateway(options):
+        with gateway(options) as client:
+            return cost_sums(client, options.by, which)
+    with question(options, "costs") as asked:
+        return ledger.report(asked, options.by, which)
+
+
+def _write_parquet(options: argparse.Namespace, which: Filter) -> None:
+    _private(options.output)
+    if asks_gateway(options):
+        ledger.write_report(options.by, _report_rows(options, which), options.output)
+        return
+    with question(options, "costs") as asked:
+        sql, values = ledger.report_sql(options.by, which)
+        asked.copy(sql, values, options.output)
 
 
 def budgets(options: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Final
 
+from gateway_extproc.cli.adminargs import add_admin
 from gateway_extproc.cli.asking import add_place, add_times, positive
 from gateway_extproc.cli.common import AddCommand, Commands, add_config_option, run_in
 
@@ -40,6 +41,7 @@ def add_commands(commands: Commands, add: AddCommand) -> None:
 
     show = add(commands, "show", "show all that is known of one decision")
     add_place(show)
+    add_admin(show)
     show.add_argument("id", metavar="ID", help="the decision's id, or the request's id")
     show.add_argument("--json", action="store_true", help="the record as it stands in the log")
     show.set_defaults(run=run_in("decisions", "show"))
@@ -74,6 +76,8 @@ def _asking(
 ) -> argparse.ArgumentParser:
     parser = add(commands, name, text)
     add_place(parser)
+    if name != "replay":
+        add_admin(parser)
     add_filters(parser)
     if as_json:
         parser.add_argument("--json", action="store_true", help="JSON instead of a table")

@@ -14,13 +14,14 @@ import orjson
 
 from gateway_extproc.cli.decisionargs import NAMES
 from gateway_extproc.cli.failure import CommandFailure
-from gateway_extproc.cli.records import folder_of, question, read_config
+from gateway_extproc.cli.records import read_config
+from gateway_extproc.cli.remote import asks_gateway
+from gateway_extproc.cli.sources import decisions, find, tailed
 from gateway_extproc.cli.story import story
 from gateway_extproc.cli.tables import dollars, printable, table
 from gateway_extproc.evidence.columns import OUTCOMES, Filter, rules_of
 from gateway_extproc.evidence.following import Follower
 from gateway_extproc.evidence.reading import shown
-from gateway_extproc.evidence.search import find_decision
 
 PAUSE_S: Final = 0.3
 HEADS: Final = (
@@ -42,13 +43,13 @@ def filter_of(options: argparse.Namespace) -> Filter:
 def query(options: argparse.Namespace) -> int:
     """The newest decisions that are meant."""
     which = filter_of(options)
-    with question(options, "decisions") as asked:
+    with decisions(options) as asked:
         if options.count:
             _tell_count(asked.totals(which), as_json=options.json)
         elif options.json:
-            _write_lines(asked.records(which, options.limit))
+            _write_lines(asked.newest(which, options.limit))
         else:
-            found = list(asked.records(which, options.limit))
+            found = list(asked.newest(which, options.limit))
             print(table(HEADS, map(_row, found)))
             if len(found) == options.limit:
                 print(f"\n{len(found)} shown; --limit shows more, --count counts them all")
@@ -58,29 +59,24 @@ def query(options: argparse.Namespace) -> int:
 def tail(options: argparse.Namespace) -> int:
     """The last decisions, then each new one as it is written."""
     which = filter_of(options)
-    folder = folder_of(options)
-    follower = Follower(folder)  # before the question, so that nothing falls between them
-    try:
-        with question(options, "decisions") as asked:
-            last = list(asked.records(which, options.limit))[::-1]
+    with tailed(options, which) as (asked, new):
+        last = list(asked.newest(which, options.limit))[::-1]
         lines = _Lines(as_json=options.json)
         lines.show(last)
         seen = {record["decision_id"] for record in last if record["outcome"] != "INTERRUPTED"}
         while not options.no_follow:
-            new = (r for r in follower.poll() if r["decision_id"] not in seen)
-            lines.show(r for r in new if r.get("outcome") != "OPENED" and which.matches(r))
             sys.stdout.flush()
-            time.sleep(PAUSE_S)
-    finally:
-        follower.close()
+            found = [r for r in new.poll() if r["decision_id"] not in seen]
+            lines.show(r for r in found if which.matches(r))
+            sys.stdout.flush()
+            if isinstance(new, Follower):  # a gateway waits itself
+                time.sleep(PAUSE_S)
     return 0
 
 
 def show(options: argparse.Namespace) -> int:
     """One decision, for people to read."""
-    record = find_decision(folder_of(options), options.id)
-    if record is None:
-        raise CommandFailure(f"no decision {options.id} in {folder_of(options)}")
+    record = find(options)
     if options.json:
         _write_lines([record])
     else:
@@ -90,22 +86,18 @@ def show(options: argparse.Namespace) -> int:
 
 def export(options: argparse.Namespace) -> int:
     """Decisions as a file of another kind; said in the admin log, for data leaves the log here."""
-    from gateway_extproc.evidence.exports import PARQUET, WRITERS
-    from gateway_extproc.evidence.query import OLDEST_FIRST
+    from gateway_extproc.evidence.exports import WRITERS
 
     which, target = filter_of(options), options.output
     if options.format == "parquet" and target is None:
         raise CommandFailure("parquet is written to a file: name it with --output")
-    with question(options, "decisions") as asked, _Output(target) as (file, draft):
+    with decisions(options) as asked, _Output(target) as (file, draft):
         if options.format == "parquet":
-            test, values = which.sql("decisions")
-            upto = "" if options.limit is None else f" LIMIT {options.limit}"
-            sql = f"SELECT {PARQUET} FROM latest WHERE {test} ORDER BY {OLDEST_FIRST}{upto}"
-            asked.copy(sql, values, draft)
+            asked.write_parquet(which, options.limit, draft)
         else:
-            for data in WRITERS[options.format](asked.records(which, options.limit, OLDEST_FIRST)):
+            for data in WRITERS[options.format](asked.oldest(which, options.limit)):
                 file.write(data)
-    if options.dir is None:
+    if options.dir is None and not asks_gateway(options):
         from gateway_extproc.cli.adminlog import tell_admin_log
 
         tell_admin_log(

@@ -14,9 +14,15 @@ import orjson
 
 from gateway_extproc.cli.failure import CommandFailure
 from gateway_extproc.cli.files import BAD_CONFIGURATION, config_file, read_file, read_tenants
+from gateway_extproc.cli.remote import asks_gateway, gateway, said
 from gateway_extproc.cli.tables import dollars, indented, printable, table
 from gateway_extproc.core.ports import StoreUnavailable
-from gateway_extproc.explaining import Question, find_named
+from gateway_extproc.explaining import (
+    DEFAULT_APPLICATION,
+    DEFAULT_ROLES,
+    Question,
+    find_named,
+)
 from gateway_extproc.explaining import explain as explain_request
 
 BY_KEY = ("tenant", "user", "application", "roles")
@@ -25,14 +31,8 @@ BY_KEY = ("tenant", "user", "application", "roles")
 
 def explain(options: argparse.Namespace) -> int:
     """Prints the decision, the reasons, and every candidate."""
-    question = _question(options)
-    config, _ = read_file(config_file(options.config))
-    tenants = read_tenants(config)
-    with tempfile.TemporaryDirectory(prefix="gateway-explain-") as folder:
-        try:
-            told = asyncio.run(explain_request(config, question, Path(folder), tenants))
-        except (StoreUnavailable, ValueError) as error:
-            raise CommandFailure(str(error)) from None
+    _check(options)
+    told = _asked_of_gateway(options) if asks_gateway(options) else _explained_here(options)
     if options.json:
         print(orjson.dumps(told).decode())
     else:
@@ -40,31 +40,61 @@ def explain(options: argparse.Namespace) -> int:
     return 0
 
 
-def _question(options: argparse.Namespace) -> Question:
+def _check(options: argparse.Namespace) -> None:
     if options.key and any(getattr(options, name) for name in BY_KEY):
         raise CommandFailure("--key says who asks; leave out --tenant, --user and the like", 2)
     if not options.key and not (options.tenant and options.user):
         raise CommandFailure("who asks? give --key ID, or --tenant NAME and --user NAME", 2)
+    _check_key_id(options.key)
+
+
+def _asked_of_gateway(options: argparse.Namespace) -> dict[str, Any]:
+    body = _body(options.file) if find_named(options.endpoint).has_body else b""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        raise CommandFailure(f"{options.file}: not a UTF-8 text", BAD_CONFIGURATION) from None
+    arguments = {
+        "endpoint": options.endpoint, "body": text, "source": options.source,
+        "headers": dict(map(_header, options.headers)), "key": options.key,
+        "tenant": options.tenant, "user": options.user, "application": options.application,
+        "roles": options.roles,
+    }  # fmt: skip
+    with gateway(options) as client:
+        return client.call("Explain", said(arguments))
+
+
+def _explained_here(options: argparse.Namespace) -> dict[str, Any]:
+    question = _question(options)
+    config, _ = read_file(config_file(options.config))
+    tenants = read_tenants(config)
+    with tempfile.TemporaryDirectory(prefix="gateway-explain-") as folder:
+        try:
+            return asyncio.run(explain_request(config, question, Path(folder), tenants))
+        except (StoreUnavailable, ValueError) as error:
+            raise CommandFailure(str(error)) from None
+
+
+def _question(options: argparse.Namespace) -> Question:
     endpoint = find_named(options.endpoint)
     return Question(
         endpoint=endpoint,
         body=_body(options.file) if endpoint.has_body else b"",
         headers=dict(map(_header, options.headers)),
         source=options.source,
-        key=_key_id(options.key),
+        key=options.key,
         tenant=options.tenant,
         user=options.user,
-        application=options.application or "default",
-        roles=tuple(options.roles) or ("developer",),
+        application=options.application or DEFAULT_APPLICATION,
+        roles=tuple(options.roles) or DEFAULT_ROLES,
     )
 
 
-def _key_id(text: str) -> str:
+def _check_key_id(text: str) -> None:
     """A whole key on a command line is in everybody's process list: only ids are taken."""
     if text.startswith("gw_"):
         raise CommandFailure("--key takes a key's id, not the key: its third part, such as "
                              "3f9a0c12d45e", 2)  # fmt: skip
-    return text
 
 
 def _body(path: Path) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from gateway_extproc.cli.adminargs import add_admin
 from gateway_extproc.cli.common import AddCommand, Commands, add_config_option, run_in
 
 ENDPOINT_NAMES: Final = ("chat", "messages", "models")
@@ -16,6 +17,7 @@ def add_command(commands: Commands, add: AddCommand) -> None:
     explain.add_argument("file", type=Path, metavar="REQUEST",
                          help="the request's JSON body; - reads standard input")  # fmt: skip
     add_config_option(explain)
+    add_admin(explain)
     explain.add_argument("--endpoint", choices=ENDPOINT_NAMES, default="chat",
                          help="the interface that is asked (chat)")  # fmt: skip
     explain.add_argument("--key", default="", metavar="ID",

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Final
 
+from gateway_extproc.cli.adminargs import add_admin
 from gateway_extproc.cli.common import (
     AddCommand,
     Commands,
@@ -67,6 +68,8 @@ def add_commands(commands: Commands, add: AddCommand) -> None:
 def _command(commands: Commands, add: AddCommand, name: str, text: str) -> argparse.ArgumentParser:
     parser = add(commands, name, text)
     add_config_option(parser)
+    if name != "import":
+        add_admin(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run_in("keys", f"{name}_command"))
     return parser

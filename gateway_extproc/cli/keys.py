@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,8 @@ import yaml
 from gateway_extproc.cli.adminlog import tell_admin_log
 from gateway_extproc.cli.failure import CommandFailure
 from gateway_extproc.cli.files import config_file, read_file
+from gateway_extproc.cli.keyargs import NEVER
+from gateway_extproc.cli.remote import asks_gateway, gateway
 from gateway_extproc.config.compile import key_record
 from gateway_extproc.config.keyterms import read_terms
 from gateway_extproc.config.mistakes import ConfigError
@@ -31,7 +33,6 @@ from gateway_extproc.core.keys import (
     KeyRevoked,
     KeyUnknown,
     shown,
-    when,
 )
 from gateway_extproc.core.ports import StoreUnavailable
 from gateway_extproc.core.secret import Secret
@@ -77,6 +78,8 @@ def issue_key(
 
 
 def issue_command(options: argparse.Namespace) -> int:
+    if asks_gateway(options) and not options.static:
+        return _show_issued(_asked(options, "IssueKey", terms=_entry(options)), options)
     config, _ = read_file(config_file(options.config))
     terms = _terms(options, config)
     if options.static:
@@ -87,46 +90,53 @@ def issue_command(options: argparse.Namespace) -> int:
         except ValueError as error:
             raise CommandFailure(f"--env {options.env}: {error}") from None
     _record(config, "issue", issued.record)
-    return _show_issued(issued, as_json=options.json)
+    return _show_issued(_issued(issued), options)
 
 
 def list_command(options: argparse.Namespace) -> int:
+    if asks_gateway(options):
+        reply = _asked(options, "ListKeys", tenant=options.tenant, state=options.state)
+        return _show_list(reply.get("keys", []), as_json=options.json)
     config, _ = read_file(config_file(options.config))
     with _keyring(config) as keyring:
         records = [
-            record
+            shown(record)
             for record in keyring.all()
             if options.tenant in (None, record.tenant) and options.state in (None, record.state)
         ]
-    if options.json:
-        print(json.dumps({"keys": [shown(record) for record in records]}))
-        return 0
-    print(f"{'id':14}{'tenant':20}{'user':20}{'roles':26}{'state':12}expires")
-    for record in records:
-        print(
-            f"{record.id:14}{record.tenant:20}{record.user:20}{','.join(record.roles):26}"
-            f"{record.state:12}{when(record.expires_at_s)}"
-        )
-    return 0
+    return _show_list(records, as_json=options.json)
 
 
 def show_command(options: argparse.Namespace) -> int:
+    if asks_gateway(options):
+        return _show_key(_asked(options, "GetKey", id=options.id), as_json=options.json)
     return _on_one(options, lambda keyring: keyring.get(options.id))
 
 
 def rotate_command(options: argparse.Namespace) -> int:
+    if asks_gateway(options):
+        # Also an overlap of nothing is said.
+        asked = {"overlap_s": options.overlap, "environment": options.env}
+        return _show_issued(_asked(options, "RotateKey", id=options.id, **asked), options)
     config, _ = read_file(config_file(options.config))
     with _keyring(config) as keyring:
         issued = keyring.rotate(options.id, options.overlap, options.env)
     _record(config, "rotate", issued.record)
-    return _show_issued(issued, as_json=options.json)
+    return _show_issued(_issued(issued), options)
 
 
 def revoke_command(options: argparse.Namespace) -> int:
+    if asks_gateway(options):
+        asked = _asked(options, "RevokeKey", id=options.id, reason=options.reason)
+        return _show_key(asked, as_json=options.json)
     return _on_one(options, lambda keyring: keyring.revoke(options.id, options.reason), "revoke")
 
 
 def suspend_command(options: argparse.Namespace) -> int:
+    if asks_gateway(options):
+        for_s = None if options.seconds == NEVER else options.seconds
+        asked = _asked(options, "SuspendKey", id=options.id, for_s=for_s, reason=options.reason)
+        return _show_key(asked, as_json=options.json)
     return _on_one(
         options,
         lambda keyring: keyring.suspend(options.id, options.seconds, options.reason),
@@ -135,6 +145,8 @@ def suspend_command(options: argparse.Namespace) -> int:
 
 
 def resume_command(options: argparse.Namespace) -> int:
+    if asks_gateway(options):
+        return _show_key(_asked(options, "ResumeKey", id=options.id), as_json=options.json)
     return _on_one(options, lambda keyring: keyring.resume(options.id), "resume")
 
 
@@ -195,24 +207,49 @@ def _on_one(
         record = act(keyring)
     if verb:
         _record(config, verb, record)
-    if options.json:
-        print(json.dumps(shown(record)))
-    else:
-        print(yaml.safe_dump(shown(record), sort_keys=False), end="")
-    return 0
+    return _show_key(shown(record), as_json=options.json)
+
+
+def _asked(options: argparse.Namespace, call: str, **arguments: Any) -> dict[str, Any]:
+    """What the running gateway answers; None says nothing."""
+    with gateway(options) as client:
+        return client.call(call, {k: v for k, v in arguments.items() if v is not None})
 
 
 def _record(config: Config, verb: str, key: KeyRecord) -> None:
     tell_admin_log(config, f"keys {verb} {key.id}", PERMISSIONS[verb])
 
 
-def _show_issued(issued: Issued, *, as_json: bool) -> int:
-    key = issued.key.reveal()
-    if as_json:
-        print(json.dumps({"id": issued.record.id, "key": key, "record": shown(issued.record)}))
+def _issued(issued: Issued) -> dict[str, Any]:
+    record = issued.record
+    return {"id": record.id, "key": issued.key.reveal(), "record": shown(record)}
+
+
+def _show_issued(issued: Mapping[str, Any], options: argparse.Namespace) -> int:
+    if options.json:
+        print(json.dumps(issued))
     else:
-        print(f"# The key, shown only now:\n{key}")
-        print(yaml.safe_dump(shown(issued.record), sort_keys=False), end="")
+        print(f"# The key, shown only now:\n{issued['key']}")
+        print(yaml.safe_dump(issued["record"], sort_keys=False), end="")
+    return 0
+
+
+def _show_key(record: Mapping[str, Any], *, as_json: bool) -> int:
+    print(json.dumps(record) if as_json else yaml.safe_dump(record, sort_keys=False).rstrip())
+    return 0
+
+
+def _show_list(records: Sequence[Mapping[str, Any]], *, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"keys": records}))
+        return 0
+    print(f"{'id':14}{'tenant':20}{'user':20}{'roles':26}{'state':12}expires")
+    for record in records:
+        print(
+            f"{record['id']:14}{record.get('tenant', ''):20}{record.get('user', ''):20}"
+            f"{','.join(record.get('roles', ())):26}{record['state']:12}"
+            f"{record.get('expires_at', 'never')}"
+        )
     return 0
 
 
@@ -241,10 +278,15 @@ def _issue_static(options: argparse.Namespace, config: Config, terms: KeyRecord)
     return 0
 
 
-def _terms(options: argparse.Namespace, config: Config) -> KeyRecord:
-    """What the options say of a key, checked like an entry of the configuration."""
-    labels = dict(label.partition("=")[::2] for label in options.labels or ())
-    entry: dict[str, Any] = {
+def _entry(options: argparse.Namespace) -> dict[str, Any]:
+    """What the options say of a key, as the admin API takes it."""
+    entry = {**_written(options), "environment": options.env, "ttl_s": options.ttl}
+    return {name: value for name, value in entry.items() if value}
+
+
+def _written(options: argparse.Namespace) -> dict[str, Any]:
+    """What the options say of a key, as an entry of the configuration."""
+    return {
         "tenant": options.tenant,
         "user": options.user,
         "application": options.application,
@@ -252,11 +294,15 @@ def _terms(options: argparse.Namespace, config: Config) -> KeyRecord:
         "endpoints": options.endpoints or [],
         "models": options.models or [],
         "networks": options.networks or [],
-        "labels": labels,
+        "labels": dict(label.partition("=")[::2] for label in options.labels or ()),
         "expires": options.expires,
     }
+
+
+def _terms(options: argparse.Namespace, config: Config) -> KeyRecord:
+    """The terms of a key, checked like an entry of the configuration."""
     try:
-        record = key_record(read_terms(entry, config, _file_tenants(config)))
+        record = key_record(read_terms(_written(options), config, _file_tenants(config)))
     except ConfigError as error:
         for mistake in error.mistakes:
             print(f"--{mistake}", file=sys.stderr)

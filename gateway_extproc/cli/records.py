@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from gateway_extproc.cli.common import CONFIG_PLACES
 from gateway_extproc.cli.failure import CommandFailure
-from gateway_extproc.evidence.query import LogChanged, Question
-from gateway_extproc.evidence.reading import Kind
+from gateway_extproc.evidence.query import Question
+from gateway_extproc.evidence.reading import Kind, LogChanged
 
 if TYPE_CHECKING:
     from gateway_extproc.config.model import Config

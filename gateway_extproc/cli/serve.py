@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import tempfile
 import time
 from collections.abc import Coroutine
 from functools import partial
@@ -31,11 +32,14 @@ from gateway_extproc.evidence.log import JsonLinesLog
 from gateway_extproc.evidence.retention import remove_expired
 from gateway_extproc.evidence.search import find_decision
 from gateway_extproc.evidence.storage import PlainFile
+from gateway_extproc.explaining import explain_asked
 from gateway_extproc.identities import state_dir
 from gateway_extproc.stores.reviews import ReviewFile
 from gateway_extproc.stores.secrets import SecretUnavailable
 from gateway_extproc.supervisor.admin import AdminServer, Caller
+from gateway_extproc.supervisor.aside import run_aside
 from gateway_extproc.supervisor.calls import Arguments, BadConfiguration, Call, http_routes
+from gateway_extproc.supervisor.explain_api import Asked, ExplainApi
 from gateway_extproc.supervisor.gate import ADMIN_LOG
 from gateway_extproc.supervisor.guards_api import GuardsApi
 from gateway_extproc.supervisor.poller import Poller
@@ -44,6 +48,11 @@ from gateway_extproc.supervisor.records_api import RecordsApi
 from gateway_extproc.supervisor.rpc import SOCKET, rpc_server
 
 log = logging.getLogger(__name__)
+
+EXPLAIN_S = 20.0
+"""How long an explanation may take: it compiles all rules first."""
+EXPLAIN_BYTES = 1 << 30
+"""Memory that it may take."""
 
 RETENTION_PAUSE_S = 60.0
 """How long texts may outlive their last day."""
@@ -77,7 +86,12 @@ class Supervisor:
             ReviewFile(state_dir(config), time.time), partial(find_decision, folder), time.time
         )
         self._records = RecordsApi(FileFeed(folder))
-        calls = [*self._calls(), *self._control.keys.calls(), *self._records.calls()]
+        calls = [
+            *self._calls(),
+            *self._control.keys.calls(),
+            *self._records.calls(),
+            *ExplainApi(self._explain).calls(),
+        ]
         self.admin = AdminServer(
             config.server.admin.address,
             config.server.admin.port,
@@ -208,6 +222,16 @@ class Supervisor:
             raise BadConfiguration(str(error)) from None
         self._in_background(self._roll_over(config, text))
         return {"revision": compile_config(config).revision}
+
+    async def _explain(self, asked: Asked) -> dict[str, Any]:
+        """By the configuration that workers have now."""
+        with tempfile.TemporaryDirectory(prefix="gateway-explain-") as folder:
+            return await run_aside(
+                explain_asked,
+                (self._text, asked, folder),
+                timeout_s=EXPLAIN_S,
+                max_bytes=EXPLAIN_BYTES,
+            )
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -35,6 +35,11 @@ def evidence_mistakes(config: Config, tenants: set[str] | None) -> Iterator[Mist
     if checkpoints is not None and ("file" in checkpoints.to) != bool(checkpoints.file):
         expected = "a file where 'to' says file, and only there"
         yield Mistake("evidence.checkpoints.file", repr(checkpoints.file), expected)
+    if checkpoints is not None and checkpoints.otlp_endpoint and "otlp" not in checkpoints.to:
+        expected = "a collector only where 'to' says otlp"
+        yield Mistake(
+            "evidence.checkpoints.otlp_endpoint", repr(checkpoints.otlp_endpoint), expected
+        )
     reviewers = {reviewer.id for reviewer in evidence.reviewers}
     for i, text in enumerate(evidence.texts):
         path = f"evidence.texts[{i}].reviewers"

@@ -11,6 +11,7 @@ from gateway_extproc.config.base import EndpointName, Id, ModelName, Positive, S
 RecordKind = Literal["decisions", "costs", "alerts"]
 Direction = Literal["request", "response"]
 KeptOutcome = Literal["allowed", "refused", "failed", "aborted"]
+CheckpointReceiver = Literal["stdout", "file", "otlp"]
 Share = Annotated[float, Field(ge=0, le=1)]
 FieldName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
@@ -88,10 +89,14 @@ class Checkpoints(Section):
 
     key_file: str
     """The Ed25519 private key that signs (PEM, PKCS #8), read when a worker starts."""
-    to: Annotated[tuple[Literal["stdout", "file"], ...], Field(min_length=1)] = ("stdout",)
-    """Where they go, beside the logs themselves: the workers' standard output, a file."""
+    to: Annotated[tuple[CheckpointReceiver, ...], Field(min_length=1)] = ("stdout",)
+    """Where they go, beside the logs themselves: the workers' standard output, a file, an
+    OpenTelemetry collector (as log records)."""
     file: str = ""
     """The file of ``to: [file]``, shared by all workers; best on another file system."""
+    otlp_endpoint: str = ""
+    """The collector of ``to: [otlp]``, such as ``https://collector.example:4317``; if empty, what
+    OTEL_EXPORTER_OTLP_LOGS_ENDPOINT or OTEL_EXPORTER_OTLP_ENDPOINT names."""
     every_records: Positive = 10_000
     """Records after which the next one is due."""
     every_s: Annotated[float, Field(ge=1, le=86400)] = 60.0

@@ -26,6 +26,7 @@ SHIPPED: Final[tuple[Role, ...]] = (
             "view_status",
             "view_costs",
             "view_decisions",
+            "explain",
             "change_routes",
             "reload",
             "view_keys",
@@ -40,6 +41,7 @@ SHIPPED: Final[tuple[Role, ...]] = (
         admin=(
             "view_status",
             "view_decisions",
+            "explain",
             "reveal_evidence",
             "change_guards",
             "reload",
@@ -52,7 +54,14 @@ SHIPPED: Final[tuple[Role, ...]] = (
     Role(
         id="auditor",
         endpoints=(),
-        admin=("view_status", "view_costs", "view_decisions", "view_keys", "every_tenant"),
+        admin=(
+            "view_status",
+            "view_costs",
+            "view_decisions",
+            "explain",
+            "view_keys",
+            "every_tenant",
+        ),
     ),
 )
 

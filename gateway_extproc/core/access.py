@@ -15,6 +15,7 @@ AdminPermission = Literal[
     "view_status",
     "view_costs",
     "view_decisions",
+    "explain",
     "reveal_evidence",
     "change_routes",
     "change_guards",

@@ -6,9 +6,11 @@ signed checkpoint that is kept where the log's host cannot change it does.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -82,48 +84,81 @@ def is_signed(checkpoint: Checkpoint, keys: Mapping[str, Ed25519PublicKey]) -> b
 
 
 class Shipper:
-    """Hands checkpoints to their receivers on a thread of its own.
+    """Hands checkpoints to their receivers, each on a thread of its own.
 
-    A receiver that blocks (a full pipe) or fails must hold up neither the log nor the others for
-    longer than its own call takes.
+    A receiver that blocks (a full pipe, a collector that is away) or fails holds up neither the log
+    nor another receiver.  What one did not get is counted; the next one that it gets says
+    all that those before it said.
     """
 
     def __init__(self, receivers: Sequence[tuple[str, Ship]]) -> None:
-        self._receivers = receivers
-        self._failing: set[str] = set()
-        self._queue: Queue[bytes | None] = Queue(WAITING)
-        self._thread = Thread(target=self._run, name="checkpoints", daemon=True)
-        self._thread.start()
+        self._on_loss: Callable[[int], object] = lambda count: None
+        self._lanes = [_Lane(name, ship, self._lose) for name, ship in receivers]
+
+    def count_losses(self, on_loss: Callable[[int], object]) -> None:
+        """What is told how many checkpoints a receiver did not get."""
+        self._on_loss = on_loss
 
     def ship(self, checkpoint: Checkpoint) -> None:
         """Takes a checkpoint; never blocks, never raises."""
-        try:
-            self._queue.put_nowait(checkpoint.encoded() + b"\n")
-        except Full:
-            log.error("a checkpoint was not shipped: %d wait", WAITING)
+        line = checkpoint.encoded() + b"\n"
+        for lane in self._lanes:
+            lane.put(line)
 
     def close(self, timeout_s: float = 2.0) -> None:
         """Ships what waits, within the time."""
+        until_s = time.monotonic() + timeout_s
+        for lane in self._lanes:
+            lane.end()
+        for lane in self._lanes:
+            lane.join(max(0.0, until_s - time.monotonic()))
+        self._on_loss = lambda count: None  # who counted them closes next
+
+    def _lose(self, count: int) -> None:
+        self._on_loss(count)
+
+
+class _Lane:
+    """One receiver, what waits for it, and the thread that waits for the receiver."""
+
+    def __init__(self, name: str, ship: Ship, on_loss: Callable[[int], object]) -> None:
+        self._name, self._ship, self._on_loss = name, ship, on_loss
+        self._failing = False
+        self._queue: Queue[bytes] = Queue(WAITING)
+        self._ended = False
+        self._thread = Thread(target=self._run, name=f"checkpoints {name}", daemon=True)
+        self._thread.start()
+
+    def put(self, line: bytes) -> None:
         try:
-            self._queue.put(None, timeout=timeout_s)
+            self._queue.put_nowait(line)
         except Full:
-            return
+            self._on_loss(1)
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        self._ended = True
+        with contextlib.suppress(Full):  # else it sees that when it has a line to ship
+            self._queue.put_nowait(b"")
+
+    def join(self, timeout_s: float) -> None:
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        while (line := self._queue.get()) is not None:
-            for name, ship in self._receivers:
-                self._hand(name, ship, line)
+        while not (self._ended and self._queue.empty()):
+            if line := self._queue.get():
+                self._hand(line)
 
-    def _hand(self, name: str, ship: Ship, line: bytes) -> None:
+    def _hand(self, line: bytes) -> None:
         try:
-            ship(line)
+            self._ship(line)
         except Exception as error:
-            if name not in self._failing:  # once an outage
-                log.error("checkpoints do not reach %s: %s", name, error)
-            self._failing.add(name)
+            self._on_loss(1)
+            if not self._failing:  # once an outage
+                log.error("checkpoints do not reach %s: %s", self._name, error)
+            self._failing = True
         else:
-            self._failing.discard(name)
+            self._failing = False
 
 
 def to_stdout(line: bytes) -> None:

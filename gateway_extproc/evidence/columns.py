@@ -215,15 +215,17 @@ OUTCOMES: Final[dict[str, str]] = {
 
 EXACT: Final = (
     "tenant", "user", "key", "application", "endpoint", "route", "provider", "reason", "outcome",
+    "requested_model", "request_id", "status",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which records are meant; empty texts and None ask for nothing.
+    """Which records are meant; empty texts, 0 and None ask for nothing.
 
     ``model`` is what was asked for or what answered, ``outcome`` as in a record, the times are
-    microseconds since 1970 (from, inclusive; to, exclusive).
+    microseconds since 1970 (from, inclusive; to, exclusive).  Costs have no ``request_id``, no
+    ``status`` and no ``rule``.
     """
 
     tenant: str = ""
@@ -237,6 +239,9 @@ class Filter:
     rule: str = ""
     reason: str = ""
     outcome: str = ""
+    requested_model: str = ""
+    request_id: str = ""
+    status: int = 0
     since_us: int | None = None
     until_us: int | None = None
 

@@ -1,33 +1,45 @@
-"""``core.feed.Feed`` over the files of ``evidence.dir``, rotated ones included.
+"""Records as the admin API asks for them: pages, sums, an export, and what is written from now on.
 
-Lines that are no records (without ``decision_id``, or not yet whole) are passed over; of several
-lines of one decision the last one counts.
+The questions are those of the commands (``evidence.query``, ``evidence.ledger``), so both give the
+same answers; here they are cut into what one call may give.  DuckDB is loaded by the first
+question.  All of it reads files: not for an event loop.
 """
 
 from __future__ import annotations
 
-import heapq
-import mmap
-import os
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from gateway_extproc.core.feed import DecisionFilter, Page, Record, within
-from gateway_extproc.evidence.reading import read_record
+from gateway_extproc.evidence.columns import Filter
+from gateway_extproc.evidence.following import Follower
+from gateway_extproc.evidence.reading import Kind
 from gateway_extproc.evidence.search import find_decision
 
-SCAN_MAX: Final = 100_000
-"""Lines that one call for a page looks at."""
+if TYPE_CHECKING:
+    from gateway_extproc.evidence.query import Question, Totals
+
+Record = dict[str, Any]
+
+PAGE_MAX: Final = 500
 ROWS_MAX: Final = 10_000
-READ_MAX: Final = 4 * 1024 * 1024
-"""Bytes that a follower takes from one file at once."""
+"""Different sums that one call gives."""
+BATCH: Final = 200
+"""Records of an export that are read at once."""
 
-NUMBERS: Final = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
+DIMENSIONS: Final = (
+    "tenant", "user", "application", "key", "endpoint", "route", "provider", "model", "outcome",
+    "price_version", "day", "hour",
+)  # fmt: skip
+"""What costs are summed by, beside ``labels.NAME``."""
 
-Position = tuple[int, str]
-"""When a request ended, in microseconds since 1970, and its decision: pages follow this order."""
+
+class Page(NamedTuple):
+    """Records, the newest first; ``next`` continues behind them, "" at the end."""
+
+    records: list[Record]
+    next: str
 
 
 class FileFeed:
@@ -36,141 +48,70 @@ class FileFeed:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def page(self, wanted: DecisionFilter, limit: int, before: str) -> Page:
-        start = _position(before) if before else None
-        files = [_newest_first(path) for path in self._folder.glob("decisions-*.jsonl")]
-        found: list[Record] = []
-        seen: set[str] = set()
-        looked = 0
-        for position, record in heapq.merge(*files, key=lambda pair: pair[0], reverse=True):
-            if start is not None and position >= start:
-                continue  # of an earlier page
-            looked += 1
-            if position[1] not in seen and wanted.fits(record):
-                found.append(record)
-            seen.add(position[1])
-            if len(found) == limit or looked == SCAN_MAX:
-                return Page(found, f"{position[0]}-{position[1]}")
-        return Page(found, "")
+    def page(self, which: Filter, limit: int, before: str = "") -> Page:
+        """Raises ValueError for a ``before`` that no page gave, ``LogChanged``."""
+        behind = position(before) if before else None
+        with self._question("decisions") as asked:
+            records = list(asked.page(which, limit + 1, behind))
+        if len(records) <= limit:
+            return Page([record for _, record in records], "")
+        time_us, id_ = records[limit - 1][0]
+        return Page([record for _, record in records[:limit]], f"{time_us}-{id_}")
+
+    def totals(self, which: Filter) -> Totals:
+        """How many decisions are meant."""
+        with self._question("decisions") as asked:
+            return asked.totals(which)
 
     def find(self, id_: str) -> Record | None:
+        """The newest record of a decision or of a request."""
         return find_decision(self._folder, id_)
 
-    def sums(self, by: Sequence[str], tenant: str, since: str, until: str) -> list[Record]:
-        rows: dict[tuple[str, ...], Record] = {}
-        seen: set[str] = set()
-        for path in self._folder.glob("costs-*.jsonl"):
-            for _, record in _newest_first(path):
-                if record["decision_id"] in seen:
-                    continue
-                seen.add(record["decision_id"])
-                if tenant and record.get("tenant") != tenant:
-                    continue
-                if within(record.get("time", ""), since, until):
-                    _add(rows, by, record)
-        return sorted(rows.values(), key=lambda row: -int(row["cost_nanos"]))
+    def export(self, which: Filter, limit: int | None) -> Iterator[list[Record]]:
+        """All records that are meant, the oldest first, some at a time; raises ``LogChanged``."""
+        from gateway_extproc.evidence.query import OLDEST_FIRST
 
-    def follow(self, wanted: DecisionFilter) -> FileFollower:
-        return FileFollower(self._folder, wanted)
+        with self._question("decisions") as asked:
+            records = asked.records(which, limit, OLDEST_FIRST)
+            while batch := list(islice(records, BATCH)):
+                yield batch
 
+    def sums(self, by: Sequence[str], which: Filter) -> list[Record]:
+        """Costs added up, the dearest first, as ``CostSum``.
 
-class FileFollower:
-    """Reads what is appended; knows a file by its inode, so a rotated one goes on where it was."""
+        Raises ValueError for too many different ones.
+        """
+        from gateway_extproc.evidence.ledger import report
 
-    def __init__(self, folder: Path, wanted: DecisionFilter) -> None:
-        self._folder, self._wanted = folder, wanted
-        self._offsets: dict[int, int] = {}
-        for path in folder.glob("decisions-*.jsonl"):
-            status = path.stat()
-            self._offsets[status.st_ino] = status.st_size
-
-    def read(self) -> list[Record]:
-        found: list[Record] = []
-        known: dict[int, int] = {}
-        for path in sorted(self._folder.glob("decisions-*.jsonl")):
-            try:
-                with path.open("rb") as file:
-                    inode = os.fstat(file.fileno()).st_ino
-                    lines, known[inode] = _lines_after(file, self._offsets.get(inode, 0))
-            except FileNotFoundError:
-                continue  # renamed since it was listed: found under its new name next time
-            found += [record for line in lines if (record := read_record(line)) is not None]
-        self._offsets = {**self._offsets, **known}
-        return [record for record in found if self._wanted.fits(record)]
-
-
-def _lines_after(file: Any, offset: int) -> tuple[list[bytes], int]:
-    """Whole lines behind an offset, and where the next ones begin."""
-    file.seek(offset)
-    data: bytes = file.read(READ_MAX)
-    end = data.rfind(b"\n") + 1
-    if not end and len(data) == READ_MAX:
-        return [], offset + READ_MAX  # no record is as long
-    return data[:end].splitlines(), offset + end
-
-
-def _newest_first(path: Path) -> Iterator[tuple[Position, Record]]:
-    """The records of a file from its end, each with its position."""
-    try:
-        with path.open("rb") as file:
-            if not os.fstat(file.fileno()).st_size:
-                return
-            with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data:
-                ended_us = int(os.fstat(file.fileno()).st_mtime * 1e6)
-                for line in _lines_backwards(data):
-                    record = read_record(line)
-                    if record is not None:
-                        ended_us = _ended_us(record, ended_us)
-                        yield (ended_us, record["decision_id"]), record
-    except FileNotFoundError:
-        return
-
-
-def _lines_backwards(data: mmap.mmap) -> Iterator[bytes]:
-    end = data.rfind(b"\n") + 1
-    while end > 0:
-        start = data.rfind(b"\n", 0, end - 1) + 1
-        yield data[start:end]
-        end = start
-
-
-def _ended_us(record: Record, otherwise: int) -> int:
-    """When a request ended; one without a time stands where the line behind it stands."""
-    try:
-        began = datetime.fromisoformat(record["time"])
-    except (KeyError, ValueError):
-        return otherwise
-    return int(began.timestamp() * 1e6) + int(record.get("duration_ms", 0) * 1000)
-
-
-def _position(text: str) -> Position:
-    ended, _, decision = text.partition("-")
-    if not ended.isdecimal() or not decision:
-        raise ValueError("before: the 'next' of an earlier page")
-    return int(ended), decision
-
-
-def _add(rows: dict[tuple[str, ...], Record], by: Sequence[str], record: Record) -> None:
-    key = tuple(_value(record, name) for name in by)
-    row = rows.get(key)
-    if row is None:
-        if len(rows) == ROWS_MAX:
+        with self._question("costs") as asked:
+            rows = report(asked, [_series(name) for name in by], which, ROWS_MAX + 1)
+        if len(rows) > ROWS_MAX:
             raise ValueError(f"more than {ROWS_MAX} different sums: fewer dimensions, or less time")
-        row = rows[key] = {
-            "by": dict(zip(by, key, strict=True)), "requests": 0, "cost_nanos": 0,
-            **dict.fromkeys(NUMBERS, 0),
-        }  # fmt: skip
-    row["requests"] += 1
-    row["cost_nanos"] += record.get("cost_nanos", 0)
-    for name in NUMBERS:
-        row[name] += record.get("usage", {}).get(name, 0)
+        return [_cost_sum(by, row) for row in rows]
+
+    def follow(self) -> Follower:
+        """What is written from now on."""
+        return Follower(self._folder)
+
+    def _question(self, kind: Kind) -> Question:
+        from gateway_extproc.evidence.query import Question
+
+        return Question(self._folder, kind)
 
 
-def _value(record: Record, name: str) -> str:
-    if name == "day":
-        return str(record.get("time", "")[:10])
-    if name == "hour":
-        return str(record.get("time", "")[:13])
-    section, _, key = name.partition(".")
-    value = record.get(section, "")
-    return str(value.get(key, "") if key and isinstance(value, dict) else value)
+def position(text: str) -> tuple[int, str]:
+    """The place behind which a page begins; raises ValueError."""
+    time_us, _, decision = text.partition("-")
+    if not time_us.isdecimal() or len(time_us) > 18 or not decision:
+        raise ValueError("before: the 'next' of an earlier page")
+    return int(time_us), decision
+
+
+def _series(name: str) -> str:
+    return f"label:{name[7:]}" if name.startswith("labels.") else name
+
+
+def _cost_sum(by: Sequence[str], row: Record) -> Record:
+    names = [_series(name) for name in by]
+    sums = {name: int(value) for name, value in row.items() if name not in names}
+    return {"by": {name: row[series] for name, series in zip(by, names, strict=True)}, **sums}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any, Final, NamedTuple
 
@@ -16,7 +17,8 @@ from gateway_extproc.core.calendar import CalendarPeriod
 from gateway_extproc.core.money import Price, cost
 from gateway_extproc.core.usage import Usage
 from gateway_extproc.evidence.columns import EVERYTHING, Filter
-from gateway_extproc.evidence.query import Question
+from gateway_extproc.evidence.parts import connect
+from gateway_extproc.evidence.query import Question, copy_to
 from gateway_extproc.limits.rules import Rule, Who
 
 HOUR_US: Final = 3_600_000_000
@@ -42,9 +44,22 @@ SUMS: Final = {
 Key = tuple[str, ...]
 
 
+TIMES: Final = {"day": "%Y-%m-%d", "hour": "%Y-%m-%dT%H"}
+"""What is told apart by time, in UTC."""
+
+
 def grouping(by: Sequence[str]) -> list[str]:
     """SQL for what rows are told apart by; ``label:NAME`` is the value of a label."""
-    return [_label(name[6:]) if name.startswith("label:") else f'"{name}"' for name in by]
+    return [_one_grouping(name) for name in by]
+
+
+def _one_grouping(name: str) -> str:
+    if name.startswith("label:"):
+        return _label(name[6:])
+    if name in TIMES:
+        text = f"strftime(make_timestamp(time_us), '{TIMES[name]}')"
+        return f"CASE WHEN time_us > 0 THEN {text} ELSE '' END"
+    return f'"{name}"'
 
 
 def _label(name: str) -> str:
@@ -59,21 +74,42 @@ def _label(name: str) -> str:
 def report_sql(by: Sequence[str], which: Filter) -> tuple[str, list[Any]]:
     """One row for each series, the dearest first, and the parameters."""
     test, values = which.sql("costs")
-    groups = ", ".join(f'{sql} AS "{name}"' for name, sql in zip(by, grouping(by), strict=True))
+    groups = [
+        f'{sql} AS "{name.replace(chr(34), chr(34) * 2)}"'
+        for name, sql in zip(by, grouping(by), strict=True)
+    ]
     sums = ", ".join(f"{sql} AS {name}" for name, sql in SUMS.items())
-    order = ", ".join(str(i + 1) for i in range(len(by)))
+    order = [str(i + 1) for i in range(len(by))]
+    grouped = f" GROUP BY {', '.join(order)}" if by else " HAVING count(*) > 0"
     return (
-        f"SELECT {groups}, {sums} FROM latest WHERE {test} GROUP BY {order} "
-        f"ORDER BY cost_nanos DESC, requests DESC, {order}",
+        f"SELECT {', '.join([*groups, sums])} FROM latest WHERE {test}{grouped} "
+        f"ORDER BY {', '.join(['cost_nanos DESC', 'requests DESC', *order])}",
         values,
     )
 
 
-def report(asked: Question, by: Sequence[str], which: Filter = EVERYTHING) -> list[dict[str, Any]]:
-    """The sums of each series, by name."""
+def report(
+    asked: Question, by: Sequence[str], which: Filter = EVERYTHING, limit: int | None = None
+) -> list[dict[str, Any]]:
+    """The sums of each series, by name; of the first ``limit`` series, if it is given."""
     sql, values = report_sql(by, which)
+    if limit is not None:
+        sql += f" LIMIT {int(limit)}"
     names = (*by, *SUMS)
     return [dict(zip(names, row, strict=True)) for row in asked.ask(sql, values)]
+
+
+def write_report(by: Sequence[str], rows: Sequence[Mapping[str, Any]], file: Path) -> None:
+    """Rows of a report as Parquet, with the types that a question's own answer has."""
+    names = [*(f'"{name.replace(chr(34), chr(34) * 2)}" VARCHAR' for name in by)]
+    names += [f"{name} {'BIGINT' if sql.startswith('count') else 'HUGEINT'}"
+              for name, sql in SUMS.items()]  # fmt: skip
+    marks = ", ".join("?" * (len(by) + len(SUMS)))
+    with connect() as database:
+        database.execute(f"CREATE TABLE report ({', '.join(names)})")
+        for row in rows:
+            database.execute(f"INSERT INTO report VALUES ({marks})", list(row.values()))
+        copy_to(database, "SELECT * FROM report", [], file)
 
 
 # -------------------------------------------------------------------------- budgets

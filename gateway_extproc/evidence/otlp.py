@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import unquote, urlsplit
 
 import grpc
@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 EXPORT: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 SCOPE: Final = "gateway_extproc"
 
+Signal = Literal["TRACES", "LOGS"]
+"""As environment variables name what is exported."""
+
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _ERROR, _UNSET = Status(StatusCode.ERROR), Status(StatusCode.UNSET)
 
@@ -50,7 +53,7 @@ class OtlpTraces:
         environ: Mapping[str, str],
         on_loss: Callable[[int], object] | None = None,
     ) -> None:
-        self._resource = _resource(version, worker, environ)
+        self._resource = resource(version, worker, environ)
         # Any: the SDK's shutdown carries no types.
         self._processor: Any = BatchSpanProcessor(
             OtlpExporter(endpoint, version=version, environ=environ, on_loss=on_loss)
@@ -98,10 +101,10 @@ class OtlpExporter(SpanExporter):
         timeout_s: float = 5.0,
     ) -> None:
         self._version = version
-        self._metadata = _metadata(environ)
+        self._metadata = metadata(environ, "TRACES")
         self._timeout_s = timeout_s
         self._on_loss = on_loss
-        self._channel = _channel(endpoint, environ)
+        self._channel = channel(endpoint, environ)
         self._export = self._channel.unary_unary(
             EXPORT,
             request_serializer=otlp_pb2.ExportTraceServiceRequest.SerializeToString,
@@ -139,7 +142,7 @@ def encode(spans: Sequence[ReadableSpan], version: str) -> Any:
     """Spans of one resource as an ExportTraceServiceRequest."""
     request = otlp_pb2.ExportTraceServiceRequest()
     group = request.resource_spans.add()
-    _add_attributes(group.resource.attributes, spans[0].resource.attributes)
+    add_attributes(group.resource.attributes, spans[0].resource.attributes)
     scope = group.scope_spans.add()
     scope.scope.name, scope.scope.version = SCOPE, version
     for span in spans:
@@ -161,10 +164,11 @@ def _add_span(message: Any, span: ReadableSpan) -> None:
     message.end_time_unix_nano = span.end_time or 0
     message.status.code = span.status.status_code.value
     message.flags = context.trace_flags
-    _add_attributes(message.attributes, span.attributes or {})
+    add_attributes(message.attributes, span.attributes or {})
 
 
-def _add_attributes(messages: Any, attributes: Mapping[str, Any]) -> None:
+def add_attributes(messages: Any, attributes: Mapping[str, Any]) -> None:
+    """Appends them as OTLP's pairs."""
     for name, value in attributes.items():
         message = messages.add()
         message.key = name
@@ -179,7 +183,8 @@ def _add_attributes(messages: Any, attributes: Mapping[str, Any]) -> None:
             message.value.string_value = str(value).encode("utf-8", "replace").decode()
 
 
-def _resource(version: str, worker: int, environ: Mapping[str, str]) -> Resource:
+def resource(version: str, worker: int, environ: Mapping[str, str]) -> Resource:
+    """Who exports; OTEL_RESOURCE_ATTRIBUTES included."""
     return Resource.create(
         {
             "service.name": environ.get("OTEL_SERVICE_NAME", "gateway-extproc"),
@@ -189,17 +194,20 @@ def _resource(version: str, worker: int, environ: Mapping[str, str]) -> Resource
     )
 
 
-def _metadata(environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+def metadata(environ: Mapping[str, str], signal: Signal) -> tuple[tuple[str, str], ...]:
     """OTEL_EXPORTER_OTLP_HEADERS: ``key=value`` pairs, comma separated, values percent-encoded."""
-    text = environ.get("OTEL_EXPORTER_OTLP_TRACES_HEADERS") or environ.get(
+    text = environ.get(f"OTEL_EXPORTER_OTLP_{signal}_HEADERS") or environ.get(
         "OTEL_EXPORTER_OTLP_HEADERS", ""
     )
     pairs = (part.partition("=") for part in text.split(",") if "=" in part)
     return tuple((name.strip().lower(), unquote(value.strip())) for name, _, value in pairs)
 
 
-def _channel(endpoint: str, environ: Mapping[str, str]) -> Any:
-    """``https://`` is TLS, anything else is not; a path is ignored, gRPC has its own."""
+def channel(endpoint: str, environ: Mapping[str, str]) -> Any:
+    """A way to a collector; ``https://`` is TLS, anything else is not.
+
+    A path is ignored: gRPC has its own.
+    """
     url = urlsplit(endpoint if "://" in endpoint else f"http://{endpoint}")
     if url.scheme != "https":
         return grpc.insecure_channel(url.netloc)

@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from gateway_extproc.evidence.columns import COLUMNS, EVERYTHING, Filter
+from gateway_extproc.evidence.exports import PARQUET
 from gateway_extproc.evidence.parts import Covered, connect, cover, load
-from gateway_extproc.evidence.reading import Kind, read_record, shown
+from gateway_extproc.evidence.reading import Kind, LogChanged, read_record, shown
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 NEWEST_FIRST: Final = "time_us DESC, rank DESC, begins DESC"
 OLDEST_FIRST: Final = "time_us, rank, begins"
 FETCHED: Final = 1000
-
-
-class LogChanged(Exception):
-    """A line is not where it was: somebody else than the gateway has changed a file."""
 
 
 class Totals(NamedTuple):
@@ -67,12 +67,17 @@ class Question:
 
     def copy(self, sql: str, values: Sequence[Any], file: Path) -> None:
         """Writes an answer as Parquet, readable by its owner only."""
-        target = str(file).replace("'", "''")
-        self._database.execute(
-            f"COPY ({sql}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)", list(values)
-        )
+        copy_to(self._database, sql, values, file)
 
     # ---------------------------------------------------------------------- decisions
+
+    def write_decisions(self, which: Filter, limit: int | None, file: Path) -> None:
+        """Decisions as Parquet, the oldest first; the file is its maker's to protect."""
+        test, values = which.sql("decisions")
+        upto = "" if limit is None else f" LIMIT {int(limit)}"
+        self.copy(
+            f"SELECT {PARQUET} FROM latest WHERE {test} ORDER BY {OLDEST_FIRST}{upto}", values, file
+        )
 
     def totals(self, which: Filter = EVERYTHING) -> Totals:
         """How many there are."""
@@ -96,6 +101,25 @@ class Question:
         while rows := found.fetchmany(FETCHED):
             for id_, identity, at, size in rows:
                 yield shown(self._line(id_, identity, at, size))
+
+    def page(
+        self, which: Filter, limit: int, behind: tuple[int, str] | None = None
+    ) -> Iterator[tuple[tuple[int, str], dict[str, Any]]]:
+        """The newest records behind a position, each with its own; raises ``LogChanged``.
+
+        Positions are unique and stay where they are, whatever is written or rotated meanwhile.
+        """
+        test, values = which.sql(self._kind)
+        if behind is not None:
+            test += " AND (time_us < ? OR (time_us = ? AND decision_id < ?))"
+            values += [behind[0], *behind]
+        rows = self.ask(
+            f"SELECT time_us, decision_id, identity, begins, size FROM latest WHERE {test} "
+            f"ORDER BY time_us DESC, decision_id DESC LIMIT {int(limit)}",
+            values,
+        )
+        for time_us, id_, identity, at, size in rows:
+            yield (time_us, id_), self._line(id_, identity, at, size)
 
     def _line(self, decision_id: str, identity: str, at: int, size: int) -> dict[str, Any]:
         _, file = self._files[identity]
@@ -147,6 +171,13 @@ class Question:
             "CREATE VIEW latest AS SELECT * FROM rows r ANTI JOIN doubles d "
             "ON r.identity = d.identity AND r.begins = d.begins"
         )
+
+
+def copy_to(database: DuckDBPyConnection, sql: str, values: Sequence[Any], file: Path) -> None:
+    """Writes an answer as Parquet; the file is its maker's to protect."""
+    database.execute(
+        f"COPY ({sql}) TO {_text(str(file))} (FORMAT parquet, COMPRESSION zstd)", list(values)
+    )
 
 
 def _text(value: str) -> str:

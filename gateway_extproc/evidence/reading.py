@@ -28,6 +28,10 @@ _NAME: Final = re.compile(r"(decisions|costs)-(\d+)(?:\.(\d+))?\.jsonl")
 _FIRST_LINE_BYTES: Final = 1 << 20
 
 
+class LogChanged(Exception):
+    """A line is not where it was: somebody else than the gateway has changed a file."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Segment:
     """One file; sorts as it was written: by worker, rotated ones first, the current one last."""

@@ -20,6 +20,7 @@ import orjson
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.limits import Crossed
 from gateway_extproc.core.usage import Usage
+from gateway_extproc.evidence.checkpoints import Shipper
 from gateway_extproc.evidence.dropping import find_drop, route_of, tenant_of
 from gateway_extproc.evidence.log import JsonLinesLog, Record, encode
 from gateway_extproc.evidence.masking import FieldMasks
@@ -286,7 +287,7 @@ def open_evidence(
     rules: SegmentRules = DEFAULT_RULES,
     durability: Durability = Durability(),
     otlp_endpoint: str | None = None,
-    on_close: Callable[[], object] = lambda: None,
+    shipper: Shipper | None = None,
     sync: Sync = os.fdatasync,
     policy: RecordPolicy = WHOLE,
     open_texts: Callable[[Callable[[int], object]], Texts] | None = None,
@@ -295,7 +296,8 @@ def open_evidence(
 
     Writes ``decisions-{worker}.jsonl``, ``costs-{worker}.jsonl`` and ``alerts-{worker}.jsonl``
     under ``directory``, all chained and durable; only decisions are ever waited for.
-    ``open_texts`` is given what counts losses; without it no text is kept.
+    ``open_texts`` is given what counts losses; without it no text is kept.  ``shipper`` takes the
+    checkpoints of ``rules`` away; it is told what counts its losses, and closed.
     """
     metrics = open_metrics(metrics_dir, worker, known)
 
@@ -310,6 +312,8 @@ def open_evidence(
     def losses(name: str) -> Callable[[int], None]:
         return partial(metrics.records_dropped.inc, (name,))
 
+    if shipper is not None:
+        shipper.count_losses(losses("checkpoints"))
     window_s, deny = durability.window_s, durability.deny
     return EvidenceRecorder(
         opened("decisions", STRICT_LINGER_S if durability.strict else window_s, retry=deny),
@@ -321,7 +325,7 @@ def open_evidence(
         worker=worker,
         prompt_key=prompt_key,
         durability=durability,
-        on_close=on_close,
+        on_close=shipper.close if shipper else lambda: None,
         policy=policy,
         texts=NO_TEXTS if open_texts is None else open_texts(losses("texts")),
     )

@@ -10,10 +10,10 @@ only the parts that exist.
 
 from __future__ import annotations
 
-import hmac
 import re
 from datetime import UTC, datetime
 from functools import lru_cache
+from hashlib import sha256
 from typing import Any, Final
 
 import orjson
@@ -225,7 +225,7 @@ def prompt_fingerprint(asked: LlmRequest, key: bytes) -> tuple[int, str]:
         size += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
         parts.append(f"{at.role}:{len(text)}:{text}")
     message = "".join(parts).encode("utf-8", "surrogatepass")
-    return size, hmac.digest(key, message, "sha256").hex()
+    return size, _hmac_hex(key, message)
 
 
 def one_word(text: str) -> str:
@@ -235,7 +235,23 @@ def one_word(text: str) -> str:
 
 def text_fingerprint(text: str, key: bytes) -> str:
     """HMAC-SHA256 of one text, in hex: finds it again without keeping it."""
-    return hmac.digest(key, text.encode("utf-8", "surrogatepass"), "sha256").hex()
+    return _hmac_hex(key, text.encode("utf-8", "surrogatepass"))
+
+
+def _hmac_hex(key: bytes, message: bytes) -> str:
+    """HMAC-SHA256 (RFC 2104), with the key's part of the work done once: half the time."""
+    inner, outer = _pads(key)
+    inner, outer = inner.copy(), outer.copy()
+    inner.update(message)
+    outer.update(inner.digest())
+    digest: str = outer.hexdigest()
+    return digest
+
+
+@lru_cache(maxsize=4)
+def _pads(key: bytes) -> tuple[Any, Any]:
+    block = (key if len(key) <= 64 else sha256(key).digest()).ljust(64, b"\0")
+    return sha256(bytes(b ^ 0x36 for b in block)), sha256(bytes(b ^ 0x5C for b in block))
 
 
 def _prompt(asked: LlmRequest, key: bytes) -> Record:

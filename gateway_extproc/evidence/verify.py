@@ -7,14 +7,16 @@ the size of a log does not matter.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gateway_extproc.evidence.chain import (
@@ -112,12 +114,51 @@ def verify(
 
 
 def read_shipped(path: Path) -> Iterator[Shipped]:
-    """The checkpoints in a file; other lines are passed over, so that it may be any output."""
+    """The checkpoints in a file; other lines are passed over, so that it may be any output.
+
+    A line that is a JSON document may hold them as texts anywhere in it, as what collectors of logs
+    write does (OTLP as JSON among them); so may a file that is one such document.
+    """
     with path.open("rb") as file:
+        number = 0
         for number, line in enumerate(file, 1):
-            checkpoint = find_checkpoint(line.strip())
-            if checkpoint is not None:
+            for checkpoint in _checkpoints_in(line.strip()):
                 yield Shipped(checkpoint, number)
+        if number <= 1:
+            return
+        file.seek(0)
+        # Of many lines that are one document only together.
+        if file.read(1) in (b"{", b"[") and (whole := _document(path)) is not None:
+            for checkpoint in _checkpoints_below(whole):
+                yield Shipped(checkpoint, 1)
+
+
+def _checkpoints_in(line: bytes) -> Iterator[Checkpoint]:
+    # What a container wrote begins with a time and the name of its output.
+    found = find_checkpoint(line[max(0, line.find(CHECKPOINT)) :])
+    if found is not None:
+        yield found
+    elif line[:1] in (b"{", b"[") and b"checkpoint" in line:
+        with contextlib.suppress(orjson.JSONDecodeError):
+            yield from _checkpoints_below(orjson.loads(line))
+
+
+def _checkpoints_below(value: Any) -> Iterator[Checkpoint]:
+    """Those that stand as texts in a document."""
+    if isinstance(value, str):
+        found = find_checkpoint(value.strip().encode("utf-8", "replace"))
+        if found is not None:
+            yield found
+    elif isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _checkpoints_below(one)
+
+
+def _document(path: Path) -> Any:
+    try:
+        return orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError:
+        return None
 
 
 def _by_log(

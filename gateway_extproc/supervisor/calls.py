@@ -21,6 +21,7 @@ from gateway_extproc.config.mistakes import ConfigError
 from gateway_extproc.core.access import AdminPermission
 from gateway_extproc.core.keys import KeyExists, KeyRevoked, KeyUnknown
 from gateway_extproc.core.ports import StoreUnavailable
+from gateway_extproc.evidence.reading import LogChanged
 from gateway_extproc.supervisor.admin import (
     Caller,
     Failures,
@@ -29,6 +30,7 @@ from gateway_extproc.supervisor.admin import (
     failure,
     requires,
 )
+from gateway_extproc.supervisor.aside import TookTooLong
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +57,9 @@ FAILURES: Final[Failures] = {
     KeyExists: (409, "key_exists"),
     KeyRevoked: (409, "key_revoked"),
     BadConfiguration: (400, "bad_configuration"),
-    Busy: (429, "too_many_streams"),
+    LogChanged: (409, "log_changed"),
+    Busy: (429, "too_many_calls"),
+    TookTooLong: (504, "took_too_long"),
     StoreUnavailable: (503, "store_unavailable"),
     ConfigError: (400, "invalid_request"),
     ValueError: (400, "invalid_request"),

@@ -21,6 +21,7 @@ SERVICE: Final = "gateway.v1.Admin"
 SOCKET: Final = "admin.sock"
 
 METHODS: Final[Mapping[str, Any]] = admin_pb2.DESCRIPTOR.services_by_name["Admin"].methods_by_name
+"""Calls by name, with the types of what goes in and out."""
 
 CODES: Final[Mapping[int, FailureCode]] = {
     400: "INVALID_ARGUMENT",
@@ -30,6 +31,7 @@ CODES: Final[Mapping[int, FailureCode]] = {
     409: "FAILED_PRECONDITION",
     429: "RESOURCE_EXHAUSTED",
     503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
 }
 
 
@@ -54,8 +56,8 @@ def _unary(gate: Gate, call: Call) -> Unary:
             document = await call.work(caller, _arguments(call.name, data))
             reply, status = _message(call.name, document), call.status
         except Exception as error:
-            status, code, message = failure_of(error)
-            raise RpcFailed(CODES.get(status, "INTERNAL"), f"{code}: {message}") from None
+            status, failed = _failed(error)
+            raise failed from None
         finally:
             gate.record(asked, call.permission, caller, status)
         return reply
@@ -76,14 +78,26 @@ def _streaming(gate: Gate, call: StreamCall) -> Streaming:
             documents = call.open(caller, _arguments(call.name, data), still)
             status = 200
         except Exception as error:
-            status, code, message = failure_of(error)
-            raise RpcFailed(CODES.get(status, "INTERNAL"), f"{code}: {message}") from None
+            status, failed = _failed(error)
+            raise failed from None
         finally:
             gate.record(asked, call.permission, caller, status)
-        async for document in documents:
-            yield _message(call.name, document)
+        return _messages(call.name, documents)
 
     return handle
+
+
+async def _messages(name: str, documents: AsyncIterator[dict[str, Any]]) -> AsyncIterator[bytes]:
+    try:
+        async for document in documents:
+            yield _message(name, document)
+    except Exception as error:
+        raise _failed(error)[1] from None
+
+
+def _failed(error: Exception) -> tuple[int, RpcFailed]:
+    status, code, message = failure_of(error)
+    return status, RpcFailed(CODES.get(status, "INTERNAL"), f"{code}: {message}")
 
 
 async def _admit(gate: Gate, asked: AdminCall, permission: AdminPermission) -> Caller:
@@ -101,7 +115,7 @@ def _asked(name: str, data: bytes, metadata: Metadata) -> AdminCall:
 
 
 def _arguments(name: str, data: bytes) -> dict[str, Any]:
-    message = _class(METHODS[name].input_type)()
+    message = message_class(METHODS[name].input_type)()
     try:
         message.ParseFromString(data)
     except DecodeError:
@@ -114,11 +128,12 @@ def _arguments(name: str, data: bytes) -> dict[str, Any]:
 def _message(name: str, document: dict[str, Any]) -> bytes:
     # A record may have fields of a later version.
     message = json_format.ParseDict(
-        document, _class(METHODS[name].output_type)(), ignore_unknown_fields=True
+        document, message_class(METHODS[name].output_type)(), ignore_unknown_fields=True
     )
     encoded: bytes = message.SerializeToString()
     return encoded
 
 
-def _class(descriptor: Any) -> Any:
+def message_class(descriptor: Any) -> Any:
+    """The class of a message."""
     return GetMessageClass(descriptor)

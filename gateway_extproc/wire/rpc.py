@@ -25,11 +25,12 @@ Metadata = tuple[tuple[str, str], ...]
 """Names in lower case, with the texts of their values."""
 
 Unary = Callable[[bytes, Metadata], Awaitable[bytes]]
-Streaming = Callable[[bytes, Metadata], AsyncIterator[bytes]]
+Streaming = Callable[[bytes, Metadata], Awaitable[AsyncIterator[bytes]]]
+"""Opens a stream; what comes from then on is in it."""
 
 FailureCode = Literal[
     "INVALID_ARGUMENT", "UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND", "FAILED_PRECONDITION",
-    "RESOURCE_EXHAUSTED", "UNAVAILABLE", "INTERNAL",
+    "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "UNAVAILABLE", "INTERNAL",
 ]  # fmt: skip
 
 RECEIVE_MAX: Final = 64 * 1024
@@ -114,7 +115,10 @@ def _answering(call: Unary) -> Callable[[bytes, Any], Awaitable[bytes]]:
 def _streaming(call: Streaming) -> Callable[[bytes, Any], AsyncIterator[bytes]]:
     async def handle(request: bytes, context: Any) -> AsyncIterator[bytes]:
         try:
-            async for message in call(request, _metadata(context)):
+            messages = await call(request, _metadata(context))
+            # So that the caller knows from when on it hears everything.
+            await context.send_initial_metadata(())
+            async for message in messages:
                 yield message
         except RpcFailed as failed:
             await context.abort(grpc.StatusCode[failed.code], failed.message)

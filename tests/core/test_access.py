@@ -30,21 +30,21 @@ TABLE: Final[dict[str, tuple[set[str], set[str]]]] = {
     "platform-admin": (
         {"models"},
         {
-            "view_status", "view_costs", "view_decisions", "change_routes", "reload",
+            "view_status", "view_costs", "view_decisions", "explain", "change_routes", "reload",
             "view_keys", "manage_keys", "revoke_keys", "every_tenant",
         },
     ),
     "security-operator": (
         set(),
         {
-            "view_status", "view_decisions", "reveal_evidence", "change_guards", "reload",
-            "view_keys", "revoke_keys", "every_tenant",
+            "view_status", "view_decisions", "explain", "reveal_evidence", "change_guards",
+            "reload", "view_keys", "revoke_keys", "every_tenant",
         },
     ),
     "finops": (set(), {"view_status", "view_costs", "every_tenant"}),
     "auditor": (
         set(),
-        {"view_status", "view_costs", "view_decisions", "view_keys", "every_tenant"},
+        {"view_status", "view_costs", "view_decisions", "explain", "view_keys", "every_tenant"},
     ),
 }  # fmt: skip
 

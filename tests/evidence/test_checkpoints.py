@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from evidence.logs import Key, Log, bodies
+from gateway_extproc.evidence import checkpoints
 from gateway_extproc.evidence.chain import Checkpoint, find_checkpoint
 from gateway_extproc.evidence.checkpoints import (
     Shipper,
@@ -116,6 +117,34 @@ def test_a_receiver_that_hangs_or_fails_holds_up_nobody(
     assert [one.seq for one in found if one] == list(range(2, 102, 2))
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert len([r for r in caplog.records if "do not reach" in r.message]) == 1
+
+
+def test_what_a_receiver_does_not_get_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "WAITING", 2)
+    gate, lost, got = threading.Event(), list[int](), list[bytes]()
+
+    def slow(line: bytes) -> None:
+        gate.wait(10)
+        got.append(line)
+
+    def broken(line: bytes) -> None:
+        raise OSError("gone")
+
+    one = Checkpoint("decisions", 0, "b", 1, 1, b"h", "t")
+    shipper = Shipper([("slow", slow)])
+    shipper.count_losses(lost.append)
+    for _ in range(10):
+        shipper.ship(one)
+    gate.set()
+    shipper.close()
+    assert len(got) + sum(lost) == 10
+    assert sum(lost) >= 7  # one in its hands, two that wait
+    lost.clear()
+    shipper = Shipper([("broken", broken)])
+    shipper.count_losses(lost.append)
+    shipper.ship(one)
+    shipper.close()
+    assert lost == [1]
 
 
 def test_a_key_of_another_kind_is_no_key() -> None:

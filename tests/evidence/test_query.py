@@ -14,8 +14,8 @@ from evidence import traffic
 from gateway_extproc.evidence import parts
 from gateway_extproc.evidence.columns import Filter, microseconds
 from gateway_extproc.evidence.log import JsonLinesLog
-from gateway_extproc.evidence.query import LogChanged, Question
-from gateway_extproc.evidence.reading import find_segments
+from gateway_extproc.evidence.query import Question
+from gateway_extproc.evidence.reading import LogChanged, find_segments
 from gateway_extproc.evidence.search import find_decision
 from gateway_extproc.evidence.storage import PlainFile
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from starlette.applications import Starlette
@@ -72,6 +74,21 @@ def test_what_cannot_be_meant_is_refused_with_its_name(world: World, query: str)
     answer = world.get(f"/v1/decisions?{query}")
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request")
     assert query.partition("=")[0] in answer.json()["error"]["message"]
+
+
+def test_decisions_are_counted_and_exported(world: World) -> None:
+    count = world.get("/v1/decisions/count?tenant=acme").json()
+    assert count == {"records": 2, "outcomes": {"ALLOWED": 1, "REFUSED": 1}}
+    lines = world.get("/v1/decisions/export").text.splitlines()
+    assert [json.loads(line)["decision_id"] for line in lines] == ["d1", "d2", "d3"]
+    lines = world.get("/v1/decisions/export", BETA_AUDITOR).text.splitlines()
+    assert [json.loads(line)["decision_id"] for line in lines] == ["d2"]
+
+
+@pytest.mark.parametrize("by", ["labels.x'y", 'labels.x"y', "labels.a) FROM latest; --"])
+def test_a_name_is_never_a_part_of_a_question(world: World, by: str) -> None:
+    (row,) = world.get("/v1/costs?by=" + quote(by)).json()["sums"]
+    assert (row["by"], row["requests"]) == ({by: ""}, 3)
 
 
 def test_one_decision_is_shown_by_its_id_or_its_requests(world: World) -> None:

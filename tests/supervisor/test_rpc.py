@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import stat
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,74 +12,28 @@ import grpc
 import pytest
 from google.protobuf import struct_pb2, timestamp_pb2
 
-from gateway_extproc.config.compile import key_record
-from gateway_extproc.config.keyterms import read_terms
-from gateway_extproc.core.keys import KeyRecord
-from gateway_extproc.core.secret import Secret
-from gateway_extproc.evidence.feed import FileFeed
-from gateway_extproc.identity.keyring import Keyring
+from gateway_extproc.evidence import feed
 from gateway_extproc.pb.gateway.v1 import decision_pb2
-from gateway_extproc.stores.keyfile import KeyFile
 from gateway_extproc.supervisor import records_api
 from gateway_extproc.supervisor.admin import AdminCall, Caller
-from gateway_extproc.supervisor.calls import BadConfiguration, Call
-from gateway_extproc.supervisor.keys_api import KeysApi
-from gateway_extproc.supervisor.records_api import RecordsApi
-from gateway_extproc.supervisor.rpc import METHODS, rpc_server
+from gateway_extproc.supervisor.rpc import METHODS
 from support.adminapi import (
     BETA_AUDITOR,
-    TENANT_AUDITOR,
-    RpcClient,
     decision,
     fill,
     two_tenant_gate,
     write,
 )
-from support.config import PEPPER, make_config
-from support.gate import key_of, snapshot_of_roles
+from support.adminworld import AdminWorld
+from support.gate import key_of
 
 Code = grpc.StatusCode
 
 
-class World:
-    def __init__(self, folder: Path) -> None:
-        self.log: list[dict[str, Any]] = []
-        self.folder, self.socket = folder, folder / "admin.sock"
-        self.records = RecordsApi(FileFeed(folder))
-        snapshot = snapshot_of_roles(roles=[TENANT_AUDITOR])
-        config = make_config(roles=[TENANT_AUDITOR], keys=[])
-
-        def terms(entry: dict[str, Any]) -> KeyRecord:
-            return key_record(read_terms(entry, config, frozenset()))
-
-        self.store = KeyFile(folder)
-        keys = KeysApi(time.time)
-        keys.use(
-            Keyring(self.store, {}, Secret(PEPPER), time.time, os.urandom), terms, snapshot.roles
-        )
-        own = [
-            Call("GetStatus", "view_status", "GET", "/v1/status", self.status),
-            Call("Reload", "reload", "POST", "/v1/reload", self.reload, 202),
-        ]
-        self.calls = [*own, *keys.calls(), *self.records.calls()]
-        self.server = rpc_server(
-            self.socket, two_tenant_gate(self.log), self.calls, self.records.streams()
-        )
-
-    async def status(self, *_: Any) -> dict[str, Any]:
-        return {"ready": True, "workers": [{"worker": 0}]}
-
-    async def reload(self, *_: Any) -> dict[str, Any]:
-        raise BadConfiguration("models: got nothing")
-
-    def client(self, key: str | None = key_of("auditor")) -> RpcClient:
-        return RpcClient(self.socket, key)
-
-
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
+async def world(tmp_path: Path) -> AsyncIterator[AdminWorld]:
     fill(tmp_path)
-    made = World(tmp_path)
+    made = AdminWorld(tmp_path)
     await made.server.start()
     yield made
     made.records.close()
@@ -90,21 +42,21 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 def test_every_method_of_the_service_is_served(tmp_path: Path) -> None:
-    world = World(tmp_path)
+    world = AdminWorld(tmp_path)
     served = {call.name for call in world.calls}
     served |= {call.name for call in world.records.streams()}
     assert served == set(METHODS)
     world.store.close()
 
 
-async def test_the_socket_is_its_owners_alone_and_goes_with_the_server(world: World) -> None:
+async def test_the_socket_is_its_owners_alone_and_goes_with_the_server(world: AdminWorld) -> None:
     assert stat.S_IMODE(world.socket.stat().st_mode) == 0o600
     await world.server.stop()
     assert not world.socket.exists()
     await world.server.start()  # for the fixture
 
 
-async def test_decisions_and_costs_are_messages(world: World) -> None:
+async def test_decisions_and_costs_are_messages(world: AdminWorld) -> None:
     async with world.client() as client:
         reply = await client.call("QueryDecisions", limit=2)
         assert [one.decision_id for one in reply.decisions] == ["d3", "d2"]
@@ -124,7 +76,7 @@ async def test_decisions_and_costs_are_messages(world: World) -> None:
         assert (await client.call("GetStatus"))["ready"] is True
 
 
-async def test_fields_of_a_later_version_do_not_break_a_reply(world: World) -> None:
+async def test_fields_of_a_later_version_do_not_break_a_reply(world: AdminWorld) -> None:
     write(world.folder / "decisions-0.jsonl", decision(8, of_tomorrow={"a": [1]}))
     async with world.client() as client:
         assert (await client.call("GetDecision", id="d8")).status == 200
@@ -146,7 +98,7 @@ async def test_fields_of_a_later_version_do_not_break_a_reply(world: World) -> N
     ],
 )  # fmt: skip
 async def test_what_fails_has_a_status_a_reason_and_a_line_of_the_log(
-    world: World,
+    world: AdminWorld,
     key: str | None,
     name: str,
     fields: dict[str, Any],
@@ -163,7 +115,7 @@ async def test_what_fails_has_a_status_a_reason_and_a_line_of_the_log(
     assert line["status"] >= 400
 
 
-async def test_a_key_lives_its_life(world: World) -> None:
+async def test_a_key_lives_its_life(world: AdminWorld) -> None:
     async with world.client(key_of("platform-admin")) as client:
         terms = struct_pb2.Struct()
         terms.update({"tenant": "acme", "user": "new", "roles": ["developer"], "ttl_s": 600})
@@ -183,7 +135,7 @@ async def test_a_key_lives_its_life(world: World) -> None:
     assert issued.key not in str(world.log)
 
 
-async def test_keys_of_other_tenants_are_not_there_for_who_is_scoped(world: World) -> None:
+async def test_keys_of_other_tenants_are_not_there_for_who_is_scoped(world: AdminWorld) -> None:
     terms = struct_pb2.Struct()
     terms.update({"tenant": "acme", "user": "new", "roles": ["developer"]})
     async with world.client(key_of("platform-admin")) as client:
@@ -202,7 +154,7 @@ async def test_keys_of_other_tenants_are_not_there_for_who_is_scoped(world: Worl
         assert [key.id for key in (await client.call("ListKeys")).keys] == [own.id]
 
 
-async def test_a_tail_tells_what_comes_of_the_callers_tenant(world: World) -> None:
+async def test_a_tail_tells_what_comes_of_the_callers_tenant(world: AdminWorld) -> None:
     async with world.client(BETA_AUDITOR) as client:
         tail = client.stream("TailDecisions")
         await _until_logged(world)
@@ -213,7 +165,61 @@ async def test_a_tail_tells_what_comes_of_the_callers_tenant(world: World) -> No
     assert world.log[0]["status"] == 200
 
 
-async def test_only_so_many_tails_are_open(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_tail_does_not_tell_what_was_only_opened(world: AdminWorld) -> None:
+    """Strict durability writes such a line first; a caller would take it for the decision."""
+    async with world.client() as client:
+        tail = client.stream("TailDecisions")
+        await tail.initial_metadata()
+        opened = decision(6, outcome="OPENED", status=0)
+        write(world.folder / "decisions-0.jsonl", opened, decision(6), decision(7))
+        told = [await asyncio.wait_for(tail.read(), 5) for _ in range(2)]
+        tail.cancel()
+    assert [(one.decision_id, one.outcome) for one in told] == [
+        ("d6", decision_pb2.ALLOWED),
+        ("d7", decision_pb2.ALLOWED),
+    ]
+
+
+async def test_an_export_is_all_that_the_caller_may_see_oldest_first(world: AdminWorld) -> None:
+    async with world.client() as client:
+        assert [one.decision_id async for one in client.stream("ExportDecisions")] == [
+            "d1", "d2", "d3",
+        ]  # fmt: skip
+        found = [one.decision_id async for one in client.stream("ExportDecisions", limit=2)]
+        assert found == ["d1", "d2"]
+        count = await client.call("CountDecisions", outcome="refused")
+        assert (count.records, dict(count.outcomes)) == (1, {"REFUSED": 1})
+    async with world.client(BETA_AUDITOR) as client:
+        found = [one.decision_id async for one in client.stream("ExportDecisions")]
+        assert found == ["d2"]
+        assert (await client.call("CountDecisions")).records == 1
+    assert [line["status"] for line in world.log] == [200] * 5
+
+
+async def test_an_export_that_is_cut_short_does_not_end_as_if_it_were_whole(
+    world: AdminWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "BATCH", 1)
+    world.records.close()
+    async with world.client() as client:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            _ = [one async for one in client.stream("ExportDecisions")]
+    assert caught.value.code() == Code.UNAVAILABLE
+
+
+async def test_only_so_many_exports_are_written(
+    world: AdminWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records_api, "EXPORTS_MAX", 0)
+    async with world.client() as client:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await client.stream("ExportDecisions").read()
+    assert caught.value.code() == Code.RESOURCE_EXHAUSTED
+
+
+async def test_only_so_many_tails_are_open(
+    world: AdminWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(records_api, "TAILS_MAX", 1)
     async with world.client() as client:
         first = client.stream("TailDecisions")
@@ -225,7 +231,7 @@ async def test_only_so_many_tails_are_open(world: World, monkeypatch: pytest.Mon
 
 
 async def test_a_tail_ends_with_the_permission_it_was_opened_with(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: AdminWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(records_api, "RECHECK_S", 0.0)
     asked = 0
@@ -238,12 +244,12 @@ async def test_a_tail_ends_with_the_permission_it_was_opened_with(
     asking = AdminCall("GET", "/", (("x-api-key", key_of("auditor")),), "127.0.0.1", b"")
     caller = await two_tenant_gate([]).admit(asking, "view_decisions")
     assert isinstance(caller, Caller)
-    (tail,) = world.records.streams()
+    tail = next(one for one in world.records.streams() if one.name == "TailDecisions")
     documents = [one async for one in tail.open(caller, {}, once)]
     assert (documents, asked) == ([], 2)
 
 
-async def test_bytes_that_are_no_message_are_refused(world: World) -> None:
+async def test_bytes_that_are_no_message_are_refused(world: AdminWorld) -> None:
     async with grpc.aio.insecure_channel(f"unix:{world.socket}") as channel:
         stub = channel.unary_unary("/gateway.v1.Admin/GetDecision")
         with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -253,7 +259,7 @@ async def test_bytes_that_are_no_message_are_refused(world: World) -> None:
     assert caught.value.code() == Code.INVALID_ARGUMENT
 
 
-async def _until_logged(world: World) -> None:
+async def _until_logged(world: AdminWorld) -> None:
     for _ in range(200):
         if world.log:
             return

@@ -21,7 +21,14 @@ BETA_AUDITOR = api_key("betaaudit0000")
 TENANT_AUDITOR = {
     "id": "tenant-auditor",
     "endpoints": [],
-    "admin": ["view_decisions", "view_costs", "view_keys", "manage_keys", "revoke_keys"],
+    "admin": [
+        "view_decisions",
+        "view_costs",
+        "explain",
+        "view_keys",
+        "manage_keys",
+        "revoke_keys",
+    ],
 }
 
 METHODS = admin_pb2.DESCRIPTOR.services_by_name["Admin"].methods_by_name
@@ -84,7 +91,7 @@ class RpcClient:
     async def __aexit__(self, *_: object) -> None:
         await self._channel.close()
 
-    async def call(self, name: str, **fields: Any) -> Any:
+    async def call(self, name: str, timeout_s: float = 10, **fields: Any) -> Any:
         """One unary call; raises grpc.aio.AioRpcError."""
         method = METHODS[name]
         stub = self._channel.unary_unary(
@@ -93,7 +100,7 @@ class RpcClient:
             response_deserializer=GetMessageClass(method.output_type).FromString,
         )
         request = GetMessageClass(method.input_type)(**fields)
-        return await stub(request, metadata=self._metadata, timeout=10)
+        return await stub(request, metadata=self._metadata, timeout=timeout_s)
 
     def stream(self, name: str, **fields: Any) -> Any:
         """A call that answers again and again; iterate over it, cancel it."""

@@ -6,9 +6,12 @@ from concurrent import futures
 from typing import Any
 
 import grpc
+from google.protobuf.json_format import MessageToJson
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
-EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+TRACES = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+LOGS = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
 
 
 class Collector:
@@ -17,14 +20,21 @@ class Collector:
     def __init__(self) -> None:
         self.metadata: dict[str, Any] = {}
         self.requests: list[Any] = []
+        self.log_requests: list[Any] = []
+        self.refuses_logs = False
         self.server = grpc.server(futures.ThreadPoolExecutor(2))
         self.server.add_generic_rpc_handlers((self,))
         self.endpoint = f"http://127.0.0.1:{self.server.add_insecure_port('127.0.0.1:0')}"
         self.server.start()
 
     def service(self, call: Any) -> Any:
-        assert call.method == EXPORT
         self.metadata = dict(call.invocation_metadata)
+        if call.method == LOGS:
+            return grpc.unary_unary_rpc_method_handler(
+                self.export_logs,
+                request_deserializer=logs_service_pb2.ExportLogsServiceRequest.FromString,
+            )
+        assert call.method == TRACES
         return grpc.unary_unary_rpc_method_handler(
             self.export,
             request_deserializer=trace_service_pb2.ExportTraceServiceRequest.FromString,
@@ -34,6 +44,16 @@ class Collector:
     def export(self, request: Any, context: Any) -> Any:
         self.requests.append(request)
         return trace_service_pb2.ExportTraceServiceResponse()
+
+    def export_logs(self, request: Any, context: Any) -> bytes:
+        if self.refuses_logs:
+            return b"\x0a\x05\x08\x01\x12\x01x"  # partial_success: one rejected, because of x
+        self.log_requests.append(request)
+        return b""
+
+    def log_file(self) -> str:
+        """What a collector's file exporter writes: one request a line, OTLP as JSON."""
+        return "".join(MessageToJson(one, indent=None) + "\n" for one in self.log_requests)
 
     def close(self) -> None:
         self.server.stop(0).wait()
@@ -47,4 +67,17 @@ class Collector:
                 name = group.DESCRIPTOR.fields_by_number[2].name
                 for scope in getattr(group, name):
                     found.extend(scope.spans)
+        return found
+
+    @property
+    def log_records(self) -> list[Any]:
+        """All log records, each with the resource that it came with."""
+        found: list[Any] = []
+        for request in self.log_requests:
+            for group in request.resource_logs:
+                # See above: field 2 has an earlier name there.
+                name = group.DESCRIPTOR.fields_by_number[2].name
+                for scope in getattr(group, name):
+                    inner = scope.DESCRIPTOR.fields_by_number[2].name
+                    found.extend((group.resource, one) for one in getattr(scope, inner))
         return found

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15gateway/v1/otlp.proto\x12\x0fgateway.v1.otlp\"S\n\x19\x45xportTraceServiceRequest\x12\x36\n\x0eresource_spans\x18\x01 \x03(\x0b\x32\x1e.gateway.v1.otlp.ResourceSpans\"a\n\x1a\x45xportTraceServiceResponse\x12\x43\n\x0fpartial_success\x18\x01 \x01(\x0b\x32*.gateway.v1.otlp.ExportTracePartialSuccess\"J\n\x19\x45xportTracePartialSuccess\x12\x16\n\x0erejected_spans\x18\x01 \x01(\x03\x12\x15\n\rerror_message\x18\x02 \x01(\t\"n\n\rResourceSpans\x12+\n\x08resource\x18\x01 \x01(\x0b\x32\x19.gateway.v1.otlp.Resource\x12\x30\n\x0bscope_spans\x18\x02 \x03(\x0b\x32\x1b.gateway.v1.otlp.ScopeSpans\"9\n\x08Resource\x12-\n\nattributes\x18\x01 \x03(\x0b\x32\x19.gateway.v1.otlp.KeyValue\"h\n\nScopeSpans\x12\x34\n\x05scope\x18\x01 \x01(\x0b\x32%.gateway.v1.otlp.InstrumentationScope\x12$\n\x05spans\x18\x02 \x03(\x0b\x32\x15.gateway.v1.otlp.Span\"5\n\x14InstrumentationScope\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"\x9e\x03\n\x04Span\x12\x10\n\x08trace_id\x18\x01 \x01(\x0c\x12\x0f\n\x07span_id\x18\x02 \x01(\x0c\x12\x13\n\x0btrace_state\x18\x03 \x01(\t\x12\x16\n\x0eparent_span_id\x18\x04 \x01(\x0c\x12\x0c\n\x04name\x18\x05 \x01(\t\x12,\n\x04kind\x18\x06 \x01(\x0e\x32\x1e.gateway.v1.otlp.Span.SpanKind\x12\x1c\n\x14start_time_unix_nano\x18\x07 \x01(\x06\x12\x1a\n\x12\x65nd_time_unix_nano\x18\x08 \x01(\x06\x12-\n\nattributes\x18\t \x03(\x0b\x32\x19.gateway.v1.otlp.KeyValue\x12\'\n\x06status\x18\x0f \x01(\x0b\x32\x17.gateway.v1.otlp.Status\x12\r\n\x05\x66lags\x18\x10 \x01(\x07\"i\n\x08SpanKind\x12\x19\n\x15SPAN_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12SPAN_KIND_INTERNAL\x10\x01\x12\x14\n\x10SPAN_KIND_SERVER\x10\x02\x12\x14\n\x10SPAN_KIND_CLIENT\x10\x03\"\x9b\x01\n\x06Status\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x30\n\x04\x63ode\x18\x03 \x01(\x0e\x32\".gateway.v1.otlp.Status.StatusCode\"N\n\nStatusCode\x12\x15\n\x11STATUS_CODE_UNSET\x10\x00\x12\x12\n\x0eSTATUS_CODE_OK\x10\x01\x12\x15\n\x11STATUS_CODE_ERROR\x10\x02\"A\n\x08KeyValue\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.gateway.v1.otlp.AnyValue\"7\n\nArrayValue\x12)\n\x06values\x18\x01 \x03(\x0b\x32\x19.gateway.v1.otlp.AnyValue\"\xa2\x01\n\x08\x41nyValue\x12\x16\n\x0cstring_value\x18\x01 \x01(\tH\x00\x12\x14\n\nbool_value\x18\x02 \x01(\x08H\x00\x12\x13\n\tint_value\x18\x03 \x01(\x03H\x00\x12\x16\n\x0c\x64ouble_value\x18\x04 \x01(\x01H\x00\x12\x32\n\x0b\x61rray_value\x18\x05 \x01(\x0b\x32\x1b.gateway.v1.otlp.ArrayValueH\x00\x42\x07\n\x05valueb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15gateway/v1/otlp.proto\x12\x0fgateway.v1.otlp\"S\n\x19\x45xportTraceServiceRequest\x12\x36\n\x0eresource_spans\x18\x01 \x03(\x0b\x32\x1e.gateway.v1.otlp.ResourceSpans\"a\n\x1a\x45xportTraceServiceResponse\x12\x43\n\x0fpartial_success\x18\x01 \x01(\x0b\x32*.gateway.v1.otlp.ExportTracePartialSuccess\"J\n\x19\x45xportTracePartialSuccess\x12\x16\n\x0erejected_spans\x18\x01 \x01(\x03\x12\x15\n\rerror_message\x18\x02 \x01(\t\"P\n\x18\x45xportLogsServiceRequest\x12\x34\n\rresource_logs\x18\x01 \x03(\x0b\x32\x1d.gateway.v1.otlp.ResourceLogs\"_\n\x19\x45xportLogsServiceResponse\x12\x42\n\x0fpartial_success\x18\x01 \x01(\x0b\x32).gateway.v1.otlp.ExportLogsPartialSuccess\"O\n\x18\x45xportLogsPartialSuccess\x12\x1c\n\x14rejected_log_records\x18\x01 \x01(\x03\x12\x15\n\rerror_message\x18\x02 \x01(\t\"k\n\x0cResourceLogs\x12+\n\x08resource\x18\x01 \x01(\x0b\x32\x19.gateway.v1.otlp.Resource\x12.\n\nscope_logs\x18\x02 \x03(\x0b\x32\x1a.gateway.v1.otlp.ScopeLogs\"r\n\tScopeLogs\x12\x34\n\x05scope\x18\x01 \x01(\x0b\x32%.gateway.v1.otlp.InstrumentationScope\x12/\n\x0blog_records\x18\x02 \x03(\x0b\x32\x1a.gateway.v1.otlp.LogRecord\"\xe0\x01\n\tLogRecord\x12\x16\n\x0etime_unix_nano\x18\x01 \x01(\x06\x12\x17\n\x0fseverity_number\x18\x02 \x01(\x05\x12\x15\n\rseverity_text\x18\x03 \x01(\t\x12\'\n\x04\x62ody\x18\x05 \x01(\x0b\x32\x19.gateway.v1.otlp.AnyValue\x12-\n\nattributes\x18\x06 \x03(\x0b\x32\x19.gateway.v1.otlp.KeyValue\x12\x1f\n\x17observed_time_unix_nano\x18\x0b \x01(\x06\x12\x12\n\nevent_name\x18\x0c \x01(\t\"n\n\rResourceSpans\x12+\n\x08resource\x18\x01 \x01(\x0b\x32\x19.gateway.v1.otlp.Resource\x12\x30\n\x0bscope_spans\x18\x02 \x03(\x0b\x32\x1b.gateway.v1.otlp.ScopeSpans\"9\n\x08Resource\x12-\n\nattributes\x18\x01 \x03(\x0b\x32\x19.gateway.v1.otlp.KeyValue\"h\n\nScopeSpans\x12\x34\n\x05scope\x18\x01 \x01(\x0b\x32%.gateway.v1.otlp.InstrumentationScope\x12$\n\x05spans\x18\x02 \x03(\x0b\x32\x15.gateway.v1.otlp.Span\"5\n\x14InstrumentationScope\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"\x9e\x03\n\x04Span\x12\x10\n\x08trace_id\x18\x01 \x01(\x0c\x12\x0f\n\x07span_id\x18\x02 \x01(\x0c\x12\x13\n\x0btrace_state\x18\x03 \x01(\t\x12\x16\n\x0eparent_span_id\x18\x04 \x01(\x0c\x12\x0c\n\x04name\x18\x05 \x01(\t\x12,\n\x04kind\x18\x06 \x01(\x0e\x32\x1e.gateway.v1.otlp.Span.SpanKind\x12\x1c\n\x14start_time_unix_nano\x18\x07 \x01(\x06\x12\x1a\n\x12\x65nd_time_unix_nano\x18\x08 \x01(\x06\x12-\n\nattributes\x18\t \x03(\x0b\x32\x19.gateway.v1.otlp.KeyValue\x12\'\n\x06status\x18\x0f \x01(\x0b\x32\x17.gateway.v1.otlp.Status\x12\r\n\x05\x66lags\x18\x10 \x01(\x07\"i\n\x08SpanKind\x12\x19\n\x15SPAN_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12SPAN_KIND_INTERNAL\x10\x01\x12\x14\n\x10SPAN_KIND_SERVER\x10\x02\x12\x14\n\x10SPAN_KIND_CLIENT\x10\x03\"\x9b\x01\n\x06Status\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x30\n\x04\x63ode\x18\x03 \x01(\x0e\x32\".gateway.v1.otlp.Status.StatusCode\"N\n\nStatusCode\x12\x15\n\x11STATUS_CODE_UNSET\x10\x00\x12\x12\n\x0eSTATUS_CODE_OK\x10\x01\x12\x15\n\x11STATUS_CODE_ERROR\x10\x02\"A\n\x08KeyValue\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.gateway.v1.otlp.AnyValue\"7\n\nArrayValue\x12)\n\x06values\x18\x01 \x03(\x0b\x32\x19.gateway.v1.otlp.AnyValue\"\xa2\x01\n\x08\x41nyValue\x12\x16\n\x0cstring_value\x18\x01 \x01(\tH\x00\x12\x14\n\nbool_value\x18\x02 \x01(\x08H\x00\x12\x13\n\tint_value\x18\x03 \x01(\x03H\x00\x12\x16\n\x0c\x64ouble_value\x18\x04 \x01(\x01H\x00\x12\x32\n\x0b\x61rray_value\x18\x05 \x01(\x0b\x32\x1b.gateway.v1.otlp.ArrayValueH\x00\x42\x07\n\x05valueb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,26 +37,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXPORTTRACESERVICERESPONSE']._serialized_end=224
   _globals['_EXPORTTRACEPARTIALSUCCESS']._serialized_start=226
   _globals['_EXPORTTRACEPARTIALSUCCESS']._serialized_end=300
-  _globals['_RESOURCESPANS']._serialized_start=302
-  _globals['_RESOURCESPANS']._serialized_end=412
-  _globals['_RESOURCE']._serialized_start=414
-  _globals['_RESOURCE']._serialized_end=471
-  _globals['_SCOPESPANS']._serialized_start=473
-  _globals['_SCOPESPANS']._serialized_end=577
-  _globals['_INSTRUMENTATIONSCOPE']._serialized_start=579
-  _globals['_INSTRUMENTATIONSCOPE']._serialized_end=632
-  _globals['_SPAN']._serialized_start=635
-  _globals['_SPAN']._serialized_end=1049
-  _globals['_SPAN_SPANKIND']._serialized_start=944
-  _globals['_SPAN_SPANKIND']._serialized_end=1049
-  _globals['_STATUS']._serialized_start=1052
-  _globals['_STATUS']._serialized_end=1207
-  _globals['_STATUS_STATUSCODE']._serialized_start=1129
-  _globals['_STATUS_STATUSCODE']._serialized_end=1207
-  _globals['_KEYVALUE']._serialized_start=1209
-  _globals['_KEYVALUE']._serialized_end=1274
-  _globals['_ARRAYVALUE']._serialized_start=1276
-  _globals['_ARRAYVALUE']._serialized_end=1331
-  _globals['_ANYVALUE']._serialized_start=1334
-  _globals['_ANYVALUE']._serialized_end=1496
+  _globals['_EXPORTLOGSSERVICEREQUEST']._serialized_start=302
+  _globals['_EXPORTLOGSSERVICEREQUEST']._serialized_end=382
+  _globals['_EXPORTLOGSSERVICERESPONSE']._serialized_start=384
+  _globals['_EXPORTLOGSSERVICERESPONSE']._serialized_end=479
+  _globals['_EXPORTLOGSPARTIALSUCCESS']._serialized_start=481
+  _globals['_EXPORTLOGSPARTIALSUCCESS']._serialized_end=560
+  _globals['_RESOURCELOGS']._serialized_start=562
+  _globals['_RESOURCELOGS']._serialized_end=669
+  _globals['_SCOPELOGS']._serialized_start=671
+  _globals['_SCOPELOGS']._serialized_end=785
+  _globals['_LOGRECORD']._serialized_start=788
+  _globals['_LOGRECORD']._serialized_end=1012
+  _globals['_RESOURCESPANS']._serialized_start=1014
+  _globals['_RESOURCESPANS']._serialized_end=1124
+  _globals['_RESOURCE']._serialized_start=1126
+  _globals['_RESOURCE']._serialized_end=1183
+  _globals['_SCOPESPANS']._serialized_start=1185
+  _globals['_SCOPESPANS']._serialized_end=1289
+  _globals['_INSTRUMENTATIONSCOPE']._serialized_start=1291
+  _globals['_INSTRUMENTATIONSCOPE']._serialized_end=1344
+  _globals['_SPAN']._serialized_start=1347
+  _globals['_SPAN']._serialized_end=1761
+  _globals['_SPAN_SPANKIND']._serialized_start=1656
+  _globals['_SPAN_SPANKIND']._serialized_end=1761
+  _globals['_STATUS']._serialized_start=1764
+  _globals['_STATUS']._serialized_end=1919
+  _globals['_STATUS_STATUSCODE']._serialized_start=1841
+  _globals['_STATUS_STATUSCODE']._serialized_end=1919
+  _globals['_KEYVALUE']._serialized_start=1921
+  _globals['_KEYVALUE']._serialized_end=1986
+  _globals['_ARRAYVALUE']._serialized_start=1988
+  _globals['_ARRAYVALUE']._serialized_end=2043
+  _globals['_ANYVALUE']._serialized_start=2046
+  _globals['_ANYVALUE']._serialized_end=2208
 # @@protoc_insertion_point(module_scope)

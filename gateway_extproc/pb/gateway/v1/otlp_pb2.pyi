@@ -27,6 +27,60 @@ class ExportTracePartialSuccess(_message.Message):
     error_message: str
     def __init__(self, rejected_spans: _Optional[int] = ..., error_message: _Optional[str] = ...) -> None: ...
 
+class ExportLogsServiceRequest(_message.Message):
+    __slots__ = ("resource_logs",)
+    RESOURCE_LOGS_FIELD_NUMBER: _ClassVar[int]
+    resource_logs: _containers.RepeatedCompositeFieldContainer[ResourceLogs]
+    def __init__(self, resource_logs: _Optional[_Iterable[_Union[ResourceLogs, _Mapping]]] = ...) -> None: ...
+
+class ExportLogsServiceResponse(_message.Message):
+    __slots__ = ("partial_success",)
+    PARTIAL_SUCCESS_FIELD_NUMBER: _ClassVar[int]
+    partial_success: ExportLogsPartialSuccess
+    def __init__(self, partial_success: _Optional[_Union[ExportLogsPartialSuccess, _Mapping]] = ...) -> None: ...
+
+class ExportLogsPartialSuccess(_message.Message):
+    __slots__ = ("rejected_log_records", "error_message")
+    REJECTED_LOG_RECORDS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    rejected_log_records: int
+    error_message: str
+    def __init__(self, rejected_log_records: _Optional[int] = ..., error_message: _Optional[str] = ...) -> None: ...
+
+class ResourceLogs(_message.Message):
+    __slots__ = ("resource", "scope_logs")
+    RESOURCE_FIELD_NUMBER: _ClassVar[int]
+    SCOPE_LOGS_FIELD_NUMBER: _ClassVar[int]
+    resource: Resource
+    scope_logs: _containers.RepeatedCompositeFieldContainer[ScopeLogs]
+    def __init__(self, resource: _Optional[_Union[Resource, _Mapping]] = ..., scope_logs: _Optional[_Iterable[_Union[ScopeLogs, _Mapping]]] = ...) -> None: ...
+
+class ScopeLogs(_message.Message):
+    __slots__ = ("scope", "log_records")
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    LOG_RECORDS_FIELD_NUMBER: _ClassVar[int]
+    scope: InstrumentationScope
+    log_records: _containers.RepeatedCompositeFieldContainer[LogRecord]
+    def __init__(self, scope: _Optional[_Union[InstrumentationScope, _Mapping]] = ..., log_records: _Optional[_Iterable[_Union[LogRecord, _Mapping]]] = ...) -> None: ...
+
+class LogRecord(_message.Message):
+    __slots__ = ("time_unix_nano", "severity_number", "severity_text", "body", "attributes", "observed_time_unix_nano", "event_name")
+    TIME_UNIX_NANO_FIELD_NUMBER: _ClassVar[int]
+    SEVERITY_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    SEVERITY_TEXT_FIELD_NUMBER: _ClassVar[int]
+    BODY_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
+    OBSERVED_TIME_UNIX_NANO_FIELD_NUMBER: _ClassVar[int]
+    EVENT_NAME_FIELD_NUMBER: _ClassVar[int]
+    time_unix_nano: int
+    severity_number: int
+    severity_text: str
+    body: AnyValue
+    attributes: _containers.RepeatedCompositeFieldContainer[KeyValue]
+    observed_time_unix_nano: int
+    event_name: str
+    def __init__(self, time_unix_nano: _Optional[int] = ..., severity_number: _Optional[int] = ..., severity_text: _Optional[str] = ..., body: _Optional[_Union[AnyValue, _Mapping]] = ..., attributes: _Optional[_Iterable[_Union[KeyValue, _Mapping]]] = ..., observed_time_unix_nano: _Optional[int] = ..., event_name: _Optional[str] = ...) -> None: ...
+
 class ResourceSpans(_message.Message):
     __slots__ = ("resource", "scope_spans")
     RESOURCE_FIELD_NUMBER: _ClassVar[int]
