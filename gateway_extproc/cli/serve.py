@@ -32,6 +32,7 @@ from gateway_extproc.evidence.retention import remove_expired
 from gateway_extproc.evidence.search import find_decision
 from gateway_extproc.evidence.storage import PlainFile
 from gateway_extproc.identities import state_dir
+from gateway_extproc.routings import asks_language
 from gateway_extproc.stores.reviews import ReviewFile
 from gateway_extproc.stores.secrets import SecretUnavailable
 from gateway_extproc.supervisor.admin import AdminServer, Caller
@@ -58,7 +59,7 @@ RETENTION_PAUSE_S = 60.0
 
 def optional_preload(config: Config) -> tuple[str, ...]:
     """What only some rules need: a hundred megabytes that workers share when they are forked."""
-    speak = any(rule.kind == "language" for rule in guard_rules(config))
+    speak = any(rule.kind == "language" for rule in guard_rules(config)) or asks_language(config)
     return ("gateway_extproc.guards.preloadlanguages",) if speak else ()
 
 

@@ -9,13 +9,17 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One interface: ``dialect`` is the language its clients speak, errors included."""
+    """One interface: ``dialect`` is the language its clients speak, errors included.
+
+    ``batch`` tells whether providers charge its requests by their price for batches.
+    """
 
     name: str
     method: str
     path: str
     dialect: str
     has_body: bool = True
+    batch: bool = False
 
 
 CHAT: Final = Endpoint("chat", "POST", "/v1/chat/completions", "openai")
