@@ -84,6 +84,8 @@ from gateway_extproc.wire.server import make_server
 from gateway_extproc.wire.session import Processor, log_fields
 from gateway_extproc.wire.tls import ServerTls
 
+UNSEEN: Standings = NoStandings()
+
 CACHE_BYTES = 64 * 1024 * 1024
 """Answers that one worker keeps at most."""
 
@@ -106,7 +108,7 @@ class Parts:
     keeper: Keeper | None = None
     policy: RecordPolicy = WHOLE
     texts: TextKeeper | None = None
-    standings: Standings = NoStandings()
+    standings: Standings = UNSEEN
 
     @property
     def load(self) -> Load:
@@ -154,7 +156,7 @@ def pipeline(parts: Parts) -> list[Stage]:
         Truncate(parts.dialects, snapshot.routes),
         Limit(parts.limiter, parts.spending, snapshot.routes, parts.recorder,
               config.caps.cost_nanos),
-        Models(snapshot.routes, authorize.usable),
+        Models(snapshot.routes, authorize.usable, route.servable),
         GuardStage(parts.guards, route.narrowed, parts.conversations),
         *keep,
         Cache(parts.cache, snapshot.routes, snapshot.revision),

@@ -18,7 +18,7 @@ from pydantic import Field, StringConstraints, ValidationError
 from gateway_extproc.config.base import EndpointName, Id, ModelName, Nanos, Positive, Section
 from gateway_extproc.config.mistakes import Mistake
 from gateway_extproc.core.money import Price, Rates
-from gateway_extproc.core.route import Capability, ModelFacts
+from gateway_extproc.core.route import UNKNOWN, Capability, ModelFacts
 
 Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
 Region = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
@@ -148,7 +148,7 @@ def shipped() -> CatalogueFile:
 class Known:
     """What all layers together say of one target's model."""
 
-    facts: ModelFacts = ModelFacts()
+    facts: ModelFacts = UNKNOWN
     price: Price | None = None
     data_classes: frozenset[str] | None = None
 

@@ -1,4 +1,4 @@
-"""Conditions of roles and route rules, written in CEL: the one function behind which its engine stands.
+"""Conditions of roles and route rules, in CEL: the one function behind which its engine stands.
 
 The variables and their types are those below; a condition is type-checked when it is
 compiled, so that a misspelt name is a mistake of the configuration and not a refusal

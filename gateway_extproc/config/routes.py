@@ -161,7 +161,10 @@ def _policies(
         return dict.fromkeys(own, policy)
     return {
         model: replace(
-            policy, key=f"{key}:{model}", choices=choices, least_context=_least_context(choices, policy.shadows)
+            policy,
+            key=f"{key}:{model}",
+            choices=choices,
+            least_context=_least_context(choices, policy.shadows),
         )
         for model, choices in own.items()
     }
@@ -184,8 +187,7 @@ def _policy(key: str, how: Choosing, refs: tuple[TargetRef, ...], table: TargetT
     )
 
 
-def _least_context(
-    choices: tuple[Choice, ...], shadows: tuple[Shadow, ...] = ()
-) -> int | None:
-    known = [at.target.facts.context_tokens for at in (*choices, *shadows)]
+def _least_context(choices: tuple[Choice, ...], shadows: tuple[Shadow, ...] = ()) -> int | None:
+    targets = [choice.target for choice in choices] + [shadow.target for shadow in shadows]
+    known = [target.facts.context_tokens for target in targets]
     return min((tokens for tokens in known if tokens is not None), default=None)

@@ -51,6 +51,9 @@ class ScoreWeights(NamedTuple):
     latency: float = 1.0
 
 
+EVEN: Final = ScoreWeights()
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """Between which targets to choose, and how.
@@ -64,7 +67,7 @@ class Policy:
     strategy: StrategyName = "priority"
     sticky: Sticky = "none"
     percentile: Literal["p50", "p95"] = "p50"
-    score: ScoreWeights = ScoreWeights()
+    score: ScoreWeights = EVEN
     threshold: float = 0.5
     regions: Matcher | None = None
     shadows: tuple[Shadow, ...] = ()

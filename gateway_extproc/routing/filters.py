@@ -111,7 +111,8 @@ def least_room(choices: Iterable[Choice]) -> int | None:
 
 def refusal_of(plan: Plan, model: str) -> Refusal:
     """Why nobody may serve a request: what the target that came furthest fell by."""
-    cause = max((drop.cause for drop in plan.dropped), key=_RANK.__getitem__, default="data_class")
+    causes: list[Cause] = [drop.cause for drop in plan.dropped]
+    cause: Cause = max(causes, key=_RANK.__getitem__, default="data_class")
     reason, message, param = REFUSALS[cause]
     return refuse(reason, message.format(model=model), param=param, rule=plan.rule or None)
 
@@ -141,9 +142,9 @@ def _places(target: Target, policy: Policy, query: Query) -> Iterator[tuple[Caus
     places = target.facts.regions or {target.region}
     if policy.regions is not None and not all(map(policy.regions, places)):
         yield "region", "not in a region of this rule"
-    if query.region_required and query.region:
-        if not all(lies_in(place, query.region) for place in places):
-            yield "region", f"not in {query.region}"
+    wanted = query.region if query.region_required else ""
+    if wanted and not all(lies_in(place, wanted) for place in places):
+        yield "region", "not in the region that is asked for"
 
 
 def lies_in(place: str, region: str) -> bool:

@@ -5,7 +5,7 @@ One target a provider: the next attempt shall go elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from gateway_extproc.core.planning import Choice, Drop, Plan, Policy, Query
@@ -53,46 +53,30 @@ class Planner:
         ordered = strategies.order(kept, policy, query, self._standings)
         targets, drained = self._taken(ordered, query)
         shadows = self._shadows(policy, query) if policy.shadows and targets else ()
-        return Plan(
-            targets, policy, query, (*dropped, *drained), shadows, rule, shadow_rules
-        )
+        return Plan(targets, policy, query, (*dropped, *drained), shadows, rule, shadow_rules)
 
     def explain(self, plan: Plan) -> list[Candidate]:
-        """Every choice of a plan's policy: those that are tried first, in order."""
+        """Every choice of a plan's policy, in the file's order."""
         policy, query = plan.policy, plan.query
         kept, _ = self._pass(policy, query)
-        why = {drop.target.name: drop.why for drop in plan.dropped}
         score = dict[str, float]()
         if policy.strategy == "score" and kept:
             values = strategies.scores(kept, policy, query, self._standings)
             score = {c.target.name: value for c, value in zip(kept, values, strict=True)}
-        ordered = strategies.order(kept, policy, query, self._standings)
-        rest = [c for c in (*ordered, *policy.choices) if c.target not in plan.targets]
-        tried = [c for t in plan.targets for c in policy.choices if c.target is t]
-        places = {target.name: n for n, target in enumerate(plan.targets, 1)}
-        providers = {target.provider for target in plan.targets}
-        return [
-            self._candidate(choice, plan, places, providers, why, score)
-            for choice in {c.target.name: c for c in (*tried, *rest)}.values()
-        ]
+        why = {drop.target.name: drop.why for drop in plan.dropped}
+        return [self._candidate(choice, plan, why, score) for choice in policy.choices]
 
     def _candidate(
-        self,
-        choice: Choice,
-        plan: Plan,
-        places: dict[str, int],
-        providers: set[str],
-        why: dict[str, str],
-        score: dict[str, float],
+        self, choice: Choice, plan: Plan, why: Mapping[str, str], score: Mapping[str, float]
     ) -> Candidate:
         target = choice.target
-        attempt = places.get(target.name, 0)
         standing = self._standings.of(target)
-        reason = standing.why
-        if not attempt:
-            reason = why.get(target.name) or (
-                SAME_PROVIDER if target.provider in providers else TOO_MANY
-            )
+        tried = [t.name for t in plan.targets]
+        attempt = tried.index(target.name) + 1 if target.name in tried else 0
+        reason = standing.why if attempt else why.get(target.name, "")
+        if not attempt and not reason:
+            elsewhere = any(t.provider == target.provider for t in plan.targets)
+            reason = SAME_PROVIDER if elsewhere else TOO_MANY
         nanos = strategies.expected_nanos(target.price, plan.query)
         return Candidate(
             target, attempt, reason,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from gateway_extproc.config.compile import Route as ModelRoute
 from gateway_extproc.core.chat import LlmRequest
+from gateway_extproc.core.endpoint import ENDPOINTS
 from gateway_extproc.core.exchange import Event, Exchange
 from gateway_extproc.core.planning import Plan, Policy, Query, RouteRule
 from gateway_extproc.core.route import Target
@@ -35,6 +37,9 @@ class Wishes(NamedTuple):
     home_region: str = ""
     region_required: bool = False
     conversation_header: str = ""
+
+
+NO_WISHES: Final = Wishes()
 
 
 def _never(exchange: Exchange) -> bool:
@@ -70,6 +75,9 @@ class Outside(NamedTuple):
     draws: Callable[[], Draw] | None = None
 
 
+NOBODY: Final = Outside()
+
+
 def _counter(route: ModelRoute) -> Callable[[LlmRequest], int]:
     """Estimates a prompt; one that is too long by policy will be shortened before it is sent."""
     most = route.prompt_tokens if route.too_long == "oldest_turns" else None
@@ -94,8 +102,8 @@ class Route(Stage):
         max_attempts: int,
         cheaper_route: Callable[[Exchange], str],
         rules: Iterable[RouteRule] = (),
-        wishes: Wishes = Wishes(),
-        outside: Outside = Outside(),
+        wishes: Wishes = NO_WISHES,
+        outside: Outside = NOBODY,
     ) -> None:
         self._routes, self._cheaper_route = routes, cheaper_route
         self._rules, self._wishes, self._outside = RuleIndex(rules), wishes, outside
@@ -129,8 +137,33 @@ class Route(Stage):
         return exchange.targets
 
     def candidates(self, exchange: Exchange) -> list[Candidate]:
-        """Every target that was looked at, for those who ask why."""
-        return [] if exchange.plan is None else self._planner.explain(exchange.plan)
+        """Every target that was looked at, with what a strategy sees of it; for who asks why."""
+        plan, asked = exchange.plan, exchange.asked
+        if plan is None or asked is None:
+            return []
+        # Costs are told, too, where the strategy did not have to know them.
+        query = plan.query._replace(
+            prompt_tokens=plan.query.prompt_tokens or count_tokens(asked),
+            expected_tokens=self._outside.usual_tokens(exchange, plan.query.cap_tokens),
+        )
+        return self._planner.explain(replace(plan, query=query))
+
+    def servable(self, exchange: Exchange, model: str) -> bool:
+        """Whether some target, of a rule or of the model's own, may see this caller's data."""
+        permit = exchange.permit
+        assert permit is not None
+        route = self._routes[model]
+        policies = [route.own_policy] + [
+            rule.policies[route.id]
+            for endpoint in ENDPOINTS
+            for rule in self._rules.candidates(permit.principal.tenant.id, endpoint.name, route.id)
+            if rule.mode == "enforce"
+        ]
+        return any(
+            permit.data_classes <= choice.target.data_classes
+            for policy in policies
+            for choice in policy.choices
+        )
 
     # ------------------------------------------------------------------------- planning
 

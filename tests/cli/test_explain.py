@@ -86,10 +86,15 @@ def test_a_worker_decides_as_it_is_explained(
 
 def test_every_candidate_is_told_with_its_reason(explained: Any) -> None:
     told = explained(bodies.chat(), "--tenant", "clinic", "--user", "cat")
+    costs = [candidate["cost_nanos"] for candidate in told["candidates"]]
     assert told["candidates"] == [
-        {"target": "east/east-small", "region": "", "attempt": 0, "why": "not approved for health"},
-        {"target": "west/west-small", "region": "", "attempt": 1, "why": ""},
-    ]
+        {"target": "east/east-small", "region": "", "attempt": 0, "why": "not approved for health",
+         "cost_nanos": costs[0]},
+        {"target": "west/west-small", "region": "", "attempt": 1, "why": "",
+         "cost_nanos": costs[1]},
+    ]  # fmt: skip
+    prompt, answer = told["expected_prompt_tokens"], told["expected_completion_tokens"]
+    assert costs == [prompt * 100 + answer * 400, prompt * 200 + answer * 1000]
     assert "not approved for health" in told["text"]
     assert "attempt 1" in told["text"]
 
