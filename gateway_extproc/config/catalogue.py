@@ -7,6 +7,7 @@ of ``routing`` judge by it, and so do costs.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -127,14 +128,12 @@ def parse_catalogue(data: bytes) -> CatalogueFile:
 
 
 def catalogue_mistakes(section: str, models: tuple[CatalogueModel, ...]) -> Iterator[Mistake]:
-    """Entries that stand twice, long rates that hold for every prompt."""
-    seen: set[tuple[str | None, str]] = set()
+    """Entries that stand more than once."""
+    counts = Counter((entry.provider, entry.model) for entry in models)
     for i, entry in enumerate(models):
-        if (entry.provider, entry.model) in seen:
-            yield Mistake(
-                f"{section}models[{i}].model", repr(entry.model), "a name that stands only once"
-            )
-        seen.add((entry.provider, entry.model))
+        if counts[entry.provider, entry.model] > 1:
+            where = f"{section}models[{i}].model"
+            yield Mistake(where, repr(entry.model), "a name that stands only once")
 
 
 @cache
