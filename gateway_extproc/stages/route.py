@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from gateway_extproc.config.compile import Route as ModelRoute
+from gateway_extproc.core.access import match_all
 from gateway_extproc.core.chat import LlmRequest
 from gateway_extproc.core.endpoint import ENDPOINTS
 from gateway_extproc.core.exchange import Event, Exchange
@@ -18,12 +19,12 @@ from gateway_extproc.core.verdict import CONTINUE, Amend, Respond, Verdict
 from gateway_extproc.limits.estimate import estimate
 from gateway_extproc.routing.attempts import attempts_made
 from gateway_extproc.routing.draws import Draw, Draws
-from gateway_extproc.routing.facts import Asking, facts_of, needs_same_dialect
+from gateway_extproc.routing.facts import Asking, fact_of, needs_same_dialect
 from gateway_extproc.routing.filters import refusal_of
 from gateway_extproc.routing.needs import needs_of
 from gateway_extproc.routing.planner import Candidate, Planner
 from gateway_extproc.routing.rules import Match, RuleIndex
-from gateway_extproc.stages.authorize import data_class_event, request_facts
+from gateway_extproc.stages.authorize import data_class_event
 
 TRIES: Final = "x-stainless-retry-count"
 """How often OpenAI's or Anthropic's SDK has asked before."""
@@ -179,7 +180,7 @@ class Route(Stage):
         assert exchange.asked is not None
         asked = exchange.asked
         return Asking(
-            asked, len(exchange.asked_body), needs_of(asked), self._region(exchange),
+            asked, route.id, len(exchange.asked_body), needs_of(asked), self._region(exchange),
             min(asked.max_tokens or route.max_tokens, route.max_tokens), _counter(route),
         )  # fmt: skip
 
@@ -187,21 +188,15 @@ class Route(Stage):
         permit, endpoint = exchange.permit, exchange.endpoint
         assert permit is not None
         assert endpoint is not None
-        made: dict[str, Any] = {}
 
-        def fact_of(name: str) -> Any:
+        def find_fact(name: str) -> Any:
             if name == "complexity":
                 return self._complexity(exchange)
             if name == "language":
                 return self._outside.language(asking.request)
-            if not made:
-                now_s = self._outside.now_s()
-                made.update(request_facts(permit, endpoint.name, model, exchange.source, now_s))
-                made.update(facts_of(asking))
-            value = made[name]
-            return value() if callable(value) else value
+            return fact_of(name, asking, permit, exchange.source, self._outside.now_s())
 
-        return self._rules.find(permit.principal.tenant.id, endpoint.name, model, fact_of)
+        return self._rules.find(permit.principal.tenant.id, endpoint.name, model, find_fact)
 
     def _query(self, exchange: Exchange, asking: Asking, policy: Policy, draw: Draw) -> Query:
         permit, endpoint, grant = exchange.permit, exchange.endpoint, exchange.grant
@@ -211,7 +206,7 @@ class Route(Stage):
         tokens = asking.tokens_for(policy)
         usual = self._outside.usual_tokens
         sticky = policy.sticky
-        query = Query(
+        return Query(
             endpoint.name,
             asking.request.dialect,
             permit.data_classes,
@@ -228,11 +223,8 @@ class Route(Stage):
             draw.choice,
             f"{principal.tenant.id}\0{principal.user}" if sticky == "user" else "",
             self._conversation(exchange) if sticky == "conversation" else "",
-        )
-        if grant is None:
-            return query
-        return query._replace(
-            grant=f"{grant.role}/{grant.rule}", may_use_target=grant.may_use_target
+            "" if grant is None else f"{grant.role}/{grant.rule}",
+            match_all if grant is None else grant.may_use_target,
         )
 
     def _complexity(self, exchange: Exchange) -> float:
@@ -246,9 +238,12 @@ class Route(Stage):
         assert exchange.permit is not None
         wishes = self._wishes
         asked = exchange.headers.get(wishes.region_header, "")
-        if asked or not exchange.permit.principal.labels:
+        if asked:
             return asked.strip()
-        return dict(exchange.permit.principal.labels).get(wishes.region_label, "")
+        for name, value in exchange.permit.principal.labels:
+            if name == wishes.region_label:
+                return value
+        return ""
 
     def _conversation(self, exchange: Exchange) -> str:
         """Callers with the same name for a conversation have conversations of their own."""

@@ -41,7 +41,8 @@ def test_every_shipped_model_has_a_price_a_window_and_capabilities() -> None:
         assert entry.price.cached_nanos is None or entry.price.cached_nanos < (
             entry.price.prompt_nanos
         ), entry.model
-        assert entry.context_tokens is not None and entry.context_tokens >= 100_000, entry.model
+        assert entry.context_tokens is not None
+        assert entry.context_tokens >= 100_000, entry.model
         assert set(entry.capabilities or ()) <= set(CAPABILITIES), entry.model
         if entry.price.long is not None:
             assert entry.price.long.prompt_nanos > entry.price.prompt_nanos, entry.model
@@ -65,7 +66,7 @@ def test_an_entry_of_the_configuration_says_what_a_target_can_do() -> None:
     ), prices={}))  # fmt: skip
     facts = known.facts
     assert (facts.context_tokens, facts.max_output_tokens, facts.quality) == (9000, 500, 0.7)
-    assert facts.capabilities == {"tools"}
+    assert facts.capabilities == frozenset({"tools"})
     assert known.price == Price(7, 70, version="own-2")
 
 

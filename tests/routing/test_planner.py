@@ -187,13 +187,13 @@ ABC = [target(provider) for provider in "abc"]
 
 
 def test_a_target_that_is_out_goes_behind_all_others_and_stays() -> None:
-    assert planned(policy(*ABC), query(), a=OUT) == ["b", "c", "a"]
-    assert planned(policy(*ABC), query(), 2, a=OUT) == ["b", "c"]
-    assert planned(policy(*ABC), query(), a=OUT, b=OUT, c=OUT) == ["a", "b", "c"]
+    assert planned(policy(*ABC), query(), {"a": OUT}) == ["b", "c", "a"]
+    assert planned(policy(*ABC), query(), {"a": OUT}, 2) == ["b", "c"]
+    assert planned(policy(*ABC), query(), dict.fromkeys("abc", OUT)) == ["a", "b", "c"]
 
 
 def test_a_drained_target_is_not_tried_even_alone() -> None:
-    assert planned(policy(*ABC), query(), a=DRAINED) == ["b", "c"]
+    assert planned(policy(*ABC), query(), {"a": DRAINED}) == ["b", "c"]
     plan = Planner(Stands(a=DRAINED), 3).plan(policy(ABC[0]), query())
     assert plan.targets == ()
     assert refusal_of(plan, "m").reason == "targets_drained"
@@ -212,7 +212,7 @@ def test_another_model_of_a_provider_serves_where_the_first_is_out() -> None:
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_a_share_of_the_requests_keeps_a_targets_place(share: float) -> None:
     slow = Standing(share=share, why="slow")
-    plans = [planned(policy(*ABC), query(share_draw=n / 1000), a=slow) for n in range(1000)]
+    plans = [planned(policy(*ABC), query(share_draw=n / 1000), {"a": slow}) for n in range(1000)]
     assert sum(plan[0] == "a" for plan in plans) == 1000 * share
     assert all(sorted(plan) == ["a", "b", "c"] for plan in plans)
 

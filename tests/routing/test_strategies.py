@@ -136,16 +136,16 @@ def test_the_fastest_is_first_by_the_percentile_that_the_rule_names() -> None:
     steady, jumpy = Standing(p50_ms=300, p95_ms=400), Standing(p50_ms=100, p95_ms=5000)
     seen = {"b": steady, "c": jumpy}
     asked = query(choice_draw=0.5)
-    assert planned(policy(*THREE, strategy="latency"), asked, **seen) == ["c", "b", "a"]
+    assert planned(policy(*THREE, strategy="latency"), asked, seen) == ["c", "b", "a"]
     tail = policy(*THREE, strategy="latency", percentile="p95")
-    assert planned(tail, asked, **seen) == ["b", "c", "a"]
+    assert planned(tail, asked, seen) == ["b", "c", "a"]
 
 
 def test_what_nobody_has_measured_is_tried_now_and_then() -> None:
     seen = {"b": Standing(p50_ms=300), "c": Standing(p50_ms=100)}
     how = policy(*THREE, strategy="latency")
     draws = Draws()
-    tried = [planned(how, query(choice_draw=draws().choice), **seen)[0] for _ in range(2000)]
+    tried = [planned(how, query(choice_draw=draws().choice), seen)[0] for _ in range(2000)]
     assert tried.count("a") / 2000 == pytest.approx(EXPLORED, rel=0.1)
     assert tried.count("b") == 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import orjson
@@ -125,7 +126,7 @@ SMART = {
 }
 
 
-def routed(folder: Path, *rules: dict[str, object], **sections: object) -> Bench:
+def routed(folder: Path, *rules: Mapping[str, object], **sections: object) -> Bench:
     """A worker with route rules, and a model ``smart`` beside the others."""
     base = config.document()
     models = [*base["models"], SMART, {"model": "best", "alias_of": "large"}]

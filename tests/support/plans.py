@@ -52,7 +52,9 @@ class Stands:
         return self._standings.get(target.provider, IN_ORDER)
 
 
-def planned(how: Policy, asked: Query, most: int = 8, **standings: Standing) -> list[str]:
+def planned(
+    how: Policy, asked: Query, standings: Mapping[str, Standing] | None = None, most: int = 8
+) -> list[str]:
     """The providers of a plan, in order."""
-    plan = Planner(Stands(**standings), most).plan(how, asked)
+    plan = Planner(Stands(**(standings or {})), most).plan(how, asked)
     return [target.provider for target in plan.targets]
