@@ -89,7 +89,10 @@ def test_the_cheapest_answers_and_the_next_one_where_it_fails(gateway: RunningGa
         record = record_after(gateway, model="cheap")
     finally:
         gateway.openai.faults.clear()
-    assert [attempt["cluster"] for attempt in record["attempts"]] == ["openai", "anthropic:fallback"]
+    assert [attempt["cluster"] for attempt in record["attempts"]] == [
+        "openai",
+        "anthropic:fallback",
+    ]
     assert record["provider"] == "anthropic"
 
 
