@@ -10,7 +10,6 @@ from gateway_extproc.core.chat import LlmRequest
 from gateway_extproc.core.identity import Permit
 from gateway_extproc.core.planning import Policy
 from gateway_extproc.core.usage import estimate_tokens
-from gateway_extproc.routing.needs import wants_structure
 
 OVERHEAD: Final = 20
 """Tokens that a message adds at most to the bytes of its texts, by the estimate's own bounds."""
@@ -98,4 +97,4 @@ _FACTS: Final[Mapping[str, _Fact]] = {
 
 def needs_same_dialect(asking: Asking) -> bool:
     """Whether only providers of the client's own dialect can be told what it asks for."""
-    return wants_structure(asking.request.document)
+    return "json_schema" in asking.needs

@@ -9,27 +9,28 @@ from gateway_extproc.core.chat import Document, LlmRequest
 
 _AUDIO: Final = frozenset({"input_audio", "audio"})
 _SCHEMAS: Final = frozenset({"json_schema", "json_object"})
+_PLAIN: Final = frozenset({"model", "messages", "max_tokens", "stream", "temperature", "system"})
+"""Fields that ask for nothing in particular."""
+# The common ones, made once.
 NOTHING: Final[frozenset[str]] = frozenset()
-ALL: Final = {
-    name: frozenset({name}) for name in ("tools", "streaming")
-}  # the common ones, made once
-_BOTH: Final = frozenset({"tools", "streaming"})
+_TOOLS, _STREAM = frozenset({"tools"}), frozenset({"streaming"})
+_BOTH: Final = _TOOLS | _STREAM
 
 
 def needs_of(request: LlmRequest) -> frozenset[str]:
     """Names of ``CAPABILITIES``; nothing that the request could do without."""
     common = _common(request)
     document = request.document
-    if request.media or len(document) > 2:
-        special = frozenset(_special(request, document))
-        return common | special if special else common
-    return common
+    if not request.media and document.keys() <= _PLAIN:
+        return common
+    special = frozenset(_special(request, document))
+    return common | special if special else common
 
 
 def _common(request: LlmRequest) -> frozenset[str]:
     if request.has_tools:
-        return _BOTH if request.stream else ALL["tools"]
-    return ALL["streaming"] if request.stream else NOTHING
+        return _BOTH if request.stream else _TOOLS
+    return _STREAM if request.stream else NOTHING
 
 
 def _special(request: LlmRequest, document: Document) -> Iterator[str]:

@@ -195,6 +195,7 @@ def _by_hash(choices: Choices, key: str) -> Choices:
 
 def _lateness(choice: Choice, seed: bytes) -> float:
     """An exponential draw: the first of several comes first as often as its weight says."""
-    digest = blake2b(seed + choice.target.name.encode(), digest_size=8).digest()
-    uniform = (int.from_bytes(digest) + 0.5) / _HASHES
-    return -math.log(uniform) / choice.weight
+    target, weight, _ = choice
+    name = f"{target.provider}/{target.model}".encode()
+    uniform = (int.from_bytes(blake2b(seed + name, digest_size=8).digest()) + 0.5) / _HASHES
+    return -math.log(uniform) / weight
