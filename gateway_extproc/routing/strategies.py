@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -24,6 +25,7 @@ EXPLORED: Final = 0.05
 UNKNOWN_QUALITY: Final = 0.5
 NOWHERE: Final = math.inf
 
+_MASK: Final = (1 << 64) - 1
 _HASHES: Final = float(1 << 64)
 
 
@@ -189,13 +191,24 @@ def _by_hash(choices: Choices, key: str) -> Choices:
 
     A target that comes, goes or changes its weight moves only the keys that it gains or loses.
     """
-    seed = f"{key}\0".encode()
+    seed = _hash(key)
     return _ascending(choices, [_lateness(choice, seed) for choice in choices])
 
 
-def _lateness(choice: Choice, seed: bytes) -> float:
+def _lateness(choice: Choice, seed: int) -> float:
     """An exponential draw: the first of several comes first as often as its weight says."""
     target, weight, _ = choice
-    name = f"{target.provider}/{target.model}".encode()
-    uniform = (int.from_bytes(blake2b(seed + name, digest_size=8).digest()) + 0.5) / _HASHES
-    return -math.log(uniform) / weight
+    mixed = seed ^ _salt(target.provider, target.model)
+    # The finalizer of SplitMix64: every bit of the sum tells on every bit of the draw.
+    mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & _MASK
+    mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB & _MASK
+    return -math.log(((mixed ^ mixed >> 31) + 0.5) / _HASHES) / weight
+
+
+@lru_cache(maxsize=4096)
+def _salt(provider: str, model: str) -> int:
+    return _hash(f"{provider}/{model}")
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())
