@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help install tools run demo test test-unit test-envoy check format format-check lint types imports proto \
-        configs lock bench bench-full bench-identity bench-limits bench-tokens bench-evidence \
+        configs lock bench bench-full bench-identity bench-limits bench-tokens bench-evidence bench-plan catalogue \
         bench-evidence-tools evidence-kills evidence-sums \
         calibrate-tokens train-guard guard-figures train-complexity bench-routing test-stores h2spec test-wire-long wire-figures fuzz-wire clean
 
@@ -124,6 +124,12 @@ evidence-sums: $(STAMP) ## ledger beside what providers counted, COUNT mixed req
 
 bench-evidence-tools: $(STAMP) ## questions to 1,000,000 decisions and costs, a replay of 100,000; about 8 minutes
 	@PYTHONPATH=tests $(BIN)/python -m bench.evidence_tools $(ARGS)
+
+bench-plan: $(STAMP) ## CPU of a route decision with 1,000 rules and 200 targets
+	@PYTHONPATH=tests $(BIN)/python -m bench.routing
+
+catalogue: $(STAMP) ## the shipped catalogue anew from public prices in DATA, called VERSION
+	@PYTHONPATH=tests $(BIN)/python -m bench.catalogue $(DATA) $(VERSION)
 
 bench-tokens: $(STAMP) ## error and CPU of the token estimate; DATA=folder judges other texts
 	@PYTHONPATH=tests $(BIN)/python -m bench.tokens $(DATA)

@@ -17,6 +17,7 @@ from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from gateway_extproc.catalogues import with_catalogue
 from gateway_extproc.config.compile import Snapshot, compile_config
 from gateway_extproc.config.load import load, load_with_mistakes
 from gateway_extproc.config.mistakes import ConfigError
@@ -37,6 +38,7 @@ from gateway_extproc.core.ports import (
 )
 from gateway_extproc.core.shedding import TICK_S, Shedding
 from gateway_extproc.core.stage import Stage
+from gateway_extproc.core.standing import NoStandings, Standings
 from gateway_extproc.envoyconf.processor import socket_path, worker_address
 from gateway_extproc.evidence.policy import WHOLE, RecordPolicy, masked_log_fields
 from gateway_extproc.evidence.sealing import reviewer_mistakes
@@ -52,6 +54,9 @@ from gateway_extproc.identities import Identities, identify_stage, open_identiti
 from gateway_extproc.limiters import make_spending, open_limits
 from gateway_extproc.providers.translate import DIALECTS, translator
 from gateway_extproc.recording import open_recorder
+from gateway_extproc.routing.complexity import make_complexity
+from gateway_extproc.routing.draws import Draws
+from gateway_extproc.routings import language_mistakes, language_of, wishes_of
 from gateway_extproc.stages.admit import Admit
 from gateway_extproc.stages.attempt import AttemptBuilder
 from gateway_extproc.stages.authorize import Authorize
@@ -67,7 +72,7 @@ from gateway_extproc.stages.models import Models
 from gateway_extproc.stages.parse import Parse
 from gateway_extproc.stages.record import Record
 from gateway_extproc.stages.refusal import RefusalWriter
-from gateway_extproc.stages.route import Route
+from gateway_extproc.stages.route import Outside, Route
 from gateway_extproc.stages.shed import Shed
 from gateway_extproc.stages.translate import Translate
 from gateway_extproc.stages.truncate import Truncate
@@ -79,6 +84,8 @@ from gateway_extproc.supervisor.worker import run_worker as run_process
 from gateway_extproc.wire.server import make_server
 from gateway_extproc.wire.session import Processor, log_fields
 from gateway_extproc.wire.tls import ServerTls
+
+UNSEEN: Standings = NoStandings()
 
 CACHE_BYTES = 64 * 1024 * 1024
 """Answers that one worker keeps at most."""
@@ -102,6 +109,7 @@ class Parts:
     keeper: Keeper | None = None
     policy: RecordPolicy = WHOLE
     texts: TextKeeper | None = None
+    standings: Standings = UNSEEN
 
     @property
     def load(self) -> Load:
@@ -125,7 +133,17 @@ def pipeline(parts: Parts) -> list[Stage]:
         snapshot.routes,
         config.failover.max_attempts,
         parts.spending.cheaper_route,
-        lambda exchange: parts.guards.may_ask_again(guarded(exchange)),
+        snapshot.rules,
+        wishes_of(config),
+        Outside(
+            standings=parts.standings,
+            asks_again=lambda exchange: parts.guards.may_ask_again(guarded(exchange)),
+            usual_tokens=parts.spending.usual_tokens,
+            complexity=make_complexity(),
+            language=language_of(snapshot.rules),
+            now_s=time.time,
+            draws=Draws(random.SystemRandom().random()),
+        ),
     )
     keep = [Keep(parts.texts.wants_answer)] if parts.texts is not None else []
     return [
@@ -140,7 +158,7 @@ def pipeline(parts: Parts) -> list[Stage]:
         Truncate(parts.dialects, snapshot.routes),
         Limit(parts.limiter, parts.spending, snapshot.routes, parts.recorder,
               config.caps.cost_nanos),
-        Models(snapshot.routes, authorize.usable),
+        Models(snapshot.routes, authorize.usable, route.servable),
         GuardStage(parts.guards, route.narrowed, parts.conversations),
         *keep,
         Cache(parts.cache, snapshot.routes, snapshot.revision),
@@ -190,6 +208,11 @@ def read_config(text: str) -> Config:
     config, mistakes = load_with_mistakes(text)
     mistakes += rule_mistakes(config)
     mistakes += reviewer_mistakes(config)
+    mistakes += language_mistakes(config)
+    try:
+        config = with_catalogue(config)
+    except ConfigError as error:
+        mistakes += error.mistakes
     if mistakes:
         raise ConfigError(mistakes)
     return config
@@ -353,7 +376,7 @@ def run_worker(number: int, parent: Connection, config_text: str, log_level: int
         format=f"%(asctime)s %(levelname)s worker-{number} %(name)s: %(message)s",
     )
     try:
-        gateway = Gateway(load(config_text), number)
-    except (SecretUnavailable, StoreUnavailable, OSError) as error:
+        gateway = Gateway(with_catalogue(load(config_text)), number)
+    except (ConfigError, SecretUnavailable, StoreUnavailable, OSError) as error:
         raise SystemExit(f"worker {number} cannot start: {error}") from None
     run_process(gateway, parent)

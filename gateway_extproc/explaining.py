@@ -25,7 +25,7 @@ from gateway_extproc.config.compile import Snapshot, compile_config, tenant_tabl
 from gateway_extproc.config.load import load_tenants
 from gateway_extproc.config.model import Config
 from gateway_extproc.config.model import Tenant as TenantSection
-from gateway_extproc.core.endpoint import CHAT, ENDPOINTS, Endpoint
+from gateway_extproc.core.endpoint import ENDPOINTS, Endpoint
 from gateway_extproc.core.errors import Refusal, refuse
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.identity import Proven
@@ -44,9 +44,10 @@ from gateway_extproc.identity.directory import Directory
 from gateway_extproc.limiters import limits_table, make_spending, now_us
 from gateway_extproc.limits.rules import alert_marks
 from gateway_extproc.providers.translate import DIALECTS
-from gateway_extproc.routing.candidates import judge_targets
+from gateway_extproc.routing.planner import Candidate
 from gateway_extproc.stages.identify import Identify
 from gateway_extproc.stages.refusal import RefusalWriter
+from gateway_extproc.stages.route import Route
 from gateway_extproc.stores.following import catch_up
 from gateway_extproc.stores.host import HostCounters
 from gateway_extproc.stores.journal import Journal
@@ -177,7 +178,8 @@ async def explain(
         stages = [identify if s.name == "identify" else s for s in pipeline(parts)]
         exchange = _exchange(question)
         decision = await _decide(Pipeline(stages, RefusalWriter(DIALECTS)), exchange, question.body)
-    return _explanation(snapshot, exchange, decision, notes)
+        route = next(stage for stage in stages if isinstance(stage, Route))
+    return _explanation(snapshot, exchange, decision, notes, route.candidates(exchange))
 
 
 async def _decide(pipeline_: Pipeline, exchange: Exchange, body: bytes) -> Decision:
@@ -287,7 +289,11 @@ def _allow_list(config: Config, folder: Path) -> FollowedAllowList:
 
 
 def _explanation(
-    snapshot: Snapshot, exchange: Exchange, decision: Decision, notes: list[str]
+    snapshot: Snapshot,
+    exchange: Exchange,
+    decision: Decision,
+    notes: list[str],
+    candidates: list[Candidate],
 ) -> dict[str, Any]:
     made = decision_record(
         exchange, exchange.started_ns, version=__version__, worker=0, prompt_key=b"explain"
@@ -310,7 +316,8 @@ def _explanation(
         told["cap_tokens"] = exchange.cap_tokens
     if exchange.route_id:
         told["route"] = exchange.route_id
-        told["candidates"] = list(_candidates(snapshot, exchange))
+        told["routing"] = record.get("routing", {})
+        told["candidates"] = [_candidate(exchange, candidate) for candidate in candidates]
     if decision.plan is not None:
         told["clusters"] = list(decision.plan.clusters)
     told["notes"] = notes + list(_unknown(snapshot, exchange))
@@ -325,23 +332,22 @@ def _would(exchange: Exchange, decision: Decision) -> str:
     return "be sent"
 
 
-def _candidates(snapshot: Snapshot, exchange: Exchange) -> Iterator[dict[str, Any]]:
-    """Every target of the route: the place in which it is tried, or why it is not."""
-    assert exchange.permit is not None
-    route = snapshot.routes[exchange.route_id]
-    most = snapshot.config.failover.max_attempts
-    for target, dropped in judge_targets(
-        exchange.permit.data_classes, route, most, exchange.endpoint or CHAT
-    ):
-        taken = target in exchange.targets
-        if not (taken or dropped):
-            dropped = "not approved for what a guard rule found in the prompt"
-        yield {
-            "target": target.name,
-            "region": target.region,
-            "attempt": exchange.targets.index(target) + 1 if taken else 0,
-            "why": "" if taken else dropped,
-        }
+def _candidate(exchange: Exchange, candidate: Candidate) -> dict[str, Any]:
+    """A target: the place in which it is tried, or why it is not; and what a strategy saw of it."""
+    target = candidate.target
+    taken = target in exchange.targets
+    told: dict[str, Any] = {
+        "target": target.name,
+        "region": target.region,
+        "attempt": exchange.targets.index(target) + 1 if taken else 0,
+        "why": candidate.why,
+    }
+    told |= {
+        name: value
+        for name in ("cost_nanos", "quality", "latency_ms", "score")
+        if (value := getattr(candidate, name)) is not None
+    }
+    return told if candidate.share >= 1 else {**told, "share": candidate.share}
 
 
 def _unknown(snapshot: Snapshot, exchange: Exchange) -> Iterator[str]:
@@ -350,6 +356,8 @@ def _unknown(snapshot: Snapshot, exchange: Exchange) -> Iterator[str]:
         return
     if any(budget.thresholds for budget in snapshot.config.budgets):
         yield "how full budgets are is known to workers only: their thresholds are not applied"
+    if exchange.plan is not None and exchange.plan.policy.strategy == "weighted":
+        yield "a draw decides between weights: another request may be sent elsewhere"
     route = snapshot.routes.get(exchange.asked.model)
     if route is not None and route.cache_ttl_s and exchange.cache_key:
         yield "the same question may be answered from a worker's cache"

@@ -21,6 +21,7 @@ from gateway_extproc.core.endpoint import MODELS
 from gateway_extproc.core.errors import Refusal
 from gateway_extproc.core.identity import Permit, Proven
 from gateway_extproc.core.ports import Guarded, KeyTable, TenantTable
+from gateway_extproc.core.route import Target
 from gateway_extproc.evidence.columns import microseconds
 from gateway_extproc.identity.apikeys import says
 from gateway_extproc.identity.directory import Directory
@@ -41,6 +42,7 @@ from gateway_extproc.replayreport import (
     why_of,
 )
 from gateway_extproc.routing.candidates import plan_targets
+from gateway_extproc.routing.rules import RuleIndex
 from gateway_extproc.stages.authorize import judge_access, judge_endpoint, request_facts
 
 _ASKS_SOURCE: Final = re.compile(r"\bsource\b")
@@ -70,6 +72,7 @@ class Replay:
         self._by_source = bool(_asking_for_source(new))
         old_config = None if old is None else old.config
         self._guard = GuardReplay(old_config, new.config)
+        self._rules = RuleIndex(new.rules)
         self._limits = LimitReplay(old_config, new.config, table)
 
     def close(self) -> None:
@@ -109,6 +112,13 @@ class Replay:
                 await self._limit(record, "", "", outcome)
             return outcome
         targets = plan_targets(permit, route, self._new.config.failover.max_attempts)
+        if self._chooses(record, route):
+            # Who would serve it hangs on the text, on draws and on what was measured then.
+            outcome.unknown.add("routing")
+            if before is not None and stage_of(before) == "route":
+                outcome.refused = before
+                return outcome
+            targets = (self._recorded(record, route),)
         if not targets:
             outcome.refused = Why("no_eligible_target", route.id)
             return outcome
@@ -187,6 +197,23 @@ class Replay:
         model = record.get("requested_model", "")
         return routes.get(record.get("route", "")) or routes.get(model)
 
+    def _chooses(self, record: Mapping[str, Any], route: Route) -> bool:
+        """Whether more than data classes and the file's order decides about the target."""
+        dropped = (record.get("routing") or {}).get("dropped") or ()
+        if any(drop["cause"] != "data_class" for drop in dropped):
+            return True
+        if route.own_policy.strategy != "priority":
+            return True
+        tenant, endpoint = record["tenant"], record.get("endpoint", "")
+        return bool(self._rules.candidates(tenant, endpoint, route.id))
+
+    def _recorded(self, record: Mapping[str, Any], route: Route) -> Target:
+        """The target that was tried first, or else the entry's first."""
+        attempts = record.get("attempts") or ()
+        known = {target.name: target for target in self._new.targets}
+        first = known.get(attempts[0]["target"]) if attempts else None
+        return first or route.targets[0]
+
     def _caps(
         self, record: Mapping[str, Any], route: Route, before: Why | None, outcome: Judged
     ) -> Why | None:
@@ -257,10 +284,10 @@ class Replay:
         if asked.follows.classes:
             most = self._new.config.failover.max_attempts
             targets = plan_targets(permit, route, most, asked.follows.classes)
-            if not targets:
+            if not targets and not self._chooses(record, route):
                 outcome.refused = Why("no_eligible_target", asked.follows.routed_by)
                 return
-            outcome.target = targets[0].name
+            outcome.target = targets[0].name if targets else ""
         if record.get("cache_hit"):
             return
         answered = self._guard.judge(

@@ -25,6 +25,8 @@ from gateway_extproc.explaining import (
 )
 from gateway_extproc.explaining import explain as explain_request
 
+CANDIDATE = ("target", "region", "place", "cost", "quality", "latency", "score", "why")
+
 BY_KEY = ("tenant", "user", "application", "roles")
 """What a key says itself."""
 
@@ -151,13 +153,8 @@ def _told(told: Mapping[str, Any]) -> Iterator[str]:
         heads = ("id", "measure", "limit", "left then", "would hold", "fits", "mode")
         yield indented(table(heads, limits))
     if "candidates" in told:
-        rows = [
-            (c["target"], c["region"], f"attempt {c['attempt']}" if c["attempt"] else "dropped",
-             c["why"])
-            for c in told["candidates"]
-        ]  # fmt: skip
-        yield f"\nroute {printable(told['route'])}"
-        yield indented(table(("target", "region", "place", "why"), rows))
+        yield f"\nroute {printable(told['route'])}{_how(told['routing'])}"
+        yield indented(table(CANDIDATE, [_row(candidate) for candidate in told["candidates"]]))
     if "expected_prompt_tokens" in told:
         yield (
             f"\nabout {told['expected_prompt_tokens']:,} tokens in, at most "
@@ -167,3 +164,25 @@ def _told(told: Mapping[str, Any]) -> Iterator[str]:
         yield ""
         for note in told["notes"]:
             yield f"note: {note}"
+
+
+def _how(routing: dict[str, Any]) -> str:
+    """By which rule and strategy the targets were chosen."""
+    rule, strategy = routing.get("rule", ""), routing.get("strategy", "priority")
+    by = f"rule {printable(rule)}" if rule else "its own entry"
+    words = f", by {by}, strategy {strategy}"
+    if "complexity" in routing:
+        words += f", complexity {routing['complexity']:.2f}"
+    for name in routing.get("shadow_rules", ()):
+        words += f"; in shadow: rule {printable(name)}"
+    return words
+
+
+def _row(candidate: dict[str, Any]) -> tuple[str, ...]:
+    place = f"attempt {candidate['attempt']}" if candidate["attempt"] else "dropped"
+    numbers = [
+        shape.format(candidate[name]) if name in candidate else ""
+        for name, shape in (("quality", "{:.2f}"), ("latency_ms", "{:.0f} ms"), ("score", "{:.3f}"))
+    ]
+    cost = dollars(candidate["cost_nanos"]) if "cost_nanos" in candidate else ""
+    return (candidate["target"], candidate["region"], place, cost, *numbers, candidate["why"])

@@ -6,31 +6,26 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
-from urllib.parse import urlsplit
 
+from gateway_extproc.config.catalogue import ReadCatalogue
 from gateway_extproc.config.condition import compile_condition
 from gateway_extproc.config.model import ApiKey, Config, Provider, Role, RoleRule
 from gateway_extproc.config.model import Tenant as TenantSection
 from gateway_extproc.config.roles import all_roles
+from gateway_extproc.config.routes import Route as Route
+from gateway_extproc.config.routes import (
+    TargetTable,
+    compile_routes,
+    compile_rules,
+)
+from gateway_extproc.config.routes import fallback_cluster as fallback_cluster
 from gateway_extproc.core.access import ANY_CLASS, Grant, name_matcher
 from gateway_extproc.core.identity import Tenant
 from gateway_extproc.core.keys import KeyRecord
-from gateway_extproc.core.money import Price
+from gateway_extproc.core.planning import RouteRule
 from gateway_extproc.core.route import Target
 
 DAY_S = 86_400
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A model that clients may ask for: its targets in order, its caps."""
-
-    id: str
-    targets: tuple[Target, ...]
-    max_tokens: int
-    cache_ttl_s: float
-    prompt_tokens: int | None = None
-    too_long: str = "refuse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,55 +42,33 @@ class Snapshot:
     providers: Mapping[str, Provider]
     targets_by_cluster: Mapping[str, Provider]
     """Fallback clusters, by the name that Envoy calls them."""
+    rules: tuple[RouteRule, ...] = ()
+    """The route rules, in order."""
+    targets: tuple[Target, ...] = ()
+    """Every target of models, rules and shadows."""
 
 
 def compile_config(config: Config) -> Snapshot:
     """Indexes everything that a request looks up by name."""
     text = config.model_dump_json()
+    if isinstance(config.catalogue, ReadCatalogue):
+        text += config.catalogue.read.model_dump_json()
     providers = {provider.id: provider for provider in config.providers}
-    prices = {
-        price.model: Price(
-            price.prompt_nanos, price.completion_nanos, price.cached_nanos, config.prices.version
-        )
-        for price in config.prices.models
-    }
-    approved = {id_: _approved(provider, config) for id_, provider in providers.items()}
+    table = TargetTable(config, {id_: _approved(p, config) for id_, p in providers.items()})
+    routes = compile_routes(config, table)
+    rules = compile_rules(config, routes, table)
     return Snapshot(
         config=config,
         revision=hashlib.sha256(text.encode()).hexdigest()[:12],
         keys={key.id: key_record(key) for key in config.keys},
         roles={role.id: tuple(_grants(role)) for role in all_roles(config.roles).values()},
         tenants=tenant_table(config.tenants),
-        routes={
-            route.model: Route(
-                id=route.model,
-                targets=tuple(
-                    _target(
-                        providers[ref.provider],
-                        ref.model,
-                        prices.get(ref.model),
-                        approved[ref.provider],
-                    )
-                    for ref in route.targets
-                ),
-                max_tokens=route.max_tokens or config.caps.max_tokens,
-                cache_ttl_s=route.cache_ttl_s,
-                prompt_tokens=route.prompt_tokens or config.caps.prompt_tokens,
-                too_long=route.too_long or config.caps.too_long,
-            )
-            for route in config.models
-        },
+        routes=routes,
         providers=providers,
         targets_by_cluster={fallback_cluster(p.id): p for p in config.providers},
+        rules=rules,
+        targets=table.all(),
     )
-
-
-def fallback_cluster(provider_id: str) -> str:
-    """The cluster through which a provider serves second and later attempts.
-
-    No provider id holds a colon, so the name belongs to no provider.
-    """
-    return f"{provider_id}:fallback"
 
 
 def key_record(key: ApiKey) -> KeyRecord:
@@ -141,6 +114,7 @@ def _grant(role: str, rule: str, allows: Role | RoleRule) -> Grant:
         endpoints=frozenset(allows.endpoints),
         may_use_model=name_matcher(allows.models),
         may_use_route=name_matcher(allows.routes),
+        may_use_target=name_matcher(allows.targets),
         data_classes=ANY_CLASS if "*" in allows.data_classes else frozenset(allows.data_classes),
         admin=frozenset(allows.admin),
         condition=compile_condition(allows.when) if allows.when else None,
@@ -162,19 +136,3 @@ def _end_of_day(key: ApiKey) -> float:
         return float("inf")
     midnight = datetime.combine(key.expires, time(), tzinfo=UTC)
     return midnight.timestamp() + DAY_S
-
-
-def _target(
-    provider: Provider, model: str, price: Price | None, approved: frozenset[str]
-) -> Target:
-    return Target(
-        provider=provider.id,
-        dialect=provider.dialect,
-        model=model,
-        cluster=provider.id,
-        fallback_cluster=fallback_cluster(provider.id),
-        base_path=urlsplit(provider.base_url).path.rstrip("/"),
-        region=provider.region,
-        data_classes=approved,
-        price=price,
-    )

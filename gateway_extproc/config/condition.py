@@ -1,4 +1,4 @@
-"""Conditions of roles, written in CEL: the one function behind which its engine stands.
+"""Conditions of roles and route rules, in CEL: the one function behind which its engine stands.
 
 The variables and their types are those below; a condition is type-checked when it is
 compiled, so that a misspelt name is a mistake of the configuration and not a refusal
@@ -7,6 +7,7 @@ at night.  What cannot be evaluated (a label that the caller does not have) does
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Final
 
@@ -33,16 +34,40 @@ VARIABLES: Final = {
 """What a condition may ask: ``hour`` 0 to 23 and ``weekday`` 1 (Monday) to 7, both in UTC."""
 
 
+ROUTE_VARIABLES: Final = {
+    **VARIABLES,
+    "region": cel.Type.STRING,
+    "prompt_tokens": cel.Type.INT,
+    "max_tokens": cel.Type.INT,
+    "stream": cel.Type.BOOL,
+    "tools": cel.Type.BOOL,
+    "vision": cel.Type.BOOL,
+    "language": cel.Type.STRING,
+    "complexity": cel.Type.DOUBLE,
+}
+"""What a condition of a route rule may ask; docs/routing.md says what each means."""
+
+
 class ConditionError(ValueError):
     """A text that is no condition; the message says why, in one line."""
 
 
+def compile_route_condition(text: str) -> tuple[Condition, frozenset[str]]:
+    """A condition over ``ROUTE_VARIABLES`` and those of them that it may ask."""
+    words = frozenset(re.findall(r"\w+", text))
+    return _compile(text, _route_environment()), words & ROUTE_VARIABLES.keys()
+
+
 def compile_condition(text: str) -> Condition:
     """A condition over ``VARIABLES``; raises ``ConditionError``."""
+    return _compile(text, _environment())
+
+
+def _compile(text: str, environment: cel.Env) -> Condition:
     if len(text) > MAX_CHARS:
         raise ConditionError(f"more than {MAX_CHARS} characters")
     try:
-        expression = _environment().compile(text)
+        expression = environment.compile(text)
     except RuntimeError as error:
         raise ConditionError(_reason(str(error))) from None
     if expression.return_type() != cel.Type.BOOL:
@@ -61,6 +86,11 @@ def compile_condition(text: str) -> Condition:
 @lru_cache(maxsize=1)
 def _environment() -> cel.Env:
     return cel.NewEnv(variables=VARIABLES)
+
+
+@lru_cache(maxsize=1)
+def _route_environment() -> cel.Env:
+    return cel.NewEnv(variables=ROUTE_VARIABLES)
 
 
 def _reason(message: str) -> str:

@@ -21,6 +21,7 @@ from gateway_extproc.config.mistakes import ConfigError, Mistake, twice, unknown
 from gateway_extproc.config.model import Config, Tenant, TenantsFile, WorkerTcp
 from gateway_extproc.config.proofs import Issuer, Signer, Workload
 from gateway_extproc.config.roles import all_roles
+from gateway_extproc.config.routingchecks import routing_mistakes
 from gateway_extproc.core.names import NO_CLUSTER, PROCESSOR_CLUSTER
 
 SOCKET_PATH_BYTES = 107
@@ -186,7 +187,6 @@ def _dangling(config: Config) -> Iterator[Mistake]:
         yield Mistake("tenants", "nothing", "at least one tenant, or identity.tenants_file")
     tenants = None if elsewhere or not named else named
     roles = set(all_roles(config.roles))
-    providers = {provider.id for provider in config.providers}
     for i, key in enumerate(config.keys):
         yield from unknown(f"keys[{i}].tenant", [key.tenant], tenants, "a tenant of this file")
         yield from unknown(
@@ -197,13 +197,7 @@ def _dangling(config: Config) -> Iterator[Mistake]:
             path = f"{section}[{i}].tenants"
             yield from unknown(path, scope.tenants, tenants, "tenants of this file")
     yield from _dangling_guards(config, tenants)
-    for i, route in enumerate(config.models):
-        yield from unknown(
-            f"models[{i}].targets",
-            [target.provider for target in route.targets],
-            providers,
-            "providers of this file",
-        )
+    yield from routing_mistakes(config, tenants)
     for i, provider in enumerate(config.providers):
         if provider.id in (NO_CLUSTER, PROCESSOR_CLUSTER):
             yield Mistake(

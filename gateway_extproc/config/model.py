@@ -22,9 +22,11 @@ from gateway_extproc.config.base import (
     Positive,
     Section,
 )
+from gateway_extproc.config.catalogue import Catalogue
 from gateway_extproc.config.evidencing import Evidence
 from gateway_extproc.config.guarding import GuardLevel, GuardPack, GuardRule, MaskConversations
 from gateway_extproc.config.proofs import Issuer, PeerCertificates, SignedRequests
+from gateway_extproc.config.routing import Choosing, Routing, TargetRef
 from gateway_extproc.config.scopes import Budget, Limit
 from gateway_extproc.core.access import AdminPermission
 
@@ -242,6 +244,9 @@ class RoleRule(Section):
     """Names, or prefixes ending in ``*``."""
     routes: tuple[ModelName, ...] = ("*",)
     """Routes, or prefixes ending in ``*``; a route is named by the model that it serves."""
+    targets: tuple[ModelName, ...] = ("*",)
+    """Who may answer: ``provider/model``, or prefixes ending in ``*``. A target that the grant does
+    not name is never tried, whatever a route or a rule says."""
     data_classes: tuple[ClassName, ...] = ("*",)
     """Data classes that it allows; all of a request's must be among them."""
     admin: tuple[AdminPermission, ...] = ()
@@ -263,6 +268,9 @@ class Role(Section):
     """Names, or prefixes ending in ``*``."""
     routes: tuple[ModelName, ...] = ("*",)
     """Routes, or prefixes ending in ``*``; a route is named by the model that it serves."""
+    targets: tuple[ModelName, ...] = ("*",)
+    """Who may answer: ``provider/model``, or prefixes ending in ``*``. A target that the grant does
+    not name is never tried, whatever a route or a rule says."""
     data_classes: tuple[ClassName, ...] = ("*",)
     """Data classes that the role may send; all of a request's must be among them."""
     admin: tuple[AdminPermission, ...] = ()
@@ -436,30 +444,32 @@ class Price(Section):
 
 
 class Prices(Section):
-    """A price table with its version; every cost record names it."""
+    """A price table with its version; every cost record names it.
+
+    It stands above the catalogue: a model that is named here has this price and no other.
+    """
 
     version: str = "none"
     """Names the table in cost records."""
     models: tuple[Price, ...] = ()
-    """One price a target model; a model without one costs 0."""
+    """One price a target model; a model without one, and without one in the catalogue, costs 0."""
 
 
-class TargetRef(Section):
-    """One way to serve a model."""
+class ModelRoute(Choosing):
+    """A name that clients may ask for, and who serves it: a model, a virtual model such as
+    ``auto`` with a strategy over several, or an alias.
 
-    provider: Id
-    """A provider of this file."""
-    model: ModelName
-    """The model's name at that provider."""
-
-
-class ModelRoute(Section):
-    """A model that clients may ask for, and who serves it, in order."""
+    An alias has nothing but ``model`` and ``alias_of``.
+    """
 
     model: ModelName
     """The name that clients ask for."""
-    targets: Annotated[tuple[TargetRef, ...], Field(min_length=1)]
-    """Who serves it, first choice first; one target a provider is used."""
+    alias_of: ModelName | None = None
+    """Another entry, which is no alias itself: all that is said of it holds for this name, too.
+    Roles and keys are asked for this name, and for the other's route."""
+    targets: tuple[TargetRef, ...] = ()
+    """Who serves it, first choice first; one target a provider is used. Needed, but for an
+    alias."""
     max_tokens: Positive | None = None
     """Cap for this model instead of ``caps.max_tokens``."""
     prompt_tokens: Positive | None = None
@@ -493,5 +503,7 @@ class Config(Section):
     mask_conversations: MaskConversations | None = None
     providers: Annotated[tuple[Provider, ...], Field(min_length=1)]
     models: Annotated[tuple[ModelRoute, ...], Field(min_length=1)]
+    routing: Routing = Routing()
+    catalogue: Catalogue = Catalogue()
     prices: Prices = Prices()
     evidence: Evidence = Evidence()

@@ -76,6 +76,7 @@ class Grant:
     endpoints: frozenset[str] = frozenset()
     may_use_model: Matcher = field(default=match_all, repr=False)
     may_use_route: Matcher = field(default=match_all, repr=False)
+    may_use_target: Matcher = field(default=match_all, repr=False)
     data_classes: frozenset[str] = ANY_CLASS
     admin: frozenset[str] = frozenset()
     condition: Condition | None = field(default=None, repr=False)

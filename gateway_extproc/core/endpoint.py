@@ -13,6 +13,7 @@ class Endpoint:
 
     ``providers`` are the dialects that can say the same; None where every dialect can, because
     there is a translation.  ``aliases`` are further paths of the same interface.
+    ``batch`` tells whether providers charge its requests by their price for batches.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Endpoint:
     has_body: bool = True
     providers: frozenset[str] | None = None
     aliases: tuple[str, ...] = ()
+    batch: bool = False
 
     def served_by(self, dialect: str) -> bool:
         """Whether a provider of this dialect can answer it."""
@@ -50,6 +52,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     CHAT, MESSAGES, RESPONSES, COMPLETIONS, EMBEDDINGS, MODERATIONS, IMAGES, RERANK, COUNT_TOKENS,
     MODELS,
 )  # fmt: skip
+BY_NAME: Final[dict[str, Endpoint]] = {endpoint.name: endpoint for endpoint in ENDPOINTS}
 BY_PATH: Final[dict[str, Endpoint]] = {
     path: endpoint for endpoint in ENDPOINTS for path in (endpoint.path, *endpoint.aliases)
 }

@@ -67,6 +67,12 @@ REASONS: Final[dict[str, tuple[int, str]]] = {
     # who can answer
     "no_eligible_target": (403, "permission_error"),
     "endpoint_not_served": (400, "invalid_request_error"),
+    "target_not_allowed": (403, "permission_error"),
+    "region_not_available": (403, "permission_error"),
+    "capability_not_available": (400, "invalid_request_error"),
+    "max_tokens_too_high": (400, "invalid_request_error"),
+    "context_length_exceeded": (400, "invalid_request_error"),
+    "targets_drained": (503, "api_error"),
     "provider_unavailable": (503, "api_error"),
     "provider_timeout": (504, "api_error"),
     "provider_error": (502, "api_error"),

@@ -14,6 +14,7 @@ from gateway_extproc.core.guarding import Action
 from gateway_extproc.core.heard import Heard
 from gateway_extproc.core.identity import Permit
 from gateway_extproc.core.limits import Measure, Reservation
+from gateway_extproc.core.planning import Plan
 from gateway_extproc.core.ports import (
     AnswerReader,
     AnswerWriter,
@@ -151,8 +152,9 @@ class Exchange:
     permit: Permit | None = None
     body_sha256: bytes | None = None
 
-    # --- authorize: the grant that allowed it
+    # --- authorize: the grant that allowed it, and the model asked for with aliases resolved
     grant: Grant | None = None
+    model: str = ""
 
     # --- identify (abuse), authorize and route (governance), route and limit (spend)
     events: list[Event] = field(default_factory=list)
@@ -189,6 +191,10 @@ class Exchange:
     # --- route; guard, where what it found narrows the targets
     route_id: str = ""
     targets: tuple[Target, ...] = ()
+    plan: Plan | None = None
+    complexity: float = 0.0
+    """How hard the request is, in [0, 1]; 0 where nothing asked for it."""
+    shadow_targets: tuple[Target, ...] = ()
     attempts: tuple[Attempt, ...] = ()
 
     # --- limit (``cap_tokens`` caps one completion; ``settled`` stands beside ``limits``)
@@ -221,6 +227,11 @@ class Exchange:
     outcome: Outcome = "open"
     streaming: bool = False
     revision: str = ""
+
+    @property
+    def policy_model(self) -> str:
+        """The model that policy looks at: an alias is the model that it stands for."""
+        return self.model or (self.asked.model if self.asked is not None else "")
 
     @property
     def billed_target(self) -> Target | None:

@@ -13,25 +13,63 @@ NANOS_PER_DOLLAR = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Price:
-    """What one token of a model costs, in nano-dollars.
+class Rates:
+    """What one token costs, in nano-dollars.
 
-    ``cached_nanos`` applies to prompt tokens that the provider read from its
-    prompt cache; without one they cost as much as any other prompt token.
+    ``cached_nanos`` applies to prompt tokens that the provider read from its prompt cache,
+    ``cache_write_nanos`` to those that it wrote there; without one they cost as much as any
+    other prompt token.
+    """
+
+    prompt_nanos: int
+    completion_nanos: int
+    cached_nanos: int | None = None
+    cache_write_nanos: int | None = None
+
+    def of(self, usage: Usage) -> int:
+        """What so many tokens cost; exact, integer."""
+        prompt = usage.prompt_tokens
+        cached = min(usage.cached_tokens, prompt)
+        written = min(usage.cache_write_tokens, prompt - cached)
+        plain = self.prompt_nanos
+        return (
+            (prompt - cached - written) * plain
+            + cached * (plain if self.cached_nanos is None else self.cached_nanos)
+            + written * (plain if self.cache_write_nanos is None else self.cache_write_nanos)
+            + usage.completion_tokens * self.completion_nanos
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What one token of a model costs, in nano-dollars; the first fields are those of ``Rates``.
+
+    A prompt of more than ``long_above_tokens`` tokens is charged as a whole by ``long``, its
+    answer included: that is how OpenAI, Anthropic and Google count.  ``batch`` holds for
+    endpoints that answer in batches, whatever the length; ``version`` names the table.
     """
 
     prompt_nanos: int
     completion_nanos: int
     cached_nanos: int | None = None
     version: str = ""
+    cache_write_nanos: int | None = None
+    long_above_tokens: int | None = None
+    long: Rates | None = None
+    batch: Rates | None = None
+
+    def rates(self, prompt_tokens: int, *, batch: bool = False) -> Rates:
+        """The rates that hold for a prompt of so many tokens."""
+        if batch and self.batch is not None:
+            return self.batch
+        above = self.long_above_tokens
+        if above is not None and prompt_tokens > above and self.long is not None:
+            return self.long
+        return Rates(
+            self.prompt_nanos, self.completion_nanos, self.cached_nanos, self.cache_write_nanos
+        )
 
 
-def cost(usage: Usage, price: Price) -> int:
+def cost(usage: Usage, price: Price, *, batch: bool = False) -> int:
     """What ``usage`` costs at ``price``; exact, integer."""
-    cached = min(usage.cached_tokens, usage.prompt_tokens)
-    cached_nanos = price.prompt_nanos if price.cached_nanos is None else price.cached_nanos
-    return (
-        (usage.prompt_tokens - cached) * price.prompt_nanos
-        + cached * cached_nanos
-        + usage.completion_tokens * price.completion_nanos
-    )
+    return price.rates(usage.prompt_tokens, batch=batch).of(usage)

@@ -3,8 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final, Literal, get_args
 
 from gateway_extproc.core.money import Price
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What a catalogue knows of a model; None where it does not know.
+
+    ``capabilities`` are names of ``CAPABILITIES``; ``quality`` lies in [0, 1].  ``regions`` are
+    all regions in which it may be processed, where those are more than the provider's own.
+    """
+
+    quality: float | None = None
+    context_tokens: int | None = None
+    max_output_tokens: int | None = None
+    capabilities: frozenset[str] | None = None
+    endpoints: frozenset[str] | None = None
+    regions: frozenset[str] = frozenset()
+
+
+UNKNOWN: Final = ModelFacts()
+
+Capability = Literal["tools", "vision", "audio", "json_schema", "reasoning", "streaming"]
+CAPABILITIES: Final[tuple[Capability, ...]] = get_args(Capability)
+"""What a request may need of a model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +48,7 @@ class Target:
     region: str = ""
     data_classes: frozenset[str] = frozenset({"standard"})
     price: Price | None = None
+    facts: ModelFacts = UNKNOWN
 
     @property
     def name(self) -> str:

@@ -16,6 +16,7 @@ class Usage:
     """Tokens of one answer.
 
     ``prompt_tokens`` includes ``cached_tokens`` (OpenAI's convention);
+    so are ``cache_write_tokens``, those that the provider wrote to its prompt cache;
     ``completion_tokens`` includes ``reasoning_tokens``.  ``source`` tells whether
     the provider reported the figures or the gateway estimated them.
     """
@@ -25,6 +26,7 @@ class Usage:
     cached_tokens: int = 0
     reasoning_tokens: int = 0
     source: UsageSource = "reported"
+    cache_write_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:

@@ -22,6 +22,7 @@ from gateway_extproc.core.chat import LlmRequest
 from gateway_extproc.core.errors import Refusal
 from gateway_extproc.core.exchange import Event, Exchange, Finding
 from gateway_extproc.core.limits import Crossed
+from gateway_extproc.core.planning import Plan
 from gateway_extproc.core.usage import Usage
 from gateway_extproc.core.verdict import TrailEntry
 
@@ -41,6 +42,7 @@ MAX_TEXT: Final = 256
 """Clients and providers choose some of the texts in a record; longer ones are cut."""
 
 MAX_FINDINGS: Final = 100
+MAX_DROPPED: Final = 16
 
 _WORD: Final = re.compile(r"[\w.:/@+\[\]-]*", re.ASCII)
 NOT_A_WORD: Final = "unreadable"
@@ -173,6 +175,30 @@ def cost_record(
     return record
 
 
+def routing_decision(exchange: Exchange, plan: Plan) -> Record:
+    """How the targets were chosen, as a ``RoutingDecision``."""
+    record: Record = {
+        "strategy": plan.policy.strategy,
+        "targets": [target.name for target in exchange.targets],
+    }
+    if plan.rule:
+        record["rule"] = plan.rule
+    if plan.dropped:
+        record["dropped"] = [
+            {"target": target.name, "cause": cause, "why": why}
+            for target, cause, why in plan.dropped[:MAX_DROPPED]
+        ]
+        if len(plan.dropped) > MAX_DROPPED:
+            record["dropped_left_out"] = len(plan.dropped) - MAX_DROPPED
+    if plan.shadow_rules:
+        record["shadow_rules"] = plan.shadow_rules
+    if plan.shadows:
+        record["shadow_targets"] = [target.name for target in plan.shadows]
+    if exchange.complexity:
+        record["complexity"] = exchange.complexity
+    return record
+
+
 def alert_record(crossed: Crossed, wall_ns: int) -> Record:
     """A budget's threshold that was passed, as an ``AlertRecord``."""
     return {
@@ -297,6 +323,8 @@ def _limits(exchange: Exchange) -> list[Record]:
 def _add_answer(record: Record, exchange: Exchange) -> None:
     if exchange.route_id:
         record["route"] = exchange.route_id
+    if exchange.plan is not None:
+        record["routing"] = routing_decision(exchange, exchange.plan)
     if exchange.attempts:
         record["attempts"] = [
             {
@@ -431,6 +459,8 @@ def _usage(usage: Usage) -> Record:
     }
     if usage.cached_tokens:
         record["cached_tokens"] = usage.cached_tokens
+    if usage.cache_write_tokens:
+        record["cache_write_tokens"] = usage.cache_write_tokens
     if usage.reasoning_tokens:
         record["reasoning_tokens"] = usage.reasoning_tokens
     return record

@@ -195,7 +195,7 @@ def _said(rule: TextRule, exchange: Exchange) -> Said:
         rule,
         exchange.decision_id,
         exchange.started_wall_ns,
-        Guarded(principal.tenant.id, asked.model if asked else "", principal.credential_id),
+        Guarded(principal.tenant.id, exchange.policy_model, principal.credential_id),
         asked,
         asked.texts if asked is not None and "request" in rule.directions else (),
     )

@@ -1,22 +1,18 @@
-"""From a model's route to the targets that this permit may be served by."""
+"""From a model's entry to the targets that this permit may be served by.
+
+What can be said of a request whose text is not there, as a replay of records has it: data classes
+and the order of the file.  Requests themselves are planned by ``planner``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final, NamedTuple
-
 from gateway_extproc.config.compile import Route
-from gateway_extproc.core.endpoint import CHAT, Endpoint
 from gateway_extproc.core.identity import Permit
 from gateway_extproc.core.route import Target
 
 
 def plan_targets(
-    permit: Permit,
-    route: Route,
-    max_attempts: int,
-    more_classes: frozenset[str] = frozenset(),
-    endpoint: Endpoint = CHAT,
+    permit: Permit, route: Route, max_attempts: int, more_classes: frozenset[str] = frozenset()
 ) -> tuple[Target, ...]:
     """The route's targets in order, without those that the caller's data must not reach.
 
@@ -24,43 +20,8 @@ def plan_targets(
     nobody is approved for all of the permit's data classes, and for ``more_classes``.
     """
     classes = permit.data_classes | more_classes
-    return tuple(
-        [
-            target
-            for target, dropped in judge_targets(classes, route, max_attempts, endpoint)
-            if not dropped
-        ]
-    )
-
-
-NOT_APPROVED: Final = "not approved for {classes}"
-NO_SUCH_ENDPOINT: Final = "its dialect has no {endpoint}"
-SAME_PROVIDER: Final = "its provider is tried already"
-TOO_MANY: Final = "more attempts than failover.max_attempts"
-
-
-class Candidate(NamedTuple):
-    """A target of a route, and why it is not tried; empty for one that is."""
-
-    target: Target
-    dropped: str
-
-
-def judge_targets(
-    classes: frozenset[str], route: Route, max_attempts: int, endpoint: Endpoint = CHAT
-) -> Iterator[Candidate]:
-    """All targets of a route in order, for data of these classes."""
-    tried: set[str] = set()
+    tried: dict[str, Target] = {}
     for target in route.targets:
-        if not classes <= target.data_classes:
-            missing = ", ".join(sorted(classes - target.data_classes))
-            yield Candidate(target, NOT_APPROVED.format(classes=missing))
-        elif not endpoint.served_by(target.dialect):
-            yield Candidate(target, NO_SUCH_ENDPOINT.format(endpoint=endpoint.name))
-        elif target.provider in tried:
-            yield Candidate(target, SAME_PROVIDER)
-        elif len(tried) == max_attempts:
-            yield Candidate(target, TOO_MANY)
-        else:
-            tried.add(target.provider)
-            yield Candidate(target, "")
+        if classes <= target.data_classes and len(tried) < max_attempts:
+            tried.setdefault(target.provider, target)
+    return tuple(tried.values())

@@ -43,6 +43,7 @@ class Authorize(Stage):
                 exchange.events.append(data_class_event(exchange))
             return Respond(grant)
         exchange.grant = grant
+        exchange.model = "" if model is None else self._routes[model].id
         return CONTINUE
 
     def usable(self, exchange: Exchange, model: str) -> bool:

@@ -23,7 +23,8 @@ def cost_of(exchange: Exchange) -> int:
     usage, target = final_usage(exchange), exchange.billed_target
     if usage is None or target is None or target.price is None:
         return 0
-    return cost(usage, target.price)
+    batch = exchange.endpoint is not None and exchange.endpoint.batch
+    return cost(usage, target.price, batch=batch)
 
 
 def final_usage(exchange: Exchange) -> Usage | None:

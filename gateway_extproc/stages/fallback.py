@@ -37,9 +37,7 @@ class Fallback:
         self._dialects = dialects
         self._providers: Mapping[str, Provider] = snapshot.targets_by_cluster
         self._base_paths = {
-            target.fallback_cluster: target.base_path
-            for route in snapshot.routes.values()
-            for target in route.targets
+            target.fallback_cluster: target.base_path for target in snapshot.targets
         }
         self._attempts = attempts
 

@@ -157,7 +157,7 @@ def guarded(exchange: Exchange) -> Guarded:
     principal = exchange.permit.principal
     return Guarded(
         principal.tenant.id,
-        exchange.asked.model if exchange.asked is not None else "",
+        exchange.policy_model,
         principal.credential_id,
         crc32(exchange.decision_id.encode()) / (1 << 32),
     )

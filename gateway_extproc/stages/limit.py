@@ -7,7 +7,7 @@ round trip.  The settlement runs behind the answer.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gateway_extproc.config.compile import Route
@@ -41,6 +41,10 @@ class Spending(NamedTuple):
         """The route that a budget near its end wants; empty for the requested model's own."""
         who = who_asks(exchange, "", "")
         return self.levels.cheaper_route(self.rules.of(who), self.now_us())
+
+    def usual_tokens(self, exchange: Exchange, cap_tokens: int) -> int:
+        """Tokens of an answer, as this caller's requests for this route usually have."""
+        return self.learned.expected(_learned_key(exchange), cap_tokens)
 
 
 class Limit(Stage):
@@ -112,6 +116,9 @@ class Limit(Stage):
             return NOTHING
         cap = self._routes[exchange.route_id].max_tokens
         cap = min(request.max_tokens or cap, cap)
+        if request.max_tokens is None:
+            # Nobody asked for so much: a provider refuses more than its model can give.
+            cap = min([cap, *_longest_answers(exchange)])
         prices = [target.price for target in exchange.targets if target.price]
         prompt = _prompt(exchange)
         usual = self._spending.learned.expected(_learned_key(exchange), cap)
@@ -185,11 +192,17 @@ def who_asks(exchange: Exchange, route: str, provider: str) -> Who:
     assert exchange.permit is not None
     assert exchange.endpoint is not None
     principal = exchange.permit.principal
-    model = exchange.asked.model if exchange.asked is not None else ""
+    model = exchange.policy_model
     return Who(
         principal.tenant.id, principal.user, principal.application, principal.credential_id,
         exchange.endpoint.name, model, route, provider,
     )  # fmt: skip
+
+
+def _longest_answers(exchange: Exchange) -> Iterator[int]:
+    for target in exchange.targets:
+        if target.facts.max_output_tokens is not None:
+            yield target.facts.max_output_tokens
 
 
 def _prompt(exchange: Exchange) -> Tokens:

@@ -11,7 +11,6 @@ from gateway_extproc.core.endpoint import MODELS
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.core.verdict import CONTINUE, Answer, Respond, Verdict
-from gateway_extproc.routing.candidates import plan_targets
 from gateway_extproc.stages.record import request_id_headers
 
 
@@ -19,19 +18,20 @@ class Models(Stage):
     name = "models"
 
     def __init__(
-        self, routes: Mapping[str, Route], usable: Callable[[Exchange, str], bool]
+        self,
+        routes: Mapping[str, Route],
+        usable: Callable[[Exchange, str], bool],
+        servable: Callable[[Exchange, str], bool],
     ) -> None:
-        self._routes, self._usable = routes, usable
+        self._routes, self._usable, self._servable = routes, usable, servable
 
     async def request_body(self, exchange: Exchange, body: bytes) -> Verdict:
         if exchange.endpoint is not MODELS:
             return CONTINUE
-        permit = exchange.permit
-        assert permit is not None
         listed = [
             {"id": name, "object": "model", "created": 0, "owned_by": "gateway"}
-            for name, route in self._routes.items()
-            if plan_targets(permit, route, 1) and self._usable(exchange, name)
+            for name in self._routes
+            if self._servable(exchange, name) and self._usable(exchange, name)
         ]
         headers = (("content-type", "application/json"), *request_id_headers(exchange))
         answer = Answer(200, headers, orjson.dumps({"object": "list", "data": listed}), "models")

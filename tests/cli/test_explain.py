@@ -86,10 +86,15 @@ def test_a_worker_decides_as_it_is_explained(
 
 def test_every_candidate_is_told_with_its_reason(explained: Any) -> None:
     told = explained(bodies.chat(), "--tenant", "clinic", "--user", "cat")
+    costs = [candidate["cost_nanos"] for candidate in told["candidates"]]
     assert told["candidates"] == [
-        {"target": "east/east-small", "region": "", "attempt": 0, "why": "not approved for health"},
-        {"target": "west/west-small", "region": "", "attempt": 1, "why": ""},
-    ]
+        {"target": "east/east-small", "region": "", "attempt": 0, "why": "not approved for health",
+         "cost_nanos": costs[0]},
+        {"target": "west/west-small", "region": "", "attempt": 1, "why": "",
+         "cost_nanos": costs[1]},
+    ]  # fmt: skip
+    prompt, answer = told["expected_prompt_tokens"], told["expected_completion_tokens"]
+    assert costs == [prompt * 100 + answer * 400, prompt * 200 + answer * 1000]
     assert "not approved for health" in told["text"]
     assert "attempt 1" in told["text"]
 
@@ -152,3 +157,25 @@ def test_a_question_that_makes_no_sense_is_one_clear_line(
     assert error.startswith(f"gateway-extproc: {told}")
     assert error.count("\n") == 1
     assert ANN not in error
+
+
+def test_rule_strategy_and_what_it_saw_are_told(place: Path, explained: Any) -> None:
+    document = yaml.safe_load((place / "gateway.yaml").read_text())
+    targets = [{"provider": "east", "model": "east-small"}, {"provider": "west", "model": "w-2"}]
+    document["routing"] = {"rules": [
+        {"id": "later", "mode": "shadow"},
+        {"id": "weigh", "tenants": ["acme"], "strategy": "score", "targets": targets,
+         "score": {"latency": 0}},
+    ]}  # fmt: skip
+    price = {"prompt_nanos": 50, "completion_nanos": 100}
+    document["catalogue"] = {"models": [{"model": "w-2", "quality": 0.9, "price": price}]}
+    (place / "gateway.yaml").write_text(yaml.safe_dump(document))
+    told = explained(bodies.chat(), "--key", "ann00001")
+    assert told["routing"]["rule"] == "weigh"
+    assert told["routing"]["shadow_rules"] == ["later"]
+    east, west = told["candidates"]
+    assert (west["attempt"], east["attempt"]) == (1, 2)
+    assert west["score"] == pytest.approx((0.9 + 1) / 2)
+    assert east["score"] == pytest.approx((0.5 + west["cost_nanos"] / east["cost_nanos"]) / 2)
+    assert "by rule weigh, strategy score; in shadow: rule later" in told["text"]
+    assert f"{west['score']:.3f}" in told["text"]

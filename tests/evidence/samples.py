@@ -8,9 +8,11 @@ from gateway_extproc.core.endpoint import CHAT
 from gateway_extproc.core.errors import refuse
 from gateway_extproc.core.exchange import Event, Exchange, Finding, LimitState, TraceContext
 from gateway_extproc.core.identity import Permit, Principal, Tenant
+from gateway_extproc.core.planning import Choice, Drop, Plan, Policy, Query
 from gateway_extproc.core.route import Attempt, Target
 from gateway_extproc.core.usage import Usage
 from gateway_extproc.core.verdict import TrailEntry
+from gateway_extproc.evidence.records import MAX_DROPPED
 
 PROMPT = "planted-prompt-4711 my card is 4111 1111 1111 1111"
 CREDENTIAL = "aigw_live_planted-credential"
@@ -67,13 +69,19 @@ def full() -> Exchange:
     ]
     exchange.route_id = "gpt-x"
     exchange.targets = (target,)
+    query = Query("chat", "openai", frozenset({"standard"}))
+    policy = Policy("rule:canary", (Choice(target),))
+    west = Target("west", "openai", "gpt-x-1", "west", "west-fb", "/v1")
+    dropped = (Drop(west, "data_class", "not approved for health"),) * (MAX_DROPPED + 2)
+    exchange.plan = Plan((target,), policy, query, dropped, (west,), "canary", ("later",))
+    exchange.complexity = 0.4
     exchange.attempts = (
         Attempt("west/gpt-x-1", "west", 503, "failed"),
         Attempt("east/gpt-x-1", "east-fb", 200, "answered"),
     )
     exchange.answered_by = target
     exchange.worst_case_nanos, exchange.dropped_messages = 900_000, 2
-    exchange.usage = Usage(120, 80, 20, 10, "reported")
+    exchange.usage = Usage(120, 80, 20, 10, "reported", 5)
     exchange.cost_nanos, exchange.price_version = 456_000, "2026-01"
     exchange.provider_request_id = "req-9"
     exchange.response_model, exchange.stop_reason = "gpt-x-1-0101", "stop"

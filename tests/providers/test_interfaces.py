@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway_extproc.core.chat import BlockEnd, End, LlmRequest, Stop, TextDelta, UsageReport
+from gateway_extproc.core.chat import BlockEnd, Chunk, End, LlmRequest, Stop, TextDelta, UsageReport
 from gateway_extproc.core.errors import RequestError, refuse
 from gateway_extproc.core.ports import Translator
 from gateway_extproc.core.usage import Usage
@@ -207,7 +207,7 @@ def test_a_stream_passes_byte_for_byte_in_any_cut(endpoint: str, cut: int) -> No
     data = b"".join(streamed(endpoint))
     request = read(endpoint, **BODIES[endpoint], stream=True)
     reader, writer = way(endpoint).reader(), way(endpoint).writer(request)
-    chunks = []
+    chunks: list[Chunk] = []
     for start in range(0, len(data), cut):
         chunks += reader.feed(data[start : start + cut], last=False)
     chunks += reader.feed(b"", last=True)

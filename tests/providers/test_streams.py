@@ -107,7 +107,7 @@ def test_an_openai_stream_means_these_events() -> None:
 def test_an_anthropic_stream_means_these_events() -> None:
     assert events("anthropic", ANTHROPIC_STREAM) == [
         Start("msg_1", "claude-x"),
-        UsageReport(Usage(18, 1, 5)),
+        UsageReport(Usage(18, 1, 5, cache_write_tokens=3)),
         TextDelta((0, "reasoning"), "hm", "reasoning"),
         TextDelta((1, "content"), "Gr\u00fc\u00dfe"),
         TextDelta((1, "content"), " an alle"),
@@ -117,7 +117,7 @@ def test_an_anthropic_stream_means_these_events() -> None:
         ToolStart(1, "t1", "weather"),
         TextDelta((3, "arguments"), '{"city":"Rome"}', "arguments", 1),
         Stop("tool_calls"),
-        UsageReport(Usage(18, 9, 5)),
+        UsageReport(Usage(18, 9, 5, cache_write_tokens=3)),
         End(),
     ]
 

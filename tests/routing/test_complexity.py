@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.routing_quality import auc
-from gateway_extproc.cli.serve import PRELOAD
+from gateway_extproc.cli.warm import preload
 from gateway_extproc.core.chat import ROLES, LlmRequest, TextAt
 from gateway_extproc.routing.complexity import (
     HIGHEST,
@@ -153,7 +153,7 @@ def test_weights_of_other_features_are_refused() -> None:
 
 
 def test_workers_are_forked_with_the_weights_in_memory() -> None:
-    assert "gateway_extproc.routing.complexitypreload" in PRELOAD
+    assert "gateway_extproc.routing.complexitypreload" in preload("")
     code = (
         "from importlib import import_module\n"
         "import_module('gateway_extproc.routing.complexitypreload')\n"

@@ -23,6 +23,7 @@ def read_usage(usage: Any) -> Usage | None:
         completion_tokens=_count(usage, "output_tokens"),
         cached_tokens=cached,
         reasoning_tokens=_count(usage.get("output_tokens_details"), "thinking_tokens"),
+        cache_write_tokens=written,
     )
 
 
@@ -30,9 +31,9 @@ def write_usage(usage: Usage | None) -> dict[str, int]:
     """A ``usage`` object, which Anthropic's SDKs require; zeros where nothing is known."""
     known = usage or Usage()
     return {
-        "input_tokens": known.prompt_tokens - known.cached_tokens,
+        "input_tokens": known.prompt_tokens - known.cached_tokens - known.cache_write_tokens,
         "output_tokens": known.completion_tokens,
-        "cache_creation_input_tokens": 0,
+        "cache_creation_input_tokens": known.cache_write_tokens,
         "cache_read_input_tokens": known.cached_tokens,
     }
 

@@ -26,7 +26,7 @@ ABORTED: Outcome
 OPENED: Outcome
 
 class DecisionRecord(_message.Message):
-    __slots__ = ("decision_id", "request_id", "trace_id", "span_id", "time", "gateway_version", "worker", "policy_revision", "tenant", "user", "application", "credential_id", "auth_method", "roles", "labels", "data_classes", "role", "rule", "endpoint", "method", "path", "client_dialect", "requested_model", "stream", "prompt", "request_body_bytes", "scannable_chars", "scanned_chars", "dropped_messages", "outcome", "status", "refusal", "trail", "limits", "findings", "findings_left_out", "degraded", "failed_open", "events", "route", "attempts", "provider", "target_model", "response_model", "stop_reason", "cache_hit", "provider_request_id", "response_details", "usage", "cost_nanos", "price_version", "worst_case_nanos", "response_body_bytes", "delivered_bytes", "first_byte_ms", "duration_ms", "masked", "texts", "seq", "chain")
+    __slots__ = ("decision_id", "request_id", "trace_id", "span_id", "time", "gateway_version", "worker", "policy_revision", "tenant", "user", "application", "credential_id", "auth_method", "roles", "labels", "data_classes", "role", "rule", "endpoint", "method", "path", "client_dialect", "requested_model", "stream", "prompt", "request_body_bytes", "scannable_chars", "scanned_chars", "dropped_messages", "outcome", "status", "refusal", "trail", "limits", "findings", "findings_left_out", "degraded", "failed_open", "events", "route", "attempts", "provider", "target_model", "response_model", "stop_reason", "cache_hit", "provider_request_id", "response_details", "routing", "usage", "cost_nanos", "price_version", "worst_case_nanos", "response_body_bytes", "delivered_bytes", "first_byte_ms", "duration_ms", "masked", "texts", "seq", "chain")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -82,6 +82,7 @@ class DecisionRecord(_message.Message):
     CACHE_HIT_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_DETAILS_FIELD_NUMBER: _ClassVar[int]
+    ROUTING_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     COST_NANOS_FIELD_NUMBER: _ClassVar[int]
     PRICE_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -142,6 +143,7 @@ class DecisionRecord(_message.Message):
     cache_hit: bool
     provider_request_id: str
     response_details: str
+    routing: RoutingDecision
     usage: Usage
     cost_nanos: int
     price_version: str
@@ -154,7 +156,7 @@ class DecisionRecord(_message.Message):
     texts: bool
     seq: int
     chain: str
-    def __init__(self, decision_id: _Optional[str] = ..., request_id: _Optional[str] = ..., trace_id: _Optional[str] = ..., span_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., gateway_version: _Optional[str] = ..., worker: _Optional[int] = ..., policy_revision: _Optional[str] = ..., tenant: _Optional[str] = ..., user: _Optional[str] = ..., application: _Optional[str] = ..., credential_id: _Optional[str] = ..., auth_method: _Optional[str] = ..., roles: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., data_classes: _Optional[_Iterable[str]] = ..., role: _Optional[str] = ..., rule: _Optional[str] = ..., endpoint: _Optional[str] = ..., method: _Optional[str] = ..., path: _Optional[str] = ..., client_dialect: _Optional[str] = ..., requested_model: _Optional[str] = ..., stream: _Optional[bool] = ..., prompt: _Optional[_Union[Prompt, _Mapping]] = ..., request_body_bytes: _Optional[int] = ..., scannable_chars: _Optional[int] = ..., scanned_chars: _Optional[int] = ..., dropped_messages: _Optional[int] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., status: _Optional[int] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ..., trail: _Optional[_Iterable[_Union[TrailEntry, _Mapping]]] = ..., limits: _Optional[_Iterable[_Union[LimitState, _Mapping]]] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., findings_left_out: _Optional[int] = ..., degraded: _Optional[_Iterable[str]] = ..., failed_open: _Optional[bool] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., route: _Optional[str] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., provider: _Optional[str] = ..., target_model: _Optional[str] = ..., response_model: _Optional[str] = ..., stop_reason: _Optional[str] = ..., cache_hit: _Optional[bool] = ..., provider_request_id: _Optional[str] = ..., response_details: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., cost_nanos: _Optional[int] = ..., price_version: _Optional[str] = ..., worst_case_nanos: _Optional[int] = ..., response_body_bytes: _Optional[int] = ..., delivered_bytes: _Optional[int] = ..., first_byte_ms: _Optional[float] = ..., duration_ms: _Optional[float] = ..., masked: _Optional[_Iterable[str]] = ..., texts: _Optional[bool] = ..., seq: _Optional[int] = ..., chain: _Optional[str] = ...) -> None: ...
+    def __init__(self, decision_id: _Optional[str] = ..., request_id: _Optional[str] = ..., trace_id: _Optional[str] = ..., span_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., gateway_version: _Optional[str] = ..., worker: _Optional[int] = ..., policy_revision: _Optional[str] = ..., tenant: _Optional[str] = ..., user: _Optional[str] = ..., application: _Optional[str] = ..., credential_id: _Optional[str] = ..., auth_method: _Optional[str] = ..., roles: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., data_classes: _Optional[_Iterable[str]] = ..., role: _Optional[str] = ..., rule: _Optional[str] = ..., endpoint: _Optional[str] = ..., method: _Optional[str] = ..., path: _Optional[str] = ..., client_dialect: _Optional[str] = ..., requested_model: _Optional[str] = ..., stream: _Optional[bool] = ..., prompt: _Optional[_Union[Prompt, _Mapping]] = ..., request_body_bytes: _Optional[int] = ..., scannable_chars: _Optional[int] = ..., scanned_chars: _Optional[int] = ..., dropped_messages: _Optional[int] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., status: _Optional[int] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ..., trail: _Optional[_Iterable[_Union[TrailEntry, _Mapping]]] = ..., limits: _Optional[_Iterable[_Union[LimitState, _Mapping]]] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., findings_left_out: _Optional[int] = ..., degraded: _Optional[_Iterable[str]] = ..., failed_open: _Optional[bool] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., route: _Optional[str] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., provider: _Optional[str] = ..., target_model: _Optional[str] = ..., response_model: _Optional[str] = ..., stop_reason: _Optional[str] = ..., cache_hit: _Optional[bool] = ..., provider_request_id: _Optional[str] = ..., response_details: _Optional[str] = ..., routing: _Optional[_Union[RoutingDecision, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., cost_nanos: _Optional[int] = ..., price_version: _Optional[str] = ..., worst_case_nanos: _Optional[int] = ..., response_body_bytes: _Optional[int] = ..., delivered_bytes: _Optional[int] = ..., first_byte_ms: _Optional[float] = ..., duration_ms: _Optional[float] = ..., masked: _Optional[_Iterable[str]] = ..., texts: _Optional[bool] = ..., seq: _Optional[int] = ..., chain: _Optional[str] = ...) -> None: ...
 
 class ChainLine(_message.Message):
     __slots__ = ("header", "checkpoint", "seq", "chain")
@@ -288,6 +290,36 @@ class LimitState(_message.Message):
     settled: int
     def __init__(self, id: _Optional[str] = ..., limit: _Optional[int] = ..., remaining: _Optional[int] = ..., reset_s: _Optional[float] = ..., allowed: _Optional[bool] = ..., mode: _Optional[str] = ..., measure: _Optional[str] = ..., budget: _Optional[bool] = ..., held: _Optional[int] = ..., settled: _Optional[int] = ...) -> None: ...
 
+class RoutingDecision(_message.Message):
+    __slots__ = ("rule", "strategy", "targets", "dropped", "dropped_left_out", "shadow_rules", "shadow_targets", "complexity")
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    STRATEGY_FIELD_NUMBER: _ClassVar[int]
+    TARGETS_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    SHADOW_RULES_FIELD_NUMBER: _ClassVar[int]
+    SHADOW_TARGETS_FIELD_NUMBER: _ClassVar[int]
+    COMPLEXITY_FIELD_NUMBER: _ClassVar[int]
+    rule: str
+    strategy: str
+    targets: _containers.RepeatedScalarFieldContainer[str]
+    dropped: _containers.RepeatedCompositeFieldContainer[DroppedTarget]
+    dropped_left_out: int
+    shadow_rules: _containers.RepeatedScalarFieldContainer[str]
+    shadow_targets: _containers.RepeatedScalarFieldContainer[str]
+    complexity: float
+    def __init__(self, rule: _Optional[str] = ..., strategy: _Optional[str] = ..., targets: _Optional[_Iterable[str]] = ..., dropped: _Optional[_Iterable[_Union[DroppedTarget, _Mapping]]] = ..., dropped_left_out: _Optional[int] = ..., shadow_rules: _Optional[_Iterable[str]] = ..., shadow_targets: _Optional[_Iterable[str]] = ..., complexity: _Optional[float] = ...) -> None: ...
+
+class DroppedTarget(_message.Message):
+    __slots__ = ("target", "cause", "why")
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    target: str
+    cause: str
+    why: str
+    def __init__(self, target: _Optional[str] = ..., cause: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
+
 class Finding(_message.Message):
     __slots__ = ("rule", "kind", "direction", "action", "mode", "path", "start", "end", "score", "fingerprint")
     RULE_FIELD_NUMBER: _ClassVar[int]
@@ -325,18 +357,20 @@ class Attempt(_message.Message):
     def __init__(self, target: _Optional[str] = ..., cluster: _Optional[str] = ..., status: _Optional[int] = ..., outcome: _Optional[str] = ...) -> None: ...
 
 class Usage(_message.Message):
-    __slots__ = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens", "source")
+    __slots__ = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens", "source", "cache_write_tokens")
     PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     COMPLETION_TOKENS_FIELD_NUMBER: _ClassVar[int]
     CACHED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     REASONING_TOKENS_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
+    CACHE_WRITE_TOKENS_FIELD_NUMBER: _ClassVar[int]
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int
     reasoning_tokens: int
     source: str
-    def __init__(self, prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ..., source: _Optional[str] = ...) -> None: ...
+    cache_write_tokens: int
+    def __init__(self, prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ..., source: _Optional[str] = ..., cache_write_tokens: _Optional[int] = ...) -> None: ...
 
 class AdminRecord(_message.Message):
     __slots__ = ("time", "method", "path", "source", "permission", "status", "reason", "tenant", "user", "application", "credential_id", "auth_method", "role", "rule")

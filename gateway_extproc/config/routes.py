@@ -1,0 +1,193 @@
+"""Models and route rules, compiled: targets with what the catalogue knows of them, and policies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+from gateway_extproc.config.catalogue import Layers
+from gateway_extproc.config.condition import compile_route_condition
+from gateway_extproc.config.model import Config, ModelRoute, Provider
+from gateway_extproc.config.model import Price as PriceSection
+from gateway_extproc.config.routing import Choosing, RouteRule, ShadowRef, TargetRef
+from gateway_extproc.core.access import name_matcher
+from gateway_extproc.core.money import Price
+from gateway_extproc.core.planning import Choice, Policy, ScoreWeights, Shadow
+from gateway_extproc.core.planning import RouteRule as Rule
+from gateway_extproc.core.route import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A model that clients may ask for: its targets in the file's order, its caps.
+
+    ``policy`` chooses among the targets; None keeps their order.
+    """
+
+    id: str
+    targets: tuple[Target, ...]
+    max_tokens: int
+    cache_ttl_s: float
+    prompt_tokens: int | None = None
+    too_long: str = "refuse"
+    policy: Policy | None = None
+
+    @property
+    def own_policy(self) -> Policy:
+        """The policy that holds where no rule matches."""
+        return self.policy or order_of(self.id, self.targets)
+
+
+def order_of(key: str, targets: tuple[Target, ...]) -> Policy:
+    """The policy of plain targets: one after the other."""
+    choices = tuple(Choice(target) for target in targets)
+    return Policy(key, choices, least_context=_least_context(choices))
+
+
+def fallback_cluster(provider_id: str) -> str:
+    """The cluster through which a provider serves second and later attempts.
+
+    No provider id holds a colon, so the name belongs to no provider.
+    """
+    return f"{provider_id}:fallback"
+
+
+class TargetTable:
+    """Targets of a configuration, each made once."""
+
+    def __init__(self, config: Config, approved: Mapping[str, frozenset[str]]) -> None:
+        self._config, self._approved = config, approved
+        self._providers = {provider.id: provider for provider in config.providers}
+        self._prices = {price.model: price for price in config.prices.models}
+        self._layers = Layers(config.catalogue)
+        self._targets: dict[tuple[str, str], Target] = {}
+
+    def all(self) -> tuple[Target, ...]:
+        """Every target that was asked for until now."""
+        return tuple(self._targets.values())
+
+    def of(self, ref: TargetRef | ShadowRef) -> Target:
+        key = (ref.provider, ref.model)
+        if key not in self._targets:
+            self._targets[key] = self._make(self._providers[ref.provider], ref.model)
+        return self._targets[key]
+
+    def _make(self, provider: Provider, model: str) -> Target:
+        known = self._layers.of(provider.id, model)
+        classes = self._approved[provider.id]
+        if known.data_classes is not None:
+            classes &= known.data_classes
+        return Target(
+            provider=provider.id,
+            dialect=provider.dialect,
+            model=model,
+            cluster=provider.id,
+            fallback_cluster=fallback_cluster(provider.id),
+            base_path=urlsplit(provider.base_url).path.rstrip("/"),
+            region=provider.region,
+            data_classes=classes - self._elsewhere(known.facts.regions),
+            price=self._price(self._prices.get(model)) or known.price,
+            facts=known.facts,
+        )
+
+    def _price(self, price: PriceSection | None) -> Price | None:
+        if price is None:
+            return None
+        version = self._config.prices.version
+        return Price(price.prompt_nanos, price.completion_nanos, price.cached_nanos, version)
+
+    def _elsewhere(self, regions: frozenset[str]) -> frozenset[str]:
+        """The classes that may not go to all of these regions."""
+        return frozenset(
+            data_class.id
+            for data_class in self._config.data_classes
+            if not all(map(name_matcher(data_class.regions), regions))
+        )
+
+
+def compile_routes(config: Config, table: TargetTable) -> dict[str, Route]:
+    """Routes by every name that clients may ask for; an alias leads to the other's route."""
+    routes = {
+        section.model: _route(section, config, table)
+        for section in config.models
+        if section.alias_of is None
+    }
+    aliases = {s.model: routes[s.alias_of] for s in config.models if s.alias_of is not None}
+    return {section.model: {**routes, **aliases}[section.model] for section in config.models}
+
+
+def compile_rules(
+    config: Config, routes: Mapping[str, Route], table: TargetTable
+) -> tuple[Rule, ...]:
+    """The route rules in order."""
+    return tuple(_rule(section, routes, table) for section in config.routing.rules)
+
+
+def _route(section: ModelRoute, config: Config, table: TargetTable) -> Route:
+    policy = _policy(f"model:{section.model}", section, section.targets, table)
+    return Route(
+        id=section.model,
+        targets=tuple(choice.target for choice in policy.choices),
+        max_tokens=section.max_tokens or config.caps.max_tokens,
+        cache_ttl_s=section.cache_ttl_s,
+        prompt_tokens=section.prompt_tokens or config.caps.prompt_tokens,
+        too_long=section.too_long or config.caps.too_long,
+        policy=policy,
+    )
+
+
+def _rule(section: RouteRule, routes: Mapping[str, Route], table: TargetTable) -> Rule:
+    condition, uses = compile_route_condition(section.when) if section.when else (None, frozenset())
+    return Rule(
+        id=section.id,
+        mode=section.mode,
+        policies=_policies(section, routes, table),
+        tenants=frozenset(section.tenants),
+        endpoints=frozenset(section.endpoints),
+        models=section.models,
+        condition=condition,
+        uses=frozenset(uses),
+    )
+
+
+def _policies(
+    section: RouteRule, routes: Mapping[str, Route], table: TargetTable
+) -> dict[str, Policy]:
+    key = f"rule:{section.id}"
+    policy = _policy(key, section, section.targets, table)
+    own = {route.id: route.own_policy.choices for route in routes.values()}
+    if section.targets:
+        return dict.fromkeys(own, policy)
+    return {
+        model: replace(
+            policy,
+            key=f"{key}:{model}",
+            choices=choices,
+            least_context=_least_context(choices, policy.shadows),
+        )
+        for model, choices in own.items()
+    }
+
+
+def _policy(key: str, how: Choosing, refs: tuple[TargetRef, ...], table: TargetTable) -> Policy:
+    choices = tuple(Choice(table.of(ref), ref.weight, ref.tier) for ref in refs)
+    shadows = tuple(Shadow(table.of(ref), ref.share) for ref in how.shadow)
+    return Policy(
+        key=key,
+        choices=choices,
+        strategy=how.strategy,
+        sticky=how.sticky,
+        percentile=how.percentile,
+        score=ScoreWeights(how.score.quality, how.score.cost, how.score.latency),
+        threshold=how.threshold,
+        regions=name_matcher(how.regions) if how.regions else None,
+        shadows=shadows,
+        least_context=_least_context(choices, shadows),
+    )
+
+
+def _least_context(choices: tuple[Choice, ...], shadows: tuple[Shadow, ...] = ()) -> int | None:
+    targets = [choice.target for choice in choices] + [shadow.target for shadow in shadows]
+    known = [target.facts.context_tokens for target in targets]
+    return min((tokens for tokens in known if tokens is not None), default=None)
