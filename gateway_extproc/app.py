@@ -37,6 +37,7 @@ from gateway_extproc.core.ports import (
 )
 from gateway_extproc.core.shedding import TICK_S, Shedding
 from gateway_extproc.core.stage import Stage
+from gateway_extproc.core.standing import NO_STANDINGS
 from gateway_extproc.envoyconf.processor import socket_path, worker_address
 from gateway_extproc.evidence.policy import WHOLE, RecordPolicy, masked_log_fields
 from gateway_extproc.evidence.sealing import reviewer_mistakes
@@ -52,6 +53,7 @@ from gateway_extproc.identities import Identities, identify_stage, open_identiti
 from gateway_extproc.limiters import make_spending, open_limits
 from gateway_extproc.providers.translate import DIALECTS, translator
 from gateway_extproc.recording import open_recorder
+from gateway_extproc.standings import Watcher, credential_paths
 from gateway_extproc.stages.admit import Admit
 from gateway_extproc.stages.attempt import AttemptBuilder
 from gateway_extproc.stages.authorize import Authorize
@@ -102,6 +104,7 @@ class Parts:
     keeper: Keeper | None = None
     policy: RecordPolicy = WHOLE
     texts: TextKeeper | None = None
+    watcher: Watcher | None = None
 
     @property
     def load(self) -> Load:
@@ -126,6 +129,8 @@ def pipeline(parts: Parts) -> list[Stage]:
         config.failover.max_attempts,
         parts.spending.cheaper_route,
         lambda exchange: parts.guards.may_ask_again(guarded(exchange)),
+        standings=parts.watcher.standings if parts.watcher is not None else NO_STANDINGS,
+        draw=ids.draw,
     )
     keep = [Keep(parts.texts.wants_answer)] if parts.texts is not None else []
     return [
@@ -144,6 +149,7 @@ def pipeline(parts: Parts) -> list[Stage]:
         GuardStage(parts.guards, route.narrowed, parts.conversations),
         *keep,
         Cache(parts.cache, snapshot.routes, snapshot.revision),
+        *(parts.watcher.stages() if parts.watcher is not None else ()),
         Translate(parts.dialects, translator_for, attempts),
         Credential(attempts),
     ]  # fmt: skip
@@ -172,6 +178,7 @@ class Ids:
 
     def __init__(self) -> None:
         self._random = random.Random(os.urandom(32))  # noqa: S311 (ids, not secrets)
+        self.draw = self._random.random
 
     def decision(self) -> str:
         """32 hex digits that sort by time."""
@@ -225,6 +232,7 @@ class Gateway:
         self._limits = open_limits(
             config, spending.rules.rules, self.recorder, worker, worker_count(config)
         )
+        self._watcher = Watcher(snapshot)
         kept = open_conversations(config, pepper)
         self._masks = kept[0] if kept is not None else None
         self.parts = Parts(
@@ -235,15 +243,14 @@ class Gateway:
             limiter=self._limits.limiter,
             spending=spending,
             cache=MemoryCache(CACHE_BYTES, time.monotonic_ns),
-            credentials=SecretFiles(
-                {p.id: Path(p.credential_file) for p in config.providers}, time.monotonic_ns
-            ),
+            credentials=SecretFiles(credential_paths(config), time.monotonic_ns),
             identities=self._identities,
             recorder=self.recorder,
             shedding=make_shedding(config),
             keeper=self.recorder if self.recorder.durability.strict else None,
             policy=policy,
             texts=texts if isinstance(texts, TextKeeper) else None,
+            watcher=self._watcher,
         )
         self._watching: list[asyncio.Task[None]] = []
         self.processor = build_processor(self.parts)
@@ -262,7 +269,10 @@ class Gateway:
         # A worker that was killed leaves its socket behind.
         self._socket.unlink(missing_ok=True)
         self._watching = [
-            asyncio.create_task(follow((*self._identities.followed, self._allowed))),
+            asyncio.create_task(
+                follow((*self._identities.followed, self._allowed, self._watcher.drains))
+            ),
+            asyncio.create_task(self._watcher.tick()),
             asyncio.create_task(watch_lag(self.parts.shedding, self.recorder.metrics.pressure)),
         ]
         await self._limits.start()
@@ -287,6 +297,7 @@ class Gateway:
             await self._masks.close()
         self.recorder.close()
         self._identities.close()
+        self._watcher.close()
 
 
 def _server_tls(config: Config) -> ServerTls | None:

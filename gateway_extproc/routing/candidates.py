@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from gateway_extproc.config.compile import Route
 from gateway_extproc.core.identity import Permit
 from gateway_extproc.core.route import Target
+from gateway_extproc.core.standing import Standings
 
 
 def plan_targets(
@@ -22,6 +24,29 @@ def plan_targets(
     return tuple(
         [target for target, dropped in judge_targets(classes, route, max_attempts) if not dropped]
     )
+
+
+def by_standing(route: Route, standings: Standings, draw: Callable[[], float]) -> Route:
+    """The route with its targets in the order in which they should be tried now.
+
+    A target with a share of its traffic keeps its place for that share of the requests and stands
+    behind the others for the rest; who gets nothing now is the last resort.
+    """
+    shares = [(standings.of(target).share, target) for target in route.targets]
+    if all(share >= 1.0 for share, _ in shares):
+        return route
+    kept: list[Target] = []
+    behind: list[tuple[float, int, Target]] = []
+    for share, target in shares:
+        if share >= 1.0 or draw() < share:
+            kept.append(target)
+        else:
+            behind.append((-share, len(behind), target))
+    return replace(route, targets=(*kept, *_targets(sorted(behind))))
+
+
+def _targets(ranked: Iterable[tuple[float, int, Target]]) -> Iterator[Target]:
+    return (target for _, _, target in ranked)
 
 
 NOT_APPROVED: Final = "not approved for {classes}"

@@ -10,9 +10,10 @@ from gateway_extproc.core.errors import refuse
 from gateway_extproc.core.exchange import Event, Exchange
 from gateway_extproc.core.route import Target
 from gateway_extproc.core.stage import Stage
+from gateway_extproc.core.standing import NO_STANDINGS, Standings
 from gateway_extproc.core.verdict import CONTINUE, Amend, Respond, Verdict
 from gateway_extproc.routing.attempts import attempts_made
-from gateway_extproc.routing.candidates import plan_targets
+from gateway_extproc.routing.candidates import by_standing, plan_targets
 from gateway_extproc.stages.authorize import data_class_event
 
 TRIES: Final = "x-stainless-retry-count"
@@ -30,7 +31,10 @@ class Route(Stage):
         max_attempts: int,
         cheaper_route: Callable[[Exchange], str],
         asks_again: Callable[[Exchange], bool] = lambda exchange: False,
+        standings: Standings = NO_STANDINGS,
+        draw: Callable[[], float] = lambda: 1.0,
     ) -> None:
+        self._standings, self._draw = standings, draw
         self._routes = routes
         self._asks_again = asks_again
         self._cheaper_route = cheaper_route
@@ -60,6 +64,7 @@ class Route(Stage):
         self, exchange: Exchange, route: ModelRoute, classes: frozenset[str] = frozenset()
     ) -> tuple[Target, ...]:
         assert exchange.permit is not None
+        route = by_standing(route, self._standings, self._draw)
         targets = plan_targets(exchange.permit, route, self._max_attempts, classes)
         tries = exchange.headers.get(TRIES, "0")
         if tries == "0" or len(targets) < 2 or not self._asks_again(exchange):
