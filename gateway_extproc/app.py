@@ -53,7 +53,6 @@ from gateway_extproc.identities import Identities, identify_stage, open_identiti
 from gateway_extproc.limiters import make_spending, open_limits
 from gateway_extproc.providers.translate import DIALECTS, translator
 from gateway_extproc.recording import open_recorder
-from gateway_extproc.standings import Watcher, credential_paths
 from gateway_extproc.stages.admit import Admit
 from gateway_extproc.stages.attempt import AttemptBuilder
 from gateway_extproc.stages.authorize import Authorize
@@ -73,6 +72,7 @@ from gateway_extproc.stages.route import Route
 from gateway_extproc.stages.shed import Shed
 from gateway_extproc.stages.translate import Translate
 from gateway_extproc.stages.truncate import Truncate
+from gateway_extproc.standings import Watcher, credential_paths
 from gateway_extproc.stores.following import catch_up, follow
 from gateway_extproc.stores.memory import MemoryCache
 from gateway_extproc.stores.reviews import FollowedAllowList

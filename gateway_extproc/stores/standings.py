@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from gateway_extproc.config.health import Health
 from gateway_extproc.core.ports import StoreUnavailable
@@ -100,7 +100,7 @@ class HostStandings:
         self._now_s, self._policy = now_s, policy
         self._drains = drains
         self._file = WordFile(path, ROWS * PLACE_WORDS, FORMAT)
-        self._cells: Any = self._file.words.cast("B").cast("d")
+        self._cells = cast(Any, self._file.words.cast("B").cast("d"))
         self._delayed: deque[Callable[[], object]] = deque(maxlen=WAITING_MAX)
         self._waiting: dict[int, Waiting] = {}
         self._next_waiting = 0
