@@ -149,10 +149,12 @@ class TargetRow:
         """A 429 for this key; ``until_s`` where it says how long it lasts."""
         at, rule = self._key_at(key), self._policy.quota
         cells = self._cells
+        rests = cells[at + _KEY_REST] > now_s
         if until_s is None:
+            if rests:
+                return  # it was under way when the first one came back
             until_s = now_s + rule.rest_s * 2.0 ** cells[at + _STRIKES]
-        if cells[at + _KEY_REST] <= now_s:
-            # Those that were under way when it was said are no further strikes.
+        if not rests:
             cells[at + _STRIKES] = min(cells[at + _STRIKES] + 1.0, STRIKES_MAX)
         until_s = min(until_s, now_s + rule.rest_max_s)
         cells[at + _KEY_REST] = max(cells[at + _KEY_REST], until_s)
