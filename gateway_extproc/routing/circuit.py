@@ -87,6 +87,20 @@ def observe(
     return _counted(circuit, outcome, now_s, policy)
 
 
+def count_successes(circuit: Circuit, count: int, now_s: float, policy: Policy) -> Circuit:
+    """The circuit after that many successes that came while nothing was wrong.
+
+    For those who count a while before they tell: it ends no row of failures, because these may
+    have come since.
+    """
+    if circuit.state != State.CLOSED:
+        return circuit
+    left = _left(circuit, now_s, policy)
+    return circuit._replace(
+        failed=circuit.failed * left, seen=circuit.seen * left + count, at_s=now_s
+    )
+
+
 def advance(circuit: Circuit, now_s: float) -> Circuit:
     """The circuit after time has passed: an open one turns half-open when its pause is over."""
     if circuit.state != State.OPEN or now_s < circuit.until_s:
@@ -118,10 +132,15 @@ def ramp(since_s: float, now_s: float, policy: Policy) -> float:
     return policy.probe_share + (1.0 - policy.probe_share) * max(0.0, passed_s) / policy.ramp_s
 
 
-def _counted(circuit: Circuit, outcome: Outcome, now_s: float, policy: Policy) -> Circuit:
+def _left(circuit: Circuit, now_s: float, policy: Policy) -> float:
+    """What is left of the counts; a clock that was set back loses none."""
     passed_s = now_s - circuit.at_s
-    # A clock that was set back loses no count.
-    left = 2.0 ** (-passed_s / policy.half_life_s) if passed_s > 0 else 1.0
+    left: float = 2.0 ** (-passed_s / policy.half_life_s) if passed_s > 0 else 1.0
+    return left
+
+
+def _counted(circuit: Circuit, outcome: Outcome, now_s: float, policy: Policy) -> Circuit:
+    left = _left(circuit, now_s, policy)
     bad = outcome == "failure"
     failed = circuit.failed * left + bad
     seen = circuit.seen * left + 1.0

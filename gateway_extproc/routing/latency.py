@@ -36,12 +36,24 @@ def add(
     weight: float = 1.0,
 ) -> None:  # fmt: skip
     """Puts an observation into the histogram that begins at ``at``."""
+    add_to(cells, at, bucket_of(ms), now_s, half_life_s, weight)
+
+
+def bucket_of(ms: float) -> int:
+    """Which bucket a latency falls into."""
+    return min(int(log(ms) * _PER_LOG) + 1, BUCKETS - 1) if ms > 1.0 else 0
+
+
+def add_to(
+    cells: MutableSequence[float], at: int, bucket: int, now_s: float, half_life_s: float,
+    weight: float,
+) -> None:  # fmt: skip
+    """Puts observations of together this weight into one bucket."""
     age = (now_s - cells[at]) / half_life_s
     if age > RESCALED_AT:
         _rescale(cells, at, now_s, age)
         age = 0.0
-    bucket = int(log(ms) * _PER_LOG) + 1 if ms > 1.0 else 0
-    cells[at + 1 + min(bucket, BUCKETS - 1)] += weight * 2.0 ** max(age, -RESCALED_AT)
+    cells[at + 1 + bucket] += weight * 2.0 ** max(age, -RESCALED_AT)
 
 
 def _rescale(cells: MutableSequence[float], at: int, now_s: float, age: float) -> None:

@@ -20,6 +20,7 @@ from gateway_extproc.routing.circuit import (
     State,
     advance,
     circuit_share,
+    count_successes,
     observe,
     ramp,
     trip,
@@ -34,6 +35,8 @@ Cells = MutableSequence[float]
 # ---- where everything stands in a row
 _CHANGES, _TOUCHED = 0, 1
 _CIRCUIT: Final = 2
+_STATE: Final = _CIRCUIT + Circuit._fields.index("state")
+_IN_A_ROW: Final = _CIRCUIT + Circuit._fields.index("in_a_row")
 _SENT: Final = _CIRCUIT + len(Circuit._fields)
 _PROBES, _REST, _MOVED, _STEPPED, _DISTRUST, _QUOTA_TAKEN = range(_SENT + 1, _SENT + 7)
 # A quarter of everything for each of: whole answers and streams, of late and usually.
@@ -83,17 +86,43 @@ class TargetRow:
             cells[at + _CHANGES] += 1.0
         return change
 
+    def is_calm(self, key: int) -> bool:
+        """Whether another success with this key would change nothing but counts."""
+        cells, at = self._cells, self._at
+        return not (
+            cells[at + _STATE] or cells[at + _IN_A_ROW] or cells[self._key_at(key) + _STRIKES]
+        )
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether its circuit is; of one that is closed nobody asks who was sent when."""
+        return not self._cells[self._at + _STATE]
+
+    def succeeded(self, count: int, now_s: float) -> None:
+        """So many successes came while it was calm."""
+        circuit = count_successes(self.circuit, count, now_s, self._policy.circuit)
+        self._put(self.circuit, circuit, now_s)
+        self._cells[self._at + _TOUCHED] = now_s
+
     def first_byte(
         self, ms: float, now_s: float, *, stream: bool, usual_only: bool = False
     ) -> None:
         """Its headers came after ``ms``; ``usual_only`` where it was told to be overdue."""
-        kind = latency.CELLS * stream
-        slow = self._cells[self._at + _MOVED] > 0
-        usual = LEARNS_SLOWLY if slow else 1.0
+        self.first_bytes(latency.bucket_of(ms), 1, now_s, stream=stream, usual_only=usual_only)
+
+    def first_bytes(
+        self, bucket: int, count: int, now_s: float, *, stream: bool, usual_only: bool
+    ) -> None:
+        """The same of many in one bucket of ``routing.latency``."""
+        cells, first = self._cells, self._at + latency.CELLS * stream
+        slow = cells[self._at + _MOVED] > 0
+        usual = count * LEARNS_SLOWLY if slow else float(count)
         history_s = self._policy.slow.history_s
-        latency.add(self._cells, self._at + _USUAL + kind, ms, now_s, history_s, usual)
+        latency.add_to(cells, first + _USUAL, bucket, now_s, history_s, usual)
         if not usual_only:
-            self.overdue(ms, now_s, stream=stream)
+            recent_s = latency.RECENT_HALF_LIFE_S
+            latency.add_to(cells, first + _RECENT, bucket, now_s, recent_s, float(count))
+        cells[self._at + _TOUCHED] = now_s
 
     def overdue(self, ms: float, now_s: float, *, stream: bool) -> None:
         """It has been waited for so long, and may be for longer."""

@@ -136,18 +136,20 @@ class Health(Stage):
         watching.headers_came = True
         now_s = self._now_s()
         waited = self._watch.answered(watching.number)
-        for attempt in self._failed(exchange):
-            self._judge(exchange, watching, attempt, now_s)
         target = exchange.answered_by
+        if target is None or exchange.attempt_count != 1 or exchange.response_status >= 400:
+            for attempt in self._failed(exchange):
+                self._judge(exchange, watching, attempt, now_s)
         if target is None or exchange.response_status >= 400:
             return CONTINUE
-        self._tell_left(watching, _answer(exchange, target), now_s)
+        position = watching.positions.get(exchange.response_cluster, 0)
+        if self._watch.wants_told(key_of(target), position, now_s):
+            self._tell_left(watching, _answer(exchange, target), now_s)
         self._time(exchange, watching, target, now_s, was_overdue=bool(waited and waited.overdue))
         key = key_of(target)
         watching.unjudged = target
         if exchange.streaming and self._watch.trusts_streams(key):
             watching.is_counted = True
-            position = watching.positions.get(exchange.response_cluster, 0)
             change = self._watch.ended(key, "success", watching.sent_s, now_s, position)
             self._note(exchange, key, change)
         return CONTINUE
@@ -191,11 +193,6 @@ class Health(Stage):
         """Attempts that did not bring a good answer, in their order."""
         answered = exchange.answered_by
         status = exchange.response_status
-        if exchange.attempt_count == 1 and answered is not None:
-            # Nearly every request: one attempt, and it was answered.
-            if status >= 400:
-                yield _answer(exchange, answered)
-            return
         notes, targets = exchange.attempt_notes, exchange.targets
         made = attempts_made(
             targets, exchange.attempt_count, notes, status if answered is not None else 0
@@ -230,10 +227,6 @@ class Health(Stage):
         key = key_of(ended.target)
         position = watching.positions.get(ended.cluster, 0)
         table = self._quota_headers.get(ended.target.provider, ())
-        if not ended.headers or not (
-            self._watch.wants_told(key, position, now_s) or ended.status >= 400
-        ):
-            return ()
         lefts = read_left(ended.headers, table, now_s)
         if lefts:
             self._watch.told(key, position, lefts, now_s)

@@ -1,10 +1,11 @@
 """How all targets stand, in one table that the workers of a host share.
 
 Each target has a row of numbers in a mapped file (``routing.row`` knows what they mean).  A worker
-that learns something takes the file's lock, if it is free, and changes the row at once: so ten
-failures open a circuit whoever saw them.  If it is not free the change waits in the worker until
-the next one, or the next tick.  Nobody ever waits for the lock while a request does.  Plans read
-what was judged of a row within the last ``JUDGED_S``, or since it changed.
+that sees something go wrong takes the file's lock, if it is free, and changes the row at once: so
+five failures open a circuit whoever saw them.  If it is not free the change waits in the worker
+until the next one, or the next tick.  Successes while nothing is wrong, and latencies, are
+counted in the worker and told with its ticks.  Nobody ever waits for the lock while a request
+does.  Plans read what was judged of a row a moment ago, or since it changed.
 
 A process that is killed in the middle of a change leaves a row half changed.  That is no
 transaction on purpose: all of it is an estimate that the next seconds correct.
@@ -17,7 +18,8 @@ import logging
 import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
@@ -26,6 +28,7 @@ from gateway_extproc.core.ports import StoreUnavailable
 from gateway_extproc.core.route import Target
 from gateway_extproc.core.standing import IN_ORDER, Standing
 from gateway_extproc.routing.circuit import Outcome
+from gateway_extproc.routing.latency import bucket_of
 from gateway_extproc.routing.quota import Left
 from gateway_extproc.routing.row import ROW_CELLS, Change, TargetRow
 from gateway_extproc.routing.watched import TargetKey, Watched, key_of
@@ -49,7 +52,7 @@ ACTIVE_S: Final = 10.0
 OVERDUE_MIN_MS: Final = 1000.0
 WAITING_MAX: Final = 10_000
 """Changes that may wait for the lock."""
-TOLD_S: Final = 0.05
+TOLD_S: Final = 0.1
 """How often one worker looks at the quota headers of one key, unless nothing is left."""
 
 T = TypeVar("T")
@@ -70,6 +73,10 @@ class _Judged:
     drains: int = -1
     latencies: tuple[float | None, float | None] = (None, None)
     measured_s: float = 0.0
+    successes: int = 0
+    """Seen and not told yet, because nothing is wrong."""
+    first_bytes: dict[tuple[int, bool, bool], int] = field(default_factory=dict)
+    """Latencies not told yet: how many by bucket, whether of a stream, and whether overdue."""
 
 
 @dataclass(slots=True)
@@ -137,13 +144,14 @@ class HostStandings:
     def _judge(self, judged: _Judged, now_s: float) -> Standing:
         row = judged.row
         judged.changes, judged.drains = row.changes, self._drains.version
-        judged.until_s = now_s + JUDGED_S
         if not 0 <= now_s - judged.measured_s < MEASURED_S:
             judged.latencies, judged.measured_s = row.quantiles_ms(now_s), now_s
         if self._drains.is_drained(judged.watched.key, now_s):
             judged.standing = Standing(0.0, DRAINED, *judged.latencies)
         else:
             judged.standing = row.standing(now_s, judged.latencies)
+        # A share that is less may rise with time alone; one that falls is a change.
+        judged.until_s = now_s + (MEASURED_S if judged.standing.share == 1.0 else JUDGED_S)
         return judged.standing
 
     def rows(self) -> Mapping[TargetKey, TargetRow]:
@@ -164,6 +172,8 @@ class HostStandings:
         number = self._next_waiting
         self._next_waiting += 1
         self._waiting[number] = Waiting(key, now_s, stream)
+        if judged.row.is_closed:
+            return number, ""
         return number, self._change(lambda: judged.row.sent(now_s))
 
     def answered(self, number: int) -> Waiting | None:
@@ -173,16 +183,11 @@ class HostStandings:
     def first_byte(
         self, key: TargetKey, ms: float, now_s: float, *, stream: bool, was_overdue: bool = False
     ) -> None:
-        """An attempt's headers came after so many milliseconds."""
+        """An attempt's headers came after so many milliseconds; told with the next tick."""
         judged = self._judged.get(key)
-        if judged is None:
-            return
-
-        def change() -> None:
-            judged.row.first_byte(ms, now_s, stream=stream, usual_only=was_overdue)
-            self._step(judged, now_s)
-
-        self._change(change)
+        if judged is not None:
+            what = (bucket_of(ms), stream, was_overdue)
+            judged.first_bytes[what] = judged.first_bytes.get(what, 0) + 1
 
     def ended(
         self, key: TargetKey, outcome: Outcome, sent_s: float, now_s: float, position: int = 0
@@ -190,6 +195,10 @@ class HostStandings:
         """An attempt is over; what that changed of the target's circuit."""
         judged = self._judged.get(key)
         if judged is None:
+            return ""
+        row = judged.row
+        if outcome in ("success", "neutral") and row.is_calm(position):
+            judged.successes += outcome == "success"
             return ""
 
         def change() -> Change:
@@ -262,11 +271,15 @@ class HostStandings:
         self._change(_nothing)
         self._find_overdue(now_s)
         for judged in self._judged.values():
+            if judged.first_bytes or judged.successes:
+                self._change(partial(_tell, judged, now_s))
             if judged.row.moved or 0 <= now_s - judged.row.touched_s < ACTIVE_S:
-                self._change(lambda judged=judged: self._step(judged, now_s))  # type: ignore[misc]
+                if judged.row.may_step(now_s):
+                    self._change(partial(self._step, judged, now_s))
 
     def close(self) -> None:
-        """Lets go of the table; its content stays for the next process."""
+        """Tells what it knows and lets go of the table, which stays for the next process."""
+        self.tick()
         self._cells.release()
         self._file.close()
 
@@ -300,11 +313,7 @@ class HostStandings:
                 continue
             if age_ms >= max(usual_ms * rule.factor, usual_ms + rule.least_ms):
                 waiting.overdue = True
-                self._change(
-                    lambda row=row, age_ms=age_ms, stream=waiting.stream: row.overdue(  # type: ignore[misc]
-                        age_ms, now_s, stream=stream
-                    )
-                )
+                self._change(partial(row.overdue, age_ms, now_s, stream=waiting.stream))
 
     # ------------------------------------------------------------------ the table
 
@@ -355,6 +364,16 @@ class HostStandings:
 
 
 DRAINED: Final = "drained"
+
+
+def _tell(judged: _Judged, now_s: float) -> None:
+    """Into the row with what was only counted so far."""
+    if judged.successes:
+        judged.row.succeeded(judged.successes, now_s)
+        judged.successes = 0
+    for (bucket, stream, was_overdue), count in judged.first_bytes.items():
+        judged.row.first_bytes(bucket, count, now_s, stream=stream, usual_only=was_overdue)
+    judged.first_bytes.clear()
 
 
 def _nothing() -> None:

@@ -107,7 +107,7 @@ class StandingShare:
         if age_s >= FORGOTTEN_S:
             await self._ask("HDEL", self._hosts_key, host)
         elif abs(age_s) < FRESH_S:
-            absorb(self._standings, document["targets"], now_s)
+            absorb(self._standings, document.get("targets", {}), now_s)
 
     async def _share_drains(self, now_s: float) -> None:
         mine = self._drains.all()
@@ -171,6 +171,13 @@ def absorb(standings: HostStandings, summary: Mapping[str, Any], now_s: float) -
 
 
 def _take_over(row: TargetRow, about: Mapping[str, Any], now_s: float) -> None:
+    try:
+        _take(row, about, now_s)
+    except (TypeError, ValueError, AttributeError) as error:
+        log.warning("what another host says of a target is left out: %s", error)
+
+
+def _take(row: TargetRow, about: Mapping[str, Any], now_s: float) -> None:
     if "opened_s" in about:
         row.foreign_outage(float(about["opened_s"]), now_s)
     if "rest_s" in about:

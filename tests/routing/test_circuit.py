@@ -25,7 +25,9 @@ POLICY = Policy()
 NOW = 1_000_000.0
 
 
-def after(outcomes: list[Outcome], circuit: Circuit = Circuit(), policy: Policy = POLICY) -> Circuit:
+def after(
+    outcomes: list[Outcome], circuit: Circuit = Circuit(), policy: Policy = POLICY
+) -> Circuit:
     for i, outcome in enumerate(outcomes):
         circuit = observe(circuit, outcome, NOW + i, NOW + i, policy)
     return circuit

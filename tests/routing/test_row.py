@@ -163,7 +163,11 @@ def test_a_quota_that_is_used_up_sends_traffic_elsewhere() -> None:
 
 
 def simulate(
-    latency_ms: list[float], *, seconds: int = 120, spike: tuple[int, int] = (60, 75), rate: int = 20
+    latency_ms: list[float],
+    *,
+    seconds: int = 120,
+    spike: tuple[int, int] = (60, 75),
+    rate: int = 20,
 ) -> list[float]:
     """Shares of the first of two targets, one a second; the second one takes ``latency_ms[2]``.
 

@@ -84,9 +84,7 @@ def test_it_outlives_the_processes(open_table: Open, clock: Clock) -> None:
 
 def test_regions_of_a_model_stand_apart(tmp_path: Path, clock: Clock) -> None:
     regions: list[TargetKey] = [("east", "small", region) for region in ("eu", "us")]
-    table = HostStandings(
-        tmp_path / "t", [Watched(key, 1, ()) for key in regions], Health(), clock
-    )
+    table = HostStandings(tmp_path / "t", [Watched(key, 1, ()) for key in regions], Health(), clock)
     for _ in range(5):
         table.ended(regions[0], "failure", NOW, NOW)
     assert [table.of(target(key)).share for key in regions] == [0.0, 1.0]
@@ -186,6 +184,7 @@ def test_requests_that_wait_too_long_make_a_target_slow_before_they_are_answered
     for _ in range(100):
         table.first_byte(EAST, 200.0, clock.now_s, stream=False)
         clock.now_s += 0.05
+        table.tick()
     numbers = [table.sent(EAST, clock.now_s, stream=False)[0] for _ in range(40)]
     for _ in range(30):
         clock.now_s += 0.25
@@ -201,6 +200,7 @@ def test_a_client_that_left_is_not_waited_for(open_table: Open, clock: Clock) ->
     for _ in range(100):
         table.first_byte(EAST, 200.0, clock.now_s, stream=False)
         clock.now_s += 0.05
+    table.tick()
     for _ in range(40):
         number, _ = table.sent(EAST, clock.now_s, stream=False)
         table.answered(number)
@@ -231,6 +231,7 @@ def test_a_full_table_gives_away_the_place_that_rested_longest(tmp_path: Path) -
         )
         for key in keys[:5]:
             table.ended(key, "success", clock.now_s, clock.now_s)
+            table.tick()
             assert table.rows()[key].circuit.seen == 1.0
         table.close()
 
@@ -238,9 +239,7 @@ def test_a_full_table_gives_away_the_place_that_rested_longest(tmp_path: Path) -
 # ---------------------------------------------------------------------------- drains
 
 
-def test_a_drained_target_gets_nothing_until_it_ends(
-    tmp_path: Path, clock: Clock
-) -> None:
+def test_a_drained_target_gets_nothing_until_it_ends(tmp_path: Path, clock: Clock) -> None:
     file, drains = DrainFile(tmp_path), FollowedDrains(tmp_path)
     table = HostStandings(tmp_path / "t", WATCHED, Health(), clock, drains)
     assert table.of(target(WEST)).share == 1.0
