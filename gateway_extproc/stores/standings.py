@@ -273,9 +273,10 @@ class HostStandings:
         for judged in self._judged.values():
             if judged.first_bytes or judged.successes:
                 self._change(partial(_tell, judged, now_s))
-            if judged.row.moved or 0 <= now_s - judged.row.touched_s < ACTIVE_S:
-                if judged.row.may_step(now_s):
-                    self._change(partial(self._step, judged, now_s))
+            row = judged.row
+            is_active = row.moved or 0 <= now_s - row.touched_s < ACTIVE_S
+            if is_active and row.may_step(now_s):
+                self._change(partial(self._step, judged, now_s))
 
     def close(self) -> None:
         """Tells what it knows and lets go of the table, which stays for the next process."""

@@ -26,8 +26,9 @@ NOW = 1_000_000.0
 
 
 def after(
-    outcomes: list[Outcome], circuit: Circuit = Circuit(), policy: Policy = POLICY
+    outcomes: list[Outcome], policy: Policy = POLICY
 ) -> Circuit:
+    circuit = Circuit()
     for i, outcome in enumerate(outcomes):
         circuit = observe(circuit, outcome, NOW + i, NOW + i, policy)
     return circuit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -196,7 +197,7 @@ def test_traffic_leaves_a_target_that_becomes_slow_and_returns_gradually() -> No
     assert min(shares[:60]) == 1.0
     assert shares[66] <= 0.1, shares[58:70]
     after = shares[76:]
-    assert all(b - a <= 0.12 for a, b in zip(after, after[1:], strict=False))
+    assert all(b - a <= 0.12 for a, b in itertools.pairwise(after))
     assert after[5] < 0.6
     assert shares[-1] == 1.0
     assert all(share >= POLICY.slow.floor * 0.99 for share in shares)

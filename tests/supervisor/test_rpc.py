@@ -21,11 +21,13 @@ from gateway_extproc.core.secret import Secret
 from gateway_extproc.evidence.feed import FileFeed
 from gateway_extproc.identity.keyring import Keyring
 from gateway_extproc.pb.gateway.v1 import decision_pb2
+from gateway_extproc.standings import Targets
 from gateway_extproc.stores.keyfile import KeyFile
 from gateway_extproc.supervisor import records_api
 from gateway_extproc.supervisor.admin import AdminCall, Caller
 from gateway_extproc.supervisor.calls import BadConfiguration, Call
 from gateway_extproc.supervisor.keys_api import KeysApi
+from gateway_extproc.supervisor.providers_api import ProvidersApi
 from gateway_extproc.supervisor.records_api import RecordsApi
 from gateway_extproc.supervisor.rpc import METHODS, rpc_server
 from support.adminapi import (
@@ -63,7 +65,14 @@ class World:
             Call("GetStatus", "view_status", "GET", "/v1/status", self.status),
             Call("Reload", "reload", "POST", "/v1/reload", self.reload, 202),
         ]
-        self.calls = [*own, *keys.calls(), *self.records.calls()]
+        server = {"socket_dir": str(folder / "run")}
+        targets = Targets(make_config(server=server))
+        self.calls = [
+            *own,
+            *keys.calls(),
+            *self.records.calls(),
+            *ProvidersApi(lambda: targets).calls(),
+        ]
         self.server = rpc_server(
             self.socket, two_tenant_gate(self.log), self.calls, self.records.streams()
         )
@@ -122,6 +131,31 @@ async def test_decisions_and_costs_are_messages(world: World) -> None:
             ("beta", 200),
         ]
         assert (await client.call("GetStatus"))["ready"] is True
+
+
+async def test_targets_are_listed_and_taken_out(world: World) -> None:
+    async with world.client() as client:
+        listed = await client.call("ListTargets")
+        assert {one.circuit for one in listed.targets} == {"closed"}
+        first = listed.targets[0]
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await client.call("DrainTarget", name=first.provider)
+        assert refused.value.code() is Code.PERMISSION_DENIED
+    async with world.client(key_of("platform-admin")) as client:
+        drained = (await client.call("DrainTarget", name=first.target, for_s=60.0)).targets
+        assert [(one.target, one.why, one.share) for one in drained] == [
+            (first.target, "drained", 0.0)
+        ]
+        assert 0 < drained[0].drained_s <= 60
+        for name, for_s in (("", 1.0), (first.target, 0.0), (first.target, -1.0)):
+            with pytest.raises(grpc.aio.AioRpcError) as wrong:
+                await client.call("DrainTarget", name=name, for_s=for_s)
+            assert wrong.value.code() is Code.INVALID_ARGUMENT
+        with pytest.raises(grpc.aio.AioRpcError) as unknown:
+            await client.call("DrainTarget", name="nobody")
+        assert unknown.value.code() is Code.NOT_FOUND
+        ended = (await client.call("UndrainTarget", name=first.target)).targets
+        assert not ended[0].drained
 
 
 async def test_fields_of_a_later_version_do_not_break_a_reply(world: World) -> None:
