@@ -25,9 +25,7 @@ POLICY = Policy()
 NOW = 1_000_000.0
 
 
-def after(
-    outcomes: list[Outcome], policy: Policy = POLICY
-) -> Circuit:
+def after(outcomes: list[Outcome], policy: Policy = POLICY) -> Circuit:
     circuit = Circuit()
     for i, outcome in enumerate(outcomes):
         circuit = observe(circuit, outcome, NOW + i, NOW + i, policy)

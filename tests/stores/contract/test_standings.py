@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -71,7 +70,9 @@ class Pair:
             host.followed.refresh()
 
 
-def make_host(folder: Path, clock: Clock, share: Callable[..., StandingShare] | None) -> Host:
+def make_host(
+    folder: Path, clock: Clock, share: Callable[[HostStandings, DrainFile], StandingShare] | None
+) -> Host:
     followed, drains = FollowedDrains(folder), DrainFile(folder)
     standings = HostStandings(folder / "health.table", WATCHED, Health(), clock, followed)
     made = None if share is None else share(standings, drains)
@@ -119,8 +120,13 @@ async def with_hosts(port: int, folder: Path, clock: Clock, test: Test) -> None:
     for name, topology in zip("ab", topologies, strict=True):
         await topology.open()
 
-        def share(*parts: Any, name: str = name, topology: OneServer = topology) -> StandingShare:
-            return StandingShare(topology, "gw", name, *parts, clock)
+        def share(
+            standings: HostStandings,
+            drains: DrainFile,
+            name: str = name,
+            topology: OneServer = topology,
+        ) -> StandingShare:
+            return StandingShare(topology, "gw", name, standings, drains, clock)
 
         hosts.append(make_host(folder / name, clock, share))
     try:
