@@ -28,7 +28,7 @@ T = TypeVar("T")
 Change = Callable[[dict[str, Any]], None]
 
 FORGIVING: dict[str, Any] = {
-    "circuit": {"in_a_row": 1000, "min_requests": 10_000},
+    "circuit": {"in_a_row": 1000, "min_requests": 10_000, "ramp_s": 0.0},
     "slow": {"factor": 1000},
     "quota": {"rest_max_s": 0.05, "rest_s": 0.05},
 }
