@@ -40,10 +40,10 @@ async def test_a_drain_reaches_the_other_host_and_so_does_its_end(tmp_path: Path
             hosts.append(host)
         one, other = hosts
         try:
-            name: str = one.figures()[0]["target"]
-            one.targets().drain(name, None, "ann")
-            await until(lambda: drained(one) == drained(other) == {name})
-            other.targets().undrain(name, "bob")
+            target: str = one.figures()[0]["target"]
+            one.targets().drain(target, None, "ann")
+            await until(lambda: drained(one) == drained(other) == {target})
+            other.targets().undrain(target, "bob")
             await until(lambda: not drained(one) and not drained(other))
             assert (one.trouble, other.trouble) == ("", "")
         finally:
