@@ -38,7 +38,7 @@ from gateway_extproc.core.ports import (
 )
 from gateway_extproc.core.shedding import TICK_S, Shedding
 from gateway_extproc.core.stage import Stage
-from gateway_extproc.core.standing import NoStandings, Standings
+from gateway_extproc.core.standing import NO_STANDINGS
 from gateway_extproc.envoyconf.processor import socket_path, worker_address
 from gateway_extproc.evidence.policy import WHOLE, RecordPolicy, masked_log_fields
 from gateway_extproc.evidence.sealing import reviewer_mistakes
@@ -76,6 +76,7 @@ from gateway_extproc.stages.route import Outside, Route
 from gateway_extproc.stages.shed import Shed
 from gateway_extproc.stages.translate import Translate
 from gateway_extproc.stages.truncate import Truncate
+from gateway_extproc.standings import Watcher, credential_paths
 from gateway_extproc.stores.following import catch_up, follow
 from gateway_extproc.stores.memory import MemoryCache
 from gateway_extproc.stores.reviews import FollowedAllowList
@@ -84,8 +85,6 @@ from gateway_extproc.supervisor.worker import run_worker as run_process
 from gateway_extproc.wire.server import make_server
 from gateway_extproc.wire.session import Processor, log_fields
 from gateway_extproc.wire.tls import ServerTls
-
-UNSEEN: Standings = NoStandings()
 
 CACHE_BYTES = 64 * 1024 * 1024
 """Answers that one worker keeps at most."""
@@ -109,7 +108,7 @@ class Parts:
     keeper: Keeper | None = None
     policy: RecordPolicy = WHOLE
     texts: TextKeeper | None = None
-    standings: Standings = UNSEEN
+    watcher: Watcher | None = None
 
     @property
     def load(self) -> Load:
@@ -136,7 +135,7 @@ def pipeline(parts: Parts) -> list[Stage]:
         snapshot.rules,
         wishes_of(config),
         Outside(
-            standings=parts.standings,
+            standings=parts.watcher.standings if parts.watcher is not None else NO_STANDINGS,
             asks_again=lambda exchange: parts.guards.may_ask_again(guarded(exchange)),
             usual_tokens=parts.spending.usual_tokens,
             complexity=make_complexity(),
@@ -162,6 +161,7 @@ def pipeline(parts: Parts) -> list[Stage]:
         GuardStage(parts.guards, route.narrowed, parts.conversations),
         *keep,
         Cache(parts.cache, snapshot.routes, snapshot.revision),
+        *(parts.watcher.stages() if parts.watcher is not None else ()),
         Translate(parts.dialects, translator_for, attempts),
         Credential(attempts),
     ]  # fmt: skip
@@ -190,6 +190,7 @@ class Ids:
 
     def __init__(self) -> None:
         self._random = random.Random(os.urandom(32))  # noqa: S311 (ids, not secrets)
+        self.draw = self._random.random
 
     def decision(self) -> str:
         """32 hex digits that sort by time."""
@@ -248,6 +249,7 @@ class Gateway:
         self._limits = open_limits(
             config, spending.rules.rules, self.recorder, worker, worker_count(config)
         )
+        self._watcher = Watcher(snapshot)
         kept = open_conversations(config, pepper)
         self._masks = kept[0] if kept is not None else None
         self.parts = Parts(
@@ -258,15 +260,14 @@ class Gateway:
             limiter=self._limits.limiter,
             spending=spending,
             cache=MemoryCache(CACHE_BYTES, time.monotonic_ns),
-            credentials=SecretFiles(
-                {p.id: Path(p.credential_file) for p in config.providers}, time.monotonic_ns
-            ),
+            credentials=SecretFiles(credential_paths(config), time.monotonic_ns),
             identities=self._identities,
             recorder=self.recorder,
             shedding=make_shedding(config),
             keeper=self.recorder if self.recorder.durability.strict else None,
             policy=policy,
             texts=texts if isinstance(texts, TextKeeper) else None,
+            watcher=self._watcher,
         )
         self._watching: list[asyncio.Task[None]] = []
         self.processor = build_processor(self.parts)
@@ -285,7 +286,10 @@ class Gateway:
         # A worker that was killed leaves its socket behind.
         self._socket.unlink(missing_ok=True)
         self._watching = [
-            asyncio.create_task(follow((*self._identities.followed, self._allowed))),
+            asyncio.create_task(
+                follow((*self._identities.followed, self._allowed, self._watcher.drains))
+            ),
+            asyncio.create_task(self._watcher.tick()),
             asyncio.create_task(watch_lag(self.parts.shedding, self.recorder.metrics.pressure)),
         ]
         await self._limits.start()
@@ -310,6 +314,7 @@ class Gateway:
             await self._masks.close()
         self.recorder.close()
         self._identities.close()
+        self._watcher.close()
 
 
 def _server_tls(config: Config) -> ServerTls | None:

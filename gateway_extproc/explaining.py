@@ -48,6 +48,7 @@ from gateway_extproc.routing.planner import Candidate
 from gateway_extproc.stages.identify import Identify
 from gateway_extproc.stages.refusal import RefusalWriter
 from gateway_extproc.stages.route import Route
+from gateway_extproc.standings import Watcher, health_table
 from gateway_extproc.stores.following import catch_up
 from gateway_extproc.stores.host import HostCounters
 from gateway_extproc.stores.journal import Journal
@@ -228,6 +229,7 @@ def _opened(
         lease_us=int(config.store.lease_s * SECOND_US),
         alerts=alert_marks(spending.rules.rules),
     )
+    watcher = _watcher(snapshot, folder)
     yield Parts(
         snapshot=snapshot,
         dialects=DIALECTS,
@@ -247,8 +249,19 @@ def _opened(
         ),
         recorder=recorder,
         shedding=make_shedding(config),
+        watcher=watcher,
     )
+    watcher.close()
     table.close()
+
+
+def _watcher(snapshot: Snapshot, folder: Path) -> Watcher:
+    """How targets stand now, in a copy; of a gateway that never ran here all are in order."""
+    copy, live = folder / "health.table", health_table(snapshot.config)
+    if live.exists():
+        with contextlib.suppress(OSError):
+            shutil.copyfile(live, copy)
+    return Watcher(snapshot, copy)
 
 
 def _limits_table(config: Config, folder: Path, notes: list[str]) -> HostCounters:

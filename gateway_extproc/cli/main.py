@@ -22,6 +22,7 @@ from gateway_extproc.cli.explainargs import add_command as add_explain_command
 from gateway_extproc.cli.failure import CommandFailure
 from gateway_extproc.cli.guardargs import add_commands as add_guard_commands
 from gateway_extproc.cli.keyargs import add_commands as add_key_commands
+from gateway_extproc.cli.providerargs import add_commands as add_provider_commands
 from gateway_extproc.cli.warm import warm_up
 
 DESCRIPTION = """\
@@ -61,6 +62,7 @@ examples
   gateway-extproc decisions query --tenant acme --outcome refused --since 2h
   gateway-extproc decisions tail --admin-key-file auditor.key
   gateway-extproc decisions replay --policy new.yaml --since 7d
+  gateway-extproc providers drain openai --for 30m
   gateway-extproc explain request.json --key 3f9a0c12d45e
   gateway-extproc costs report --by tenant,model --since 30d
   gateway-extproc decisions verify --evidence run/evidence --public-key checkpoints.pub
@@ -160,6 +162,12 @@ def build_parser() -> argparse.ArgumentParser:
     costs = _add(commands, "costs", "what requests cost, and who spends how much of it")
     cost_commands = costs.add_subparsers(dest="costs_command", required=True, metavar="COMMAND")
     add_cost_commands(cost_commands, _add)
+
+    providers = _add(commands, "providers", "how providers' targets stand, and taking them out")
+    provider_commands = providers.add_subparsers(
+        dest="providers_command", required=True, metavar="COMMAND"
+    )
+    add_provider_commands(provider_commands, _add)
 
     add_explain_command(commands, _add)
 

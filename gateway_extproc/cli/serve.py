@@ -32,8 +32,10 @@ from gateway_extproc.evidence.log import JsonLinesLog
 from gateway_extproc.evidence.retention import remove_expired
 from gateway_extproc.evidence.search import find_decision
 from gateway_extproc.evidence.storage import PlainFile
+from gateway_extproc.evidence.targets import render_targets
 from gateway_extproc.explaining import explain_asked
 from gateway_extproc.identities import state_dir
+from gateway_extproc.standings import CurrentWatch
 from gateway_extproc.stores.reviews import ReviewFile
 from gateway_extproc.stores.secrets import SecretUnavailable
 from gateway_extproc.supervisor.admin import AdminServer, Caller
@@ -44,6 +46,7 @@ from gateway_extproc.supervisor.gate import ADMIN_LOG
 from gateway_extproc.supervisor.guards_api import GuardsApi
 from gateway_extproc.supervisor.poller import Poller
 from gateway_extproc.supervisor.pool import WorkerPool
+from gateway_extproc.supervisor.providers_api import ProvidersApi
 from gateway_extproc.supervisor.records_api import RecordsApi
 from gateway_extproc.supervisor.rpc import SOCKET, rpc_server
 
@@ -86,18 +89,20 @@ class Supervisor:
             ReviewFile(state_dir(config), time.time), partial(find_decision, folder), time.time
         )
         self._records = RecordsApi(FileFeed(folder))
+        self._targets = CurrentWatch()
         calls = [
             *self._calls(),
             *self._control.keys.calls(),
             *self._records.calls(),
             *ExplainApi(self._explain).calls(),
+            *ProvidersApi(self._targets.targets).calls(),
         ]
         self.admin = AdminServer(
             config.server.admin.address,
             config.server.admin.port,
             ready=lambda: self.pool.ready,
             status=self._status,
-            metrics=partial(metrics.render, self.metrics_dir),
+            metrics=self._metrics,
             gate=self._control,
             routes=[
                 *http_routes(self._control, calls, self._records.streams()),
@@ -121,10 +126,16 @@ class Supervisor:
         except (SecretUnavailable, StoreUnavailable, ValueError) as error:
             raise CommandFailure(str(error)) from None
         await self._control.use(control)
+        try:
+            await self._targets.use(self.config)
+        except StoreUnavailable as error:
+            await self._control.stop()
+            raise CommandFailure(str(error)) from None
         self._retention.start()
         try:
             await self.admin.start()
         except OSError as error:
+            await self._targets.stop()
             await self._control.stop()
             await asyncio.to_thread(self._retention.stop)
             raise CommandFailure(
@@ -150,6 +161,7 @@ class Supervisor:
         self._records.close()
         await self._rpc.stop()
         await self.admin.stop()
+        await self._targets.stop()
         await self._control.stop()
         await asyncio.to_thread(self._retention.stop)
         self._admin_log.close()
@@ -198,6 +210,7 @@ class Supervisor:
         """Keeps the tables of this configuration from now on; False when they cannot be opened."""
         try:
             control = self._control.open(config)
+            await self._targets.use(config)
         except (SecretUnavailable, StoreUnavailable, ValueError) as error:
             log.error("%s", error)
             return False
@@ -242,6 +255,9 @@ class Supervisor:
         """Workers are as talkative as the supervisor."""
         return text, logging.getLogger().getEffectiveLevel()
 
+    def _metrics(self) -> bytes:
+        return metrics.render(self.metrics_dir) + render_targets(self._targets.figures())
+
     def _status(self) -> dict[str, Any]:
         return {
             "version": __version__,
@@ -250,6 +266,8 @@ class Supervisor:
             **self._control.status(),
             "up_s": round(time.monotonic() - self._started_s, 1),
             "workers": self.pool.status(),
+            "targets": self._targets.figures(),
+            "sharing_trouble": self._targets.trouble,
         }
 
 

@@ -25,6 +25,7 @@ from gateway_extproc.config.base import (
 from gateway_extproc.config.catalogue import Catalogue
 from gateway_extproc.config.evidencing import Evidence
 from gateway_extproc.config.guarding import GuardLevel, GuardPack, GuardRule, MaskConversations
+from gateway_extproc.config.health import Health
 from gateway_extproc.config.proofs import Issuer, PeerCertificates, SignedRequests
 from gateway_extproc.config.routing import Choosing, Routing, TargetRef
 from gateway_extproc.config.scopes import Budget, Limit
@@ -421,6 +422,10 @@ class Provider(Section):
     """Scheme, host, port and base path, such as ``https://api.openai.com/v1``."""
     credential_file: str
     """File with the provider's secret; read again when it changes."""
+    credential_files: Annotated[tuple[str, ...], Field(max_length=15)] = ()
+    """Files with further secrets for the same provider. Each request takes the one with most
+    quota left; one that was answered 429 rests. Records and metrics name them by position, 0 for
+    ``credential_file``."""
     region: str = ""
     """Where its data stays; ``data_classes`` may ask for it."""
     data_classes: Annotated[tuple[Id, ...], Field(min_length=1)] = ("standard",)
@@ -507,3 +512,4 @@ class Config(Section):
     catalogue: Catalogue = Catalogue()
     prices: Prices = Prices()
     evidence: Evidence = Evidence()
+    health: Health = Health()

@@ -26,6 +26,7 @@ from gateway_extproc.core.ports import (
 from gateway_extproc.core.route import Attempt, Target
 from gateway_extproc.core.usage import Usage
 from gateway_extproc.core.verdict import TrailEntry
+from gateway_extproc.core.watching import Watching
 
 Outcome = Literal["open", "allowed", "refused", "failed", "aborted"]
 
@@ -81,9 +82,9 @@ class Event:
     a credential's id, an address, data classes.  Never a credential.
     """
 
-    category: Literal["governance", "abuse", "spend"]
+    category: Literal["governance", "abuse", "spend", "health"]
     kind: str
-    action: Literal["alert", "refuse", "throttle", "suspend", "route"]
+    action: Literal["alert", "refuse", "throttle", "suspend", "route", "open", "probe", "close"]
     subject: str
     rule: str = ""
 
@@ -156,7 +157,7 @@ class Exchange:
     grant: Grant | None = None
     model: str = ""
 
-    # --- identify (abuse), authorize and route (governance), route and limit (spend)
+    # --- identify (abuse), authorize and route (governance), route and limit (spend), health
     events: list[Event] = field(default_factory=list)
 
     # --- parse; truncate, where it left out the oldest turns
@@ -196,6 +197,9 @@ class Exchange:
     """How hard the request is, in [0, 1]; 0 where nothing asked for it."""
     shadow_targets: tuple[Target, ...] = ()
     attempts: tuple[Attempt, ...] = ()
+
+    # --- health
+    watching: Watching | None = None
 
     # --- limit (``cap_tokens`` caps one completion; ``settled`` stands beside ``limits``)
     limits: tuple[LimitState, ...] = ()

@@ -18,6 +18,9 @@ CLUSTER_NAMESPACE: Final = "gateway.cluster"
 ATTEMPTS_NAMESPACE: Final = "gateway.attempts"
 """Dynamic metadata in which each cluster's upstream filter notes its answer's status."""
 
+ATTEMPT_TOLD: Final = "|told"
+"""Ends the name of a cluster's second note there: when the attempt began, what its headers said."""
+
 CLAIMS_NAMESPACE: Final = "envoy.filters.http.jwt_authn"
 """Dynamic metadata in which Envoy's jwt_authn filter puts the claims of tokens it verified.
 

@@ -41,3 +41,6 @@ class NoStandings:
 
     def of(self, target: Target) -> Standing:
         return IN_ORDER
+
+
+NO_STANDINGS: Final = NoStandings()

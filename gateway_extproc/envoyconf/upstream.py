@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 from gateway_extproc.config.compile import fallback_cluster
 from gateway_extproc.config.model import Config, Provider
-from gateway_extproc.core.names import ATTEMPTS_NAMESPACE, CLUSTER_NAMESPACE
+from gateway_extproc.core.names import CLUSTER_NAMESPACE
+from gateway_extproc.envoyconf.notes import note_script
 from gateway_extproc.envoyconf.parts import HTTP_OPTIONS, TYPE, Json, named, upstream_tls
 from gateway_extproc.envoyconf.processor import upstream_level
 
@@ -18,15 +19,6 @@ ENVOY_HEADERS = (
     "x-forwarded-proto",
 )
 """Headers that Envoy or the router-level filter need, and no provider."""
-
-
-NOTE_STATUS = """\
-function envoy_on_response(handle)
-  handle:streamInfo():dynamicMetadata():set(
-    "{namespace}", "{cluster}", handle:headers():get(":status"))
-end
-"""
-"""The router-level filter never sees a failed attempt; so each cluster notes what it answered."""
 
 
 def provider_cluster(config: Config, provider: Provider, *, fallback: bool) -> Json:
@@ -45,9 +37,7 @@ def provider_cluster(config: Config, provider: Provider, *, fallback: bool) -> J
                 {
                     "@type": TYPE + "extensions.filters.http.lua.v3.Lua",
                     "default_source_code": {
-                        "inline_string": NOTE_STATUS.format(
-                            namespace=ATTEMPTS_NAMESPACE, cluster=name
-                        )
+                        "inline_string": note_script(config, provider, name, fallback=fallback)
                     },
                 },
             ),

@@ -132,6 +132,9 @@ class Metrics:
         self.abuse_events = counter(
             "abuse_events", "Abuse of credentials, by the rule that saw it.", "rule", "action"
         )
+        self.circuit_changes = counter(
+            "circuit_changes", "Circuits of targets that changed while a request passed.", "action"
+        )
         self.failovers = counter("failovers", "Attempts after the first one.", "route")
         self.attempts = counter("attempts", "Tries at a provider.", "provider", "status_class")
         self.tokens = counter(
@@ -258,6 +261,8 @@ class Metrics:
                 self.governance_events.inc((kind, event.action))
             elif event.category == "spend":
                 self.spend_events.inc((kind, event.action))
+            elif event.category == "health":
+                self.circuit_changes.inc((event.action,))
             else:
                 self.abuse_events.inc((masks.label("events.rule", event.rule), event.action))
 

@@ -105,7 +105,8 @@ class Planner:
         self, ordered: Sequence[Choice], query: Query
     ) -> tuple[tuple[Target, ...], tuple[Drop, ...]]:
         """Those in order first, then those that are not; a try is better than none."""
-        front, behind, drained = dict[str, Target](), list[Target](), list[Drop]()
+        front, drained = dict[str, Target](), list[Drop]()
+        behind = list[tuple[float, Target]]()
         for choice in ordered:
             target = choice.target
             standing = self._standings.of(target)
@@ -116,8 +117,9 @@ class Planner:
             elif is_drained(standing):
                 drained.append(Drop(target, "drained", DRAINED))
             else:
-                behind.append(target)
-        for target in behind:
+                behind.append((standing.share, target))
+        # Who gets nothing now is the last resort.
+        for _, target in sorted(behind, key=lambda ranked: -ranked[0]):
             if len(front) < self._most:
                 front.setdefault(target.provider, target)
         return tuple(front.values()), tuple(drained)

@@ -9,6 +9,7 @@ import orjson
 from gateway_extproc.core.chat import LlmRequest
 from gateway_extproc.core.ports import Credentials, Dialect, Translator
 from gateway_extproc.core.verdict import Header
+from gateway_extproc.routing.watched import credential_name
 
 TranslatorFor = Callable[[str, str, str], Translator]
 
@@ -68,14 +69,16 @@ class AttemptBuilder:
         )
 
     def credential_headers(
-        self, provider: str, dialect: str, present: Mapping[str, str]
+        self, provider: str, dialect: str, present: Mapping[str, str], position: int = 0
     ) -> tuple[Header, ...]:
         """The provider's own credential; raises LookupError when it is not at hand.
+
+        ``position`` tells which, where the provider has several.
 
         Beside it come headers that the provider demands, such as an API version; a
         client of the same dialect that already says one in ``present`` is believed.
         """
-        secret = self._credentials.get(provider)
+        secret = self._credentials.get(credential_name(provider, position))
         special = FORWARDED_TO.get(dialect, frozenset())
         return tuple(
             header

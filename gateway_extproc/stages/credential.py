@@ -28,9 +28,10 @@ class Credential(Stage):
             # leaves, also where assertions are switched off.
             raise PermissionError("no permit")
         first = exchange.targets[0]
+        position = exchange.watching.positions.get(first.cluster, 0) if exchange.watching else 0
         try:
             headers = self._attempts.credential_headers(
-                first.provider, first.dialect, exchange.headers
+                first.provider, first.dialect, exchange.headers, position
             )
         except LookupError:
             log.error("no credential for provider %s", first.provider)

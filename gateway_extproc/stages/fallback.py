@@ -68,7 +68,7 @@ class Fallback:
             log.error("fallback to %s is not in the plan", cluster)
             return _NO_ORIGINAL
         try:
-            return self._prepare(provider, model, original, self._base_paths[cluster], headers)
+            return self._prepare(provider, model, original, cluster, headers)
         except RequestError as error:
             return error.refusal
         except LookupError:
@@ -80,17 +80,18 @@ class Fallback:
         provider: Provider,
         model: str,
         original: dict[str, object],
-        base_path: str,
+        cluster: str,
         headers: dict[str, str],
     ) -> Decision:
-        request = _request(original)
+        request, base_path = _request(original), self._base_paths[cluster]
+        position = _position(original, cluster)
         dialect = provider.dialect
         cap = original["max_tokens"]
         assert isinstance(cap, int)
         body = self._attempts.body(request, dialect, model, cap)
         set_headers = (
             *self._attempts.body_headers(request, dialect, base_path, body),
-            *self._attempts.credential_headers(provider.id, dialect, headers),
+            *self._attempts.credential_headers(provider.id, dialect, headers, position),
         )
         names = {name for name, _ in set_headers}
         foreign = foreign_headers(headers, dialect)
@@ -100,6 +101,13 @@ class Fallback:
             remove_headers=tuple(name for name in foreign if name not in names),
             body=body,
         )
+
+
+def _position(original: dict[str, object], cluster: str) -> int:
+    """Which of the provider's credentials was chosen for this attempt."""
+    positions = original.get("credentials", {})
+    assert isinstance(positions, dict)
+    return int(positions.get(cluster, 0))
 
 
 def _request(original: dict[str, object]) -> LlmRequest:

@@ -14,7 +14,7 @@ from gateway_extproc.core.exchange import Event, Exchange
 from gateway_extproc.core.planning import Plan, Policy, Query, RouteRule
 from gateway_extproc.core.route import Target
 from gateway_extproc.core.stage import Stage
-from gateway_extproc.core.standing import NoStandings, Standings
+from gateway_extproc.core.standing import NO_STANDINGS, Standings
 from gateway_extproc.core.verdict import CONTINUE, Amend, Respond, Verdict
 from gateway_extproc.limits.estimate import estimate
 from gateway_extproc.routing.attempts import attempts_made
@@ -67,7 +67,7 @@ class Outside(NamedTuple):
     the numbers by which shares are kept.
     """
 
-    standings: Standings = NoStandings()
+    standings: Standings = NO_STANDINGS
     asks_again: Callable[[Exchange], bool] = _never
     usual_tokens: Callable[[Exchange, int], int] = _all_of_it
     complexity: Callable[[LlmRequest], float] = _simple

@@ -208,6 +208,8 @@ def _plan(exchange: Exchange, request: LlmRequest, max_tokens: int) -> RoutePlan
         "targets": {target.fallback_cluster: target.model for target in others},
         "document": orjson.Fragment(exchange.asked_body) if unchanged else request.document,
     }
+    if exchange.watching is not None and exchange.watching.positions:
+        note["credentials"] = exchange.watching.positions
     return RoutePlan(clusters, orjson.dumps(note).decode())
 
 

@@ -9,12 +9,13 @@ a process that is killed at any point leaves all of its transaction behind, or n
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import logging
 import mmap
 import os
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -47,20 +48,26 @@ class WordFile:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.size = FIRST + size
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.lockf(self._fd, fcntl.LOCK_EX)
-        try:
+        with self.locked():
             self._map = self._open_map()
             self.words = memoryview(self._map).cast("q")
             if self.words[_FORMAT] != format_:
                 self._make_anew(format_)
             self._finish_redo()
-        finally:
-            fcntl.lockf(self._fd, fcntl.LOCK_UN)
 
     @property
     def epoch(self) -> str:
         """Names this file; one that was made anew has another."""
         return f"{self.words[_EPOCH]:016x}"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """The lock, waited for inside a system call: for a process that does not serve yet."""
+        fcntl.lockf(self._fd, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._fd, fcntl.LOCK_UN)
 
     async def lock(self) -> None:
         """Waits for the other workers, but never inside a system call."""
@@ -70,13 +77,23 @@ class WordFile:
                 fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if waited_s >= LOCK_WAIT_S:
-                    raise StoreUnavailable("the limit table stayed locked") from None
+                    raise StoreUnavailable("the table stayed locked") from None
                 await asyncio.sleep(LOCK_PAUSE_S)
                 waited_s += LOCK_PAUSE_S
             else:
                 if self.words[_MARK]:
                     self._finish_redo()
                 return
+
+    def try_lock(self) -> bool:
+        """Takes the lock if nobody has it; for what can as well be done a moment later."""
+        try:
+            fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        if self.words[_MARK]:
+            self._finish_redo()
+        return True
 
     def unlock(self) -> None:
         """Others may go on."""
@@ -110,14 +127,14 @@ class WordFile:
     def _open_map(self) -> mmap.mmap:
         size = os.fstat(self._fd).st_size
         if size not in (0, self.size * WORD):
-            log.warning("the table of limits has another size; it is made anew")
+            log.warning("a shared table has another size; it is made anew")
             os.ftruncate(self._fd, 0)
         os.ftruncate(self._fd, self.size * WORD)
         return mmap.mmap(self._fd, self.size * WORD)
 
     def _make_anew(self, format_: int) -> None:
         if self.words[_FORMAT]:
-            log.warning("the table of limits has another format; it is made anew")
+            log.warning("a shared table has another format; it is made anew")
             self._map[:] = bytes(self.size * WORD)
         self.words[_EPOCH] = int.from_bytes(os.urandom(7), "little")
         self.words[_FORMAT] = format_

@@ -42,6 +42,10 @@ class NotFound(LookupError):
     """What was asked for is not there, or not the caller's to see."""
 
 
+class TargetUnknown(LookupError):
+    """No target or provider of the configuration is called so."""
+
+
 class BadConfiguration(Exception):
     """The file on the disk has mistakes; says which."""
 
@@ -54,6 +58,7 @@ FAILURES: Final[Failures] = {
     PermissionError: (403, "permission_required"),
     KeyUnknown: (404, "key_unknown"),
     NotFound: (404, "not_found"),
+    TargetUnknown: (404, "target_unknown"),
     KeyExists: (409, "key_exists"),
     KeyRevoked: (409, "key_revoked"),
     BadConfiguration: (400, "bad_configuration"),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from support.gateway import RunningGateway, running_gateway
+from support.gateway import FORGIVING, RunningGateway, running_gateway
 
 HERE = Path(__file__).parent
 
@@ -20,7 +21,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
-    with running_gateway(tmp_path_factory.mktemp("gateway")) as gateway:
+    def change(document: dict[str, Any]) -> None:
+        document["health"] = FORGIVING
+
+    with running_gateway(tmp_path_factory.mktemp("gateway"), change) as gateway:
         yield gateway
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from support.gateway import RunningGateway, running_gateway
+from support.gateway import FORGIVING, RunningGateway, running_gateway
 
 FAULTS: dict[str, dict[str, Any]] = {
     "503": {"status": 503},
@@ -40,6 +40,7 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGatew
 
     def change(document: dict[str, Any]) -> None:
         document["failover"] = {"attempt_timeout_s": 0.5, "max_attempts": 2}
+        document["health"] = FORGIVING
 
     with running_gateway(tmp_path_factory.mktemp("impatient"), change) as gateway:
         yield gateway

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 _KINDS: Final[dict[str, tuple[type, ...]]] = {
@@ -18,6 +18,7 @@ _KINDS: Final[dict[str, tuple[type, ...]]] = {
     "error_event_after": (int, type(None)),
     "garbage": (bool,),
     "chunk_delay_ms": (int,),
+    "headers": (dict,),
     "times": (int, type(None)),
 }
 
@@ -37,6 +38,7 @@ class Faults:
     - ``error_event_after``: after so many SSE events an error event, then the end.
     - ``garbage``: status 200, application/json, and no JSON.
     - ``chunk_delay_ms``: wait between SSE events.
+    - ``headers``: these in every answer instead of the simulator's own of the same names.
     - ``times``: for so many requests; None until cleared.
     """
 
@@ -50,6 +52,7 @@ class Faults:
     error_event_after: int | None = None
     garbage: bool = False
     chunk_delay_ms: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
     times: int | None = None
 
 

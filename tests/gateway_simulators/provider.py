@@ -220,4 +220,10 @@ class Provider:
         return f"req_simulator_{self._journal.served:08d}"
 
     def _headers(self) -> Headers:
-        return self._shape.headers(self._request_id(), self._journal.served)
+        own = self._shape.headers(self._request_id(), self._journal.served)
+        told = self._faults.current.headers
+        return [*((name, value) for name, value in own if name not in told), *told.items()]
+
+    def accept_any_key(self) -> None:
+        """Every credential is good from now on."""
+        self._key = None

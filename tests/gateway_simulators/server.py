@@ -80,6 +80,10 @@ class Simulator:
         self._journal.clear()
         self.faults.clear()
 
+    def accept_any_key(self) -> None:
+        """Every credential is good from now on; requests tell which one came."""
+        self._provider.accept_any_key()
+
     async def start(self) -> None:
         self._server = await asyncio.start_server(
             self._on_connection, self.host, self.port, backlog=BACKLOG
@@ -164,6 +168,14 @@ class ThreadedSimulator(Simulator):
     ) -> None:
         self._loop.call_soon_threadsafe(self._end.set)
         self._thread.join()
+
+    def refuse_connections(self) -> None:
+        """Nobody listens any more, and open connections break; ``accept_connections`` ends it."""
+        asyncio.run_coroutine_threadsafe(self.stop(), self._loop).result()
+
+    def accept_connections(self) -> None:
+        """Listens again, on the same port."""
+        asyncio.run_coroutine_threadsafe(self.start(), self._loop).result()
 
     def _run(self, started: threading.Event) -> None:
         async def live() -> None:

@@ -76,6 +76,31 @@ async def test_decisions_and_costs_are_messages(world: AdminWorld) -> None:
         assert (await client.call("GetStatus"))["ready"] is True
 
 
+async def test_targets_are_listed_and_taken_out(world: AdminWorld) -> None:
+    async with world.client() as client:
+        listed = await client.call("ListTargets")
+        assert {one.circuit for one in listed.targets} == {"closed"}
+        first = listed.targets[0]
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await client.call("DrainTarget", name=first.provider)
+        assert refused.value.code() is Code.PERMISSION_DENIED
+    async with world.client(key_of("platform-admin")) as client:
+        drained = (await client.call("DrainTarget", name=first.target, for_s=60.0)).targets
+        assert [(one.target, one.why, one.share) for one in drained] == [
+            (first.target, "drained", 0.0)
+        ]
+        assert 0 < drained[0].drained_s <= 60
+        for name, for_s in (("", 1.0), (first.target, 0.0), (first.target, -1.0)):
+            with pytest.raises(grpc.aio.AioRpcError) as wrong:
+                await client.call("DrainTarget", name=name, for_s=for_s)
+            assert wrong.value.code() is Code.INVALID_ARGUMENT
+        with pytest.raises(grpc.aio.AioRpcError) as unknown:
+            await client.call("DrainTarget", name="nobody")
+        assert unknown.value.code() is Code.NOT_FOUND
+        ended = (await client.call("UndrainTarget", name=first.target)).targets
+        assert not ended[0].drained
+
+
 async def test_fields_of_a_later_version_do_not_break_a_reply(world: AdminWorld) -> None:
     write(world.folder / "decisions-0.jsonl", decision(8, of_tomorrow={"a": [1]}))
     async with world.client() as client:

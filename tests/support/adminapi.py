@@ -91,7 +91,7 @@ class RpcClient:
     async def __aexit__(self, *_: object) -> None:
         await self._channel.close()
 
-    async def call(self, name: str, timeout_s: float = 10, **fields: Any) -> Any:
+    async def call(self, name: str, /, timeout_s: float = 10, **fields: Any) -> Any:
         """One unary call; raises grpc.aio.AioRpcError."""
         method = METHODS[name]
         stub = self._channel.unary_unary(

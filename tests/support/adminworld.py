@@ -17,11 +17,13 @@ from gateway_extproc.core.secret import Secret
 from gateway_extproc.evidence.feed import FileFeed
 from gateway_extproc.explaining import explain_asked
 from gateway_extproc.identity.keyring import Keyring
+from gateway_extproc.standings import Targets
 from gateway_extproc.stores.keyfile import KeyFile
 from gateway_extproc.supervisor.aside import run_aside
 from gateway_extproc.supervisor.calls import BadConfiguration, Call
 from gateway_extproc.supervisor.explain_api import Asked, ExplainApi
 from gateway_extproc.supervisor.keys_api import KeysApi
+from gateway_extproc.supervisor.providers_api import ProvidersApi
 from gateway_extproc.supervisor.records_api import RecordsApi
 from gateway_extproc.supervisor.rpc import rpc_server
 from support import config as configs
@@ -60,7 +62,11 @@ class AdminWorld:
             Call("Reload", "reload", "POST", "/v1/reload", self.reload, 202),
         ]
         explain = ExplainApi(self.explain)
-        self.calls = [*own, *keys.calls(), *self.records.calls(), *explain.calls()]
+        targets = Targets(make_config(server={"socket_dir": str(folder / "run")}))
+        providers = ProvidersApi(lambda: targets)
+        self.calls = [
+            *own, *keys.calls(), *self.records.calls(), *explain.calls(), *providers.calls(),
+        ]  # fmt: skip
         self.server = rpc_server(
             self.socket, two_tenant_gate(self.log), self.calls, self.records.streams()
         )

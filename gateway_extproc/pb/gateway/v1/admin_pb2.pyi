@@ -406,3 +406,73 @@ class SuspendKeyRequest(_message.Message):
     for_s: float
     reason: str
     def __init__(self, id: _Optional[str] = ..., for_s: _Optional[float] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ListTargetsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class DrainTargetRequest(_message.Message):
+    __slots__ = ("name", "for_s")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    FOR_S_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    for_s: float
+    def __init__(self, name: _Optional[str] = ..., for_s: _Optional[float] = ...) -> None: ...
+
+class UndrainTargetRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class TargetsReply(_message.Message):
+    __slots__ = ("targets",)
+    TARGETS_FIELD_NUMBER: _ClassVar[int]
+    targets: _containers.RepeatedCompositeFieldContainer[TargetStanding]
+    def __init__(self, targets: _Optional[_Iterable[_Union[TargetStanding, _Mapping]]] = ...) -> None: ...
+
+class TargetStanding(_message.Message):
+    __slots__ = ("target", "provider", "circuit", "share", "why", "p50_ms", "p95_ms", "rests_s", "quotas", "drained", "drained_by", "drained_s")
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    CIRCUIT_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    P50_MS_FIELD_NUMBER: _ClassVar[int]
+    P95_MS_FIELD_NUMBER: _ClassVar[int]
+    RESTS_S_FIELD_NUMBER: _ClassVar[int]
+    QUOTAS_FIELD_NUMBER: _ClassVar[int]
+    DRAINED_FIELD_NUMBER: _ClassVar[int]
+    DRAINED_BY_FIELD_NUMBER: _ClassVar[int]
+    DRAINED_S_FIELD_NUMBER: _ClassVar[int]
+    target: str
+    provider: str
+    circuit: str
+    share: float
+    why: str
+    p50_ms: float
+    p95_ms: float
+    rests_s: float
+    quotas: _containers.RepeatedCompositeFieldContainer[QuotaLeft]
+    drained: bool
+    drained_by: str
+    drained_s: float
+    def __init__(self, target: _Optional[str] = ..., provider: _Optional[str] = ..., circuit: _Optional[str] = ..., share: _Optional[float] = ..., why: _Optional[str] = ..., p50_ms: _Optional[float] = ..., p95_ms: _Optional[float] = ..., rests_s: _Optional[float] = ..., quotas: _Optional[_Iterable[_Union[QuotaLeft, _Mapping]]] = ..., drained: _Optional[bool] = ..., drained_by: _Optional[str] = ..., drained_s: _Optional[float] = ...) -> None: ...
+
+class QuotaLeft(_message.Message):
+    __slots__ = ("credential", "measure", "remaining", "limit", "left", "renewed_s", "exhausted_s")
+    CREDENTIAL_FIELD_NUMBER: _ClassVar[int]
+    MEASURE_FIELD_NUMBER: _ClassVar[int]
+    REMAINING_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    LEFT_FIELD_NUMBER: _ClassVar[int]
+    RENEWED_S_FIELD_NUMBER: _ClassVar[int]
+    EXHAUSTED_S_FIELD_NUMBER: _ClassVar[int]
+    credential: int
+    measure: str
+    remaining: float
+    limit: float
+    left: float
+    renewed_s: float
+    exhausted_s: float
+    def __init__(self, credential: _Optional[int] = ..., measure: _Optional[str] = ..., remaining: _Optional[float] = ..., limit: _Optional[float] = ..., left: _Optional[float] = ..., renewed_s: _Optional[float] = ..., exhausted_s: _Optional[float] = ...) -> None: ...
