@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from gateway_extproc.config.compile import Snapshot, compile_config
+from gateway_extproc.config.failing import failover_policies
 from gateway_extproc.config.load import load, load_with_mistakes
 from gateway_extproc.config.mistakes import ConfigError
 from gateway_extproc.config.model import Config
@@ -58,6 +59,7 @@ from gateway_extproc.stages.authorize import Authorize
 from gateway_extproc.stages.cache import Cache
 from gateway_extproc.stages.conversation import Conversations
 from gateway_extproc.stages.credential import Credential
+from gateway_extproc.stages.failover import Failover
 from gateway_extproc.stages.fallback import Fallback
 from gateway_extproc.stages.guard import Guard as GuardStage
 from gateway_extproc.stages.guard import guarded
@@ -144,6 +146,7 @@ def pipeline(parts: Parts) -> list[Stage]:
         GuardStage(parts.guards, route.narrowed, parts.conversations),
         *keep,
         Cache(parts.cache, snapshot.routes, snapshot.revision),
+        Failover(failover_policies(config), time.monotonic_ns),
         Translate(parts.dialects, translator_for, attempts),
         Credential(attempts),
     ]  # fmt: skip

@@ -23,6 +23,7 @@ from gateway_extproc.config.base import (
     Section,
 )
 from gateway_extproc.config.evidencing import Evidence
+from gateway_extproc.config.failing import Failover, RouteFailover
 from gateway_extproc.config.guarding import GuardLevel, GuardPack, GuardRule, MaskConversations
 from gateway_extproc.config.proofs import Issuer, PeerCertificates, SignedRequests
 from gateway_extproc.config.scopes import Budget, Limit
@@ -181,17 +182,6 @@ class Caps(Section):
     turns (never system messages nor the last user turn; calls of tools stay with their results)."""
     cost_nanos: Nanos | None = None
     """Worst-case price of one request in nano-dollars; dearer ones are refused."""
-
-
-class Failover(Section):
-    """When Envoy tries the next target of a request."""
-
-    attempt_timeout_s: Annotated[float, Field(ge=0.001, le=600)] = 30.0
-    """How long one attempt may take to its response headers."""
-    idle_timeout_s: Annotated[float, Field(ge=0.001, le=3600)] = 300.0
-    """How long an answer may pause before it is cut."""
-    max_attempts: Annotated[int, Field(ge=1, le=8)] = 3
-    """Targets tried for one request, the first one included."""
 
 
 class Application(Section):
@@ -468,6 +458,8 @@ class ModelRoute(Section):
     """What happens to longer prompts instead of ``caps.too_long``."""
     cache_ttl_s: Annotated[float, Field(ge=0, le=86400)] = 0.0
     """Whole answers are kept this long, per tenant; 0 keeps none."""
+    failover: RouteFailover | None = None
+    """When the next target is tried, where it is otherwise than in the section ``failover``."""
 
 
 class Config(Section):

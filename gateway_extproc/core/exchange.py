@@ -190,6 +190,10 @@ class Exchange:
     route_id: str = ""
     targets: tuple[Target, ...] = ()
     attempts: tuple[Attempt, ...] = ()
+    shadow_targets: tuple[Target, ...] = ()
+
+    # --- failover: when all attempts together must have answered, on the clock of ``started_ns``
+    deadline_ns: int = 0
 
     # --- limit (``cap_tokens`` caps one completion; ``settled`` stands beside ``limits``)
     limits: tuple[LimitState, ...] = ()

@@ -36,3 +36,12 @@ PROCESSOR_CLUSTER: Final = "gateway-extproc"
 
 NO_CLUSTER: Final = "no-target"
 """The cluster without endpoints to which a request goes that nobody decided about."""
+
+ATTEMPT_HEADER: Final = "x-envoy-attempt-count"
+"""Request header in which Envoy's router numbers attempts, from 1; it overwrites any other."""
+
+CAUSE_HEADERS: Final = {
+    "context_window": "x-gateway-refused-context-window",
+    "content_policy": "x-gateway-refused-content-policy",
+}
+"""Response headers by which a cluster's filter tells Envoy why a provider refused a request."""

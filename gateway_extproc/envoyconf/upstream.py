@@ -7,26 +7,20 @@ from urllib.parse import urlsplit
 
 from gateway_extproc.config.compile import fallback_cluster
 from gateway_extproc.config.model import Config, Provider
-from gateway_extproc.core.names import ATTEMPTS_NAMESPACE, CLUSTER_NAMESPACE
+from gateway_extproc.core.names import ATTEMPT_HEADER, CLUSTER_NAMESPACE
+from gateway_extproc.envoyconf.holding import hold_filter
+from gateway_extproc.envoyconf.noting import note_filter
 from gateway_extproc.envoyconf.parts import HTTP_OPTIONS, TYPE, Json, named, upstream_tls
 from gateway_extproc.envoyconf.processor import upstream_level
 
 ENVOY_HEADERS = (
+    ATTEMPT_HEADER,
     "x-envoy-original-host",
     "x-envoy-max-retries",
     "x-envoy-expected-rq-timeout-ms",
     "x-forwarded-proto",
 )
 """Headers that Envoy or the router-level filter need, and no provider."""
-
-
-NOTE_STATUS = """\
-function envoy_on_response(handle)
-  handle:streamInfo():dynamicMetadata():set(
-    "{namespace}", "{cluster}", handle:headers():get(":status"))
-end
-"""
-"""The router-level filter never sees a failed attempt; so each cluster notes what it answered."""
 
 
 def provider_cluster(config: Config, provider: Provider, *, fallback: bool) -> Json:
@@ -39,18 +33,9 @@ def provider_cluster(config: Config, provider: Provider, *, fallback: bool) -> J
         "@type": TYPE + "extensions.upstreams.http.v3.HttpProtocolOptions",
         "explicit_http_config": {"http_protocol_options": {}},
         "http_filters": [
+            note_filter(),
             *([named("envoy.filters.http.ext_proc", upstream_level())] if fallback else []),
-            named(
-                "envoy.filters.http.lua",
-                {
-                    "@type": TYPE + "extensions.filters.http.lua.v3.Lua",
-                    "default_source_code": {
-                        "inline_string": NOTE_STATUS.format(
-                            namespace=ATTEMPTS_NAMESPACE, cluster=name
-                        )
-                    },
-                },
-            ),
+            *([hold_filter()] if config.failover.hold else []),
             named(
                 "envoy.filters.http.header_mutation",
                 {
