@@ -449,7 +449,8 @@ class ModelRoute(Section):
     model: ModelName
     """The name that clients ask for."""
     targets: Annotated[tuple[TargetRef, ...], Field(min_length=1)]
-    """Who serves it, first choice first; one target a provider is used."""
+    """Who serves it, first choice first; several targets of one provider are several
+    attempts."""
     max_tokens: Positive | None = None
     """Cap for this model instead of ``caps.max_tokens``."""
     prompt_tokens: Positive | None = None

@@ -15,7 +15,8 @@ def plan_targets(
 ) -> tuple[Target, ...]:
     """The route's targets in order, without those that the caller's data must not reach.
 
-    One target a provider: the second attempt shall go elsewhere.  Empty when
+    Several targets of one provider are several attempts: another model of it may take what the
+    first one did not.  No target twice.  Empty when
     nobody is approved for all of the permit's data classes, and for ``more_classes``.
     """
     classes = permit.data_classes | more_classes
@@ -25,7 +26,7 @@ def plan_targets(
 
 
 NOT_APPROVED: Final = "not approved for {classes}"
-SAME_PROVIDER: Final = "its provider is tried already"
+SAME_TARGET: Final = "it is tried already"
 TOO_MANY: Final = "more attempts than failover.max_attempts"
 
 
@@ -43,10 +44,10 @@ def judge_targets(classes: frozenset[str], route: Route, max_attempts: int) -> I
         if not classes <= target.data_classes:
             missing = ", ".join(sorted(classes - target.data_classes))
             yield Candidate(target, NOT_APPROVED.format(classes=missing))
-        elif target.provider in tried:
-            yield Candidate(target, SAME_PROVIDER)
+        elif target.name in tried:
+            yield Candidate(target, SAME_TARGET)
         elif len(tried) == max_attempts:
             yield Candidate(target, TOO_MANY)
         else:
-            tried.add(target.provider)
+            tried.add(target.name)
             yield Candidate(target, "")

@@ -110,7 +110,7 @@ def _model(further: list[list[str]], cluster: str, attempt: str) -> str | None:
 
     ``further`` are the cluster and the model of each attempt after the first one.
     """
-    number = int(attempt) if attempt.isdecimal() and len(attempt) < 3 else 0
+    number = int(attempt) if attempt.isascii() and attempt.isdecimal() and len(attempt) < 3 else 0
     if not 2 <= number <= len(further) + 1:
         return None
     planned, model = further[number - 2]

@@ -27,7 +27,7 @@ from gateway_simulators import ThreadedSimulator
 T = TypeVar("T")
 Change = Callable[[dict[str, Any]], None]
 
-START_S = 30.0
+START_S = 60.0
 RECORD_S = 5.0
 
 

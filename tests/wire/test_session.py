@@ -70,8 +70,8 @@ async def test_the_plan_goes_into_dynamic_metadata(served: Served) -> None:
     fields = reply.dynamic_metadata.fields
     groups = fields["gateway.route"].struct_value.fields["priority_groups"].list_value.values
     assert [group.struct_value.fields["name"].string_value for group in groups] == [
-        "east",
-        "west:fallback",
+        "1/east",
+        "2/west:fallback",
     ]
     note = fields["gateway.fallback"].struct_value.fields["original"].string_value
     assert orjson.loads(note)["document"] == orjson.loads(bodies.chat())
@@ -361,7 +361,7 @@ async def test_a_fallback_that_answered_is_known(served: Served) -> None:
     stream = served.stream()
     for message in ASK:
         await stream.ask(message)
-    notes = {"east": "503", "west:fallback": "200"}
+    notes = {"1": "503", "2": "200"}
     await stream.ask(envoy.response_headers(cluster="west:fallback", count=2, notes=notes))
     stream.cancel()
     exchange = await recorded(served)
@@ -376,6 +376,7 @@ FIRST = {
     ":method": "POST",
     ":path": "/v1/chat/completions",
     "authorization": f"Bearer {SECRETS['east']}",
+    "x-envoy-attempt-count": "2",
 }
 
 
