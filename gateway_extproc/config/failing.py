@@ -75,6 +75,25 @@ class RouteFailover(Section):
     repeat_keyed: bool | None = None
 
 
+class HealthCheck(Section):
+    """How Envoy looks whether a provider is there, beside what its answers say."""
+
+    path: Annotated[str, StringConstraints(pattern=r"^/[^\s#]*$")]
+    """Path that is asked for (GET, without a credential)."""
+    interval_s: Annotated[float, Field(ge=0.1, le=3600)] = 10.0
+    """How often it is asked."""
+    timeout_s: Annotated[float, Field(ge=0.05, le=60)] = 2.0
+    """How long an answer may take."""
+    unhealthy_after: Annotated[int, Field(ge=1, le=100)] = 2
+    """Failed checks in a row after which the provider is passed over."""
+    healthy_after: Annotated[int, Field(ge=1, le=100)] = 1
+    """Good checks in a row after which it is asked again."""
+    statuses: Annotated[tuple[Annotated[int, Field(ge=200, le=499)], ...], Field(min_length=1)] = (
+        200, 401, 403, 404, 405,
+    )  # fmt: skip
+    """Answers that show that it is there; a provider that asks for a credential is."""
+
+
 class FailoverPolicies:
     """The policy of each route; of a route that says nothing the section's."""
 

@@ -23,7 +23,7 @@ from gateway_extproc.config.base import (
     Section,
 )
 from gateway_extproc.config.evidencing import Evidence
-from gateway_extproc.config.failing import Failover, RouteFailover
+from gateway_extproc.config.failing import Failover, HealthCheck, RouteFailover
 from gateway_extproc.config.guarding import GuardLevel, GuardPack, GuardRule, MaskConversations
 from gateway_extproc.config.proofs import Issuer, PeerCertificates, SignedRequests
 from gateway_extproc.config.scopes import Budget, Limit
@@ -410,6 +410,8 @@ class Provider(Section):
     needs a provider that is approved for each of them."""
     ca_file: str = "/etc/ssl/certs/ca-certificates.crt"
     """Certificate authorities that may vouch for an https provider."""
+    check: HealthCheck | None = None
+    """Active health checks by Envoy; none without it."""
 
 
 class Price(Section):
