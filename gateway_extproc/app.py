@@ -53,6 +53,7 @@ from gateway_extproc.identities import Identities, identify_stage, open_identiti
 from gateway_extproc.limiters import make_spending, open_limits
 from gateway_extproc.providers.translate import DIALECTS, translator
 from gateway_extproc.recording import open_recorder
+from gateway_extproc.shadowing import ShadowSender, open_shadows
 from gateway_extproc.stages.admit import Admit
 from gateway_extproc.stages.attempt import AttemptBuilder
 from gateway_extproc.stages.authorize import Authorize
@@ -70,6 +71,7 @@ from gateway_extproc.stages.parse import Parse
 from gateway_extproc.stages.record import Record
 from gateway_extproc.stages.refusal import RefusalWriter
 from gateway_extproc.stages.route import Route
+from gateway_extproc.stages.shadow import Shadow
 from gateway_extproc.stages.shed import Shed
 from gateway_extproc.stages.translate import Translate
 from gateway_extproc.stages.truncate import Truncate
@@ -104,6 +106,7 @@ class Parts:
     keeper: Keeper | None = None
     policy: RecordPolicy = WHOLE
     texts: TextKeeper | None = None
+    shadows: ShadowSender | None = None
 
     @property
     def load(self) -> Load:
@@ -149,6 +152,7 @@ def pipeline(parts: Parts) -> list[Stage]:
         Failover(failover_policies(config), time.monotonic_ns),
         Translate(parts.dialects, translator_for, attempts),
         Credential(attempts),
+        *([Shadow(parts.shadows.offer)] if parts.shadows is not None else []),
     ]  # fmt: skip
 
 
@@ -230,6 +234,9 @@ class Gateway:
         )
         kept = open_conversations(config, pepper)
         self._masks = kept[0] if kept is not None else None
+        credentials = SecretFiles(
+            {p.id: Path(p.credential_file) for p in config.providers}, time.monotonic_ns
+        )
         self.parts = Parts(
             snapshot=snapshot,
             dialects=DIALECTS,
@@ -238,16 +245,19 @@ class Gateway:
             limiter=self._limits.limiter,
             spending=spending,
             cache=MemoryCache(CACHE_BYTES, time.monotonic_ns),
-            credentials=SecretFiles(
-                {p.id: Path(p.credential_file) for p in config.providers}, time.monotonic_ns
-            ),
+            credentials=credentials,
             identities=self._identities,
             recorder=self.recorder,
             shedding=make_shedding(config),
             keeper=self.recorder if self.recorder.durability.strict else None,
             policy=policy,
             texts=texts if isinstance(texts, TextKeeper) else None,
-        )
+            shadows=open_shadows(
+                config, snapshot.revision, worker, self.recorder.metrics,
+                AttemptBuilder(DIALECTS, translator_for, credentials), translator_for,
+                self._limits.limiter, spending.rules,
+            ),
+        )  # fmt: skip
         self._watching: list[asyncio.Task[None]] = []
         self.processor = build_processor(self.parts)
         self._address = worker_address(config, worker)
@@ -269,6 +279,8 @@ class Gateway:
             asyncio.create_task(watch_lag(self.parts.shedding, self.recorder.metrics.pressure)),
         ]
         await self._limits.start()
+        if self.parts.shadows is not None:
+            self.parts.shadows.start()
         if self._masks is not None:
             await self._masks.open()
         try:
@@ -285,6 +297,8 @@ class Gateway:
         await self._server.drain(self._drain_s)
         for task in self._watching:
             task.cancel()
+        if self.parts.shadows is not None:
+            await self.parts.shadows.close()
         await self._limits.close()
         if self._masks is not None:
             await self._masks.close()

@@ -27,6 +27,7 @@ from gateway_extproc.config.failing import Failover, HealthCheck, RouteFailover
 from gateway_extproc.config.guarding import GuardLevel, GuardPack, GuardRule, MaskConversations
 from gateway_extproc.config.proofs import Issuer, PeerCertificates, SignedRequests
 from gateway_extproc.config.scopes import Budget, Limit
+from gateway_extproc.config.shadowing import Shadow
 from gateway_extproc.core.access import AdminPermission
 
 ClassName = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z0-9][a-z0-9._-]{0,62})$")]
@@ -473,6 +474,7 @@ class Config(Section):
     server: Server = Server()
     caps: Caps = Caps()
     failover: Failover = Failover()
+    shadow: Shadow | None = None
     identity: Identity
     redis: Redis | None = None
     data_classes: tuple[DataClass, ...] = ()

@@ -45,3 +45,6 @@ CAUSE_HEADERS: Final = {
     "content_policy": "x-gateway-refused-content-policy",
 }
 """Response headers by which a cluster's filter tells Envoy why a provider refused a request."""
+
+SHADOW_HEADER: Final = "x-gateway-provider"
+"""Request header by which a worker tells Envoy's shadow listener the provider; Envoy removes it."""
