@@ -91,7 +91,7 @@ class Heard:
 
 
 class ShadowSender:
-    """One a worker.  ``tell(outcome, record)`` is told of each copy; dropped ones have no record."""
+    """One a worker; ``tell`` hears of each copy, dropped ones without a record."""
 
     def __init__(
         self,
@@ -116,9 +116,7 @@ class ShadowSender:
 
     def start(self) -> None:
         """Begins to send."""
-        self._tasks = [
-            asyncio.create_task(self._send_all()) for _ in range(self._section.parallel)
-        ]
+        self._tasks = [asyncio.create_task(self._send_all()) for _ in range(self._section.parallel)]
 
     async def close(self) -> None:
         """Gives up what waits and what is under way."""
@@ -218,9 +216,7 @@ class ShadowSender:
     async def _post(self, copy: Copy) -> Posted:
         request, target = copy.request, copy.target
         body = self._attempts.body(request, target.dialect, target.model, copy.cap_tokens)
-        path, *others = self._attempts.body_headers(
-            request, target.dialect, target.base_path, body
-        )
+        path, *others = self._attempts.body_headers(request, target.dialect, target.base_path, body)
         headers = [
             ("host", "shadow"),
             (SHADOW_HEADER, target.provider),

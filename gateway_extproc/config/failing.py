@@ -24,7 +24,8 @@ class Failover(Section):
     """When Envoy tries the next target of a request, and how long it may take."""
 
     attempt_timeout_s: Deadline = 30.0
-    """How long one attempt may take: to the end of a whole answer, to the first byte of a stream."""
+    """How long one attempt may take: to the end of a whole answer, or to the first byte of a
+    stream."""
     first_byte_timeout_s: Deadline | None = None
     """How long one attempt of a stream may take to the first byte of its body; by default
     ``attempt_timeout_s``."""

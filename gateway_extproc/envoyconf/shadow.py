@@ -65,9 +65,7 @@ def _host(config: Config, timeout: str) -> Json:
             {
                 "match": {
                     "prefix": "/",
-                    "headers": [
-                        {"name": SHADOW_HEADER, "string_match": {"exact": provider.id}}
-                    ],
+                    "headers": [{"name": SHADOW_HEADER, "string_match": {"exact": provider.id}}],
                 },
                 "route": {
                     "cluster": provider.id,

@@ -12,7 +12,15 @@ from gateway_extproc.config.model import Config, Listen, Provider
 from gateway_extproc.core.names import ATTEMPT_HEADER, CLUSTER_NAMESPACE
 from gateway_extproc.envoyconf.holding import hold_filter
 from gateway_extproc.envoyconf.noting import note_filter
-from gateway_extproc.envoyconf.parts import HTTP_OPTIONS, TYPE, Json, address, named, seconds, upstream_tls
+from gateway_extproc.envoyconf.parts import (
+    HTTP_OPTIONS,
+    TYPE,
+    Json,
+    address,
+    named,
+    seconds,
+    upstream_tls,
+)
 from gateway_extproc.envoyconf.processor import upstream_level
 
 ENVOY_HEADERS = (

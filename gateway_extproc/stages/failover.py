@@ -82,8 +82,8 @@ class Failover(Stage):
             exchange.attempts = attempts_made(exchange.targets, 1, {}, 0)
 
 
-def total_s(policy: Policy, wish: str | None) -> float | None | Refusal:
-    """How long the request may take: the policy's bound, or what its client asks if that is less."""
+def total_s(policy: Policy, wish: str | None) -> float | Refusal | None:
+    """How long a request may take: the policy's bound, or its client's wish if that is less."""
     if wish is None or not policy.timeout_header:
         return policy.total_timeout_s
     try:

@@ -401,14 +401,18 @@ async def test_refusal_fault_is_told_in_the_providers_words(
 async def test_silent_fault_sends_a_head_and_no_body(oai: Simulator) -> None:
     oai.faults.set(silent=True)
     for stream in (True, False):
-        with pytest.raises(httpx.ReadTimeout):
-            async with httpx.AsyncClient(timeout=0.2) as client:
-                url = oai.url + "/v1/chat/completions"
-                async with client.stream(
-                    "POST", url, json=chat(stream=stream), headers=OPENAI_HEADERS
-                ) as answer:
-                    assert answer.status_code == 200
-                    await answer.aread()
+        async with (
+            httpx.AsyncClient(timeout=0.2) as client,
+            client.stream(
+                "POST",
+                oai.url + "/v1/chat/completions",
+                json=chat(stream=stream),
+                headers=OPENAI_HEADERS,
+            ) as answer,
+        ):
+            assert answer.status_code == 200
+            with pytest.raises(httpx.ReadTimeout):
+                await answer.aread()
         await eventually(lambda: oai.requests[-1].outcome == "client_left")
 
 

@@ -27,7 +27,7 @@ from gateway_simulators import ThreadedSimulator
 T = TypeVar("T")
 Change = Callable[[dict[str, Any]], None]
 
-START_S = 60.0
+START_S = 120.0
 RECORD_S = 5.0
 
 
@@ -177,7 +177,7 @@ def running_gateway(
         finally:
             process.send_signal(signal.SIGINT)
             try:
-                code = process.wait(timeout=20)
+                code = process.wait(timeout=60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise
