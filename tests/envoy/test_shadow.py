@@ -27,8 +27,9 @@ from gateway_extproc.stores.secrets import SecretFiles
 from support.gateway import RunningGateway, running_gateway
 from support.parts import Bench, make_bench
 
-SECTION = {"parallel": 2, "waiting": 4, "body_bytes": 10_000, "timeout_s": 2.0}
-BUDGET = {"id": "copies", "per": ["tenant"], "period": "day", "nanos": 250_000}
+WAITING = 4
+SECTION = {"parallel": 2, "waiting": WAITING, "body_bytes": 10_000, "timeout_s": 2.0}
+BUDGET: dict[str, Any] = {"id": "copies", "per": ["tenant"], "period": "day", "nanos": 250_000}
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +143,7 @@ async def test_what_does_not_fit_is_dropped_and_counted(shadows: Shadows) -> Non
     shadows.gateway.openai.faults.set(hang=True)
     shadows.sender.offer(shadows.copy("openai/gpt-4o-mini", size_bytes=10_001))
     assert shadows.told == [("too_large", None)]
-    for _ in range(SECTION["waiting"] + 3):  # type: ignore[operator]
+    for _ in range(WAITING + 3):
         shadows.sender.offer(shadows.copy("openai/gpt-4o-mini"))
     assert [outcome for outcome, _ in shadows.told[1:]] == ["queue_full"] * 3
 
@@ -166,5 +167,5 @@ async def test_a_copy_is_paid_from_the_budget_of_who_asked(shadows: Shadows) -> 
     assert outcomes[0] == "answered"
     assert outcomes[-1] == "budget"
     spent = sum(record["cost_nanos"] for _, record in shadows.told if record)
-    assert spent <= BUDGET["nanos"]  # type: ignore[operator]
+    assert spent <= BUDGET["nanos"]
     assert len(shadows.gateway.anthropic.requests) == outcomes.count("answered")

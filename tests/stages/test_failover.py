@@ -28,8 +28,8 @@ def told(decision: Decision) -> dict[str, str]:
     return {name: value for name, value in decision.set_headers if name.startswith("x-envoy-")}
 
 
-async def ask(bench: Bench, body: bytes | None = None, **headers: str) -> tuple[Exchange, Decision]:
-    return await flow.ask(bench, body, headers=headers)
+async def ask(bench: Bench, body: bytes | None = None) -> tuple[Exchange, Decision]:
+    return await flow.ask(bench, body)
 
 
 async def test_by_default_what_can_be_repeated_is(bench: Bench) -> None:
@@ -107,7 +107,7 @@ def test_a_wish_that_is_no_time_is_refused(wish: str) -> None:
 
 
 async def test_an_attempt_never_outlives_the_request_by_much(bench: Bench) -> None:
-    exchange, decision = await ask(bench, **{"x-request-timeout": "0.5"})
+    exchange, decision = await flow.ask(bench, headers={"x-request-timeout": "0.5"})
     assert exchange.deadline_ns == exchange.started_ns + 500_000_000
     assert int(told(decision)[PER_TRY]) <= 750
 
