@@ -19,6 +19,7 @@ from pathlib import Path
 
 from gateway_extproc.catalogues import with_catalogue
 from gateway_extproc.config.compile import Snapshot, compile_config
+from gateway_extproc.config.failing import failover_policies
 from gateway_extproc.config.load import load, load_with_mistakes
 from gateway_extproc.config.mistakes import ConfigError
 from gateway_extproc.config.model import Config
@@ -57,12 +58,14 @@ from gateway_extproc.recording import open_recorder
 from gateway_extproc.routing.complexity import make_complexity
 from gateway_extproc.routing.draws import Draws
 from gateway_extproc.routings import language_mistakes, language_of, wishes_of
+from gateway_extproc.shadowing import ShadowSender, open_shadows
 from gateway_extproc.stages.admit import Admit
 from gateway_extproc.stages.attempt import AttemptBuilder
 from gateway_extproc.stages.authorize import Authorize
 from gateway_extproc.stages.cache import Cache
 from gateway_extproc.stages.conversation import Conversations
 from gateway_extproc.stages.credential import Credential
+from gateway_extproc.stages.failover import Failover
 from gateway_extproc.stages.fallback import Fallback
 from gateway_extproc.stages.guard import Guard as GuardStage
 from gateway_extproc.stages.guard import guarded
@@ -73,6 +76,7 @@ from gateway_extproc.stages.parse import Parse
 from gateway_extproc.stages.record import Record
 from gateway_extproc.stages.refusal import RefusalWriter
 from gateway_extproc.stages.route import Outside, Route
+from gateway_extproc.stages.shadow import Shadow
 from gateway_extproc.stages.shed import Shed
 from gateway_extproc.stages.translate import Translate
 from gateway_extproc.stages.truncate import Truncate
@@ -109,6 +113,7 @@ class Parts:
     policy: RecordPolicy = WHOLE
     texts: TextKeeper | None = None
     watcher: Watcher | None = None
+    shadows: ShadowSender | None = None
 
     @property
     def load(self) -> Load:
@@ -162,8 +167,10 @@ def pipeline(parts: Parts) -> list[Stage]:
         *keep,
         Cache(parts.cache, snapshot.routes, snapshot.revision),
         *(parts.watcher.stages() if parts.watcher is not None else ()),
+        Failover(failover_policies(config), time.monotonic_ns),
         Translate(parts.dialects, translator_for, attempts),
         Credential(attempts),
+        *([Shadow(parts.shadows.offer)] if parts.shadows is not None else []),
     ]  # fmt: skip
 
 
@@ -252,6 +259,7 @@ class Gateway:
         self._watcher = Watcher(snapshot)
         kept = open_conversations(config, pepper)
         self._masks = kept[0] if kept is not None else None
+        credentials = SecretFiles(credential_paths(config), time.monotonic_ns)
         self.parts = Parts(
             snapshot=snapshot,
             dialects=DIALECTS,
@@ -260,7 +268,7 @@ class Gateway:
             limiter=self._limits.limiter,
             spending=spending,
             cache=MemoryCache(CACHE_BYTES, time.monotonic_ns),
-            credentials=SecretFiles(credential_paths(config), time.monotonic_ns),
+            credentials=credentials,
             identities=self._identities,
             recorder=self.recorder,
             shedding=make_shedding(config),
@@ -268,7 +276,12 @@ class Gateway:
             policy=policy,
             texts=texts if isinstance(texts, TextKeeper) else None,
             watcher=self._watcher,
-        )
+            shadows=open_shadows(
+                config, snapshot.revision, worker, self.recorder.metrics,
+                AttemptBuilder(DIALECTS, translator_for, credentials), translator_for,
+                self._limits.limiter, spending.rules,
+            ),
+        )  # fmt: skip
         self._watching: list[asyncio.Task[None]] = []
         self.processor = build_processor(self.parts)
         self._address = worker_address(config, worker)
@@ -293,6 +306,8 @@ class Gateway:
             asyncio.create_task(watch_lag(self.parts.shedding, self.recorder.metrics.pressure)),
         ]
         await self._limits.start()
+        if self.parts.shadows is not None:
+            self.parts.shadows.start()
         if self._masks is not None:
             await self._masks.open()
         try:
@@ -309,6 +324,8 @@ class Gateway:
         await self._server.drain(self._drain_s)
         for task in self._watching:
             task.cancel()
+        if self.parts.shadows is not None:
+            await self.parts.shadows.close()
         await self._limits.close()
         if self._masks is not None:
             await self._masks.close()

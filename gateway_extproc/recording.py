@@ -13,11 +13,12 @@ from gateway_extproc import __version__
 from gateway_extproc.config.evidencing import CheckpointReceiver, Checkpoints, Evidence
 from gateway_extproc.config.model import Config
 from gateway_extproc.evidence.checkpoints import Ship, Shipper, Signer, to_file, to_stdout
+from gateway_extproc.evidence.log import JsonLinesLog
 from gateway_extproc.evidence.metrics import KnownLabels
 from gateway_extproc.evidence.policy import RecordPolicy
 from gateway_extproc.evidence.recorder import Durability, EvidenceRecorder, open_evidence
 from gateway_extproc.evidence.sealing import read_public
-from gateway_extproc.evidence.segments import SegmentRules
+from gateway_extproc.evidence.segments import SegmentRules, Segments
 from gateway_extproc.evidence.texts import TextKeeper
 from gateway_extproc.guardrules import open_redactor
 from gateway_extproc.stores.secrets import SecretUnavailable, read_secret_bytes
@@ -53,6 +54,15 @@ def open_recorder(
         policy=policy,
         open_texts=partial(_open_texts, config, worker) if config.evidence.texts else None,
     )
+
+
+def open_shadow_log(
+    config: Config, revision: str, worker: int, on_loss: Callable[[int], object]
+) -> JsonLinesLog:
+    """The log of copies, chained as the others are; its checkpoints are not shipped."""
+    rules = _segment_rules(config.evidence, revision, None)
+    segments = Segments(Path(config.evidence.dir), "shadows", worker, rules)
+    return JsonLinesLog(segments, linger_s=config.evidence.batch_ms / 1000, on_loss=on_loss)
 
 
 def _open_texts(config: Config, worker: int, on_loss: Callable[[int], object]) -> TextKeeper:

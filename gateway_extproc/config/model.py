@@ -24,11 +24,13 @@ from gateway_extproc.config.base import (
 )
 from gateway_extproc.config.catalogue import Catalogue
 from gateway_extproc.config.evidencing import Evidence
+from gateway_extproc.config.failing import Failover, HealthCheck, RouteFailover
 from gateway_extproc.config.guarding import GuardLevel, GuardPack, GuardRule, MaskConversations
 from gateway_extproc.config.health import Health
 from gateway_extproc.config.proofs import Issuer, PeerCertificates, SignedRequests
 from gateway_extproc.config.routing import Choosing, Routing, TargetRef
 from gateway_extproc.config.scopes import Budget, Limit
+from gateway_extproc.config.shadowing import Shadow
 from gateway_extproc.core.access import AdminPermission
 
 ClassName = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z0-9][a-z0-9._-]{0,62})$")]
@@ -184,17 +186,6 @@ class Caps(Section):
     turns (never system messages nor the last user turn; calls of tools stay with their results)."""
     cost_nanos: Nanos | None = None
     """Worst-case price of one request in nano-dollars; dearer ones are refused."""
-
-
-class Failover(Section):
-    """When Envoy tries the next target of a request."""
-
-    attempt_timeout_s: Annotated[float, Field(ge=0.001, le=600)] = 30.0
-    """How long one attempt may take to its response headers."""
-    idle_timeout_s: Annotated[float, Field(ge=0.001, le=3600)] = 300.0
-    """How long an answer may pause before it is cut."""
-    max_attempts: Annotated[int, Field(ge=1, le=8)] = 3
-    """Targets tried for one request, the first one included."""
 
 
 class Application(Section):
@@ -433,6 +424,8 @@ class Provider(Section):
     needs a provider that is approved for each of them."""
     ca_file: str = "/etc/ssl/certs/ca-certificates.crt"
     """Certificate authorities that may vouch for an https provider."""
+    check: HealthCheck | None = None
+    """Active health checks by Envoy; none without it."""
 
 
 class Price(Section):
@@ -473,8 +466,8 @@ class ModelRoute(Choosing):
     """Another entry, which is no alias itself: all that is said of it holds for this name, too.
     Roles and keys are asked for this name, and for the other's route."""
     targets: tuple[TargetRef, ...] = ()
-    """Who serves it, first choice first; one target a provider is used. Needed, but for an
-    alias."""
+    """Who serves it, first choice first; several targets of one provider are several attempts.
+    Needed, but for an alias."""
     max_tokens: Positive | None = None
     """Cap for this model instead of ``caps.max_tokens``."""
     prompt_tokens: Positive | None = None
@@ -483,6 +476,8 @@ class ModelRoute(Choosing):
     """What happens to longer prompts instead of ``caps.too_long``."""
     cache_ttl_s: Annotated[float, Field(ge=0, le=86400)] = 0.0
     """Whole answers are kept this long, per tenant; 0 keeps none."""
+    failover: RouteFailover | None = None
+    """When the next target is tried, where it is otherwise than in the section ``failover``."""
 
 
 class Config(Section):
@@ -493,6 +488,7 @@ class Config(Section):
     server: Server = Server()
     caps: Caps = Caps()
     failover: Failover = Failover()
+    shadow: Shadow | None = None
     identity: Identity
     redis: Redis | None = None
     data_classes: tuple[DataClass, ...] = ()

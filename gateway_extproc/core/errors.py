@@ -75,6 +75,7 @@ REASONS: Final[dict[str, tuple[int, str]]] = {
     "targets_drained": (503, "api_error"),
     "provider_unavailable": (503, "api_error"),
     "provider_timeout": (504, "api_error"),
+    "request_deadline_exceeded": (504, "api_error"),
     "provider_error": (502, "api_error"),
     "provider_answer_unreadable": (502, "api_error"),
     "provider_stream_incomplete": (502, "api_error"),
@@ -123,6 +124,12 @@ EVIDENCE_UNAVAILABLE: Final = refuse(
     "The gateway cannot record its decisions for now; nothing passes unrecorded.",
     retry_after_s=1.0,
 )
+
+
+DEADLINE: Final = refuse(
+    "request_deadline_exceeded", "No provider answered within the time that this request had."
+)
+"""Ends a request whose deadline for all attempts together has passed."""
 
 
 class RequestError(Exception):

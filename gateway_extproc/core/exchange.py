@@ -198,6 +198,9 @@ class Exchange:
     shadow_targets: tuple[Target, ...] = ()
     attempts: tuple[Attempt, ...] = ()
 
+    # --- failover: when all attempts together must have answered, on the clock of ``started_ns``
+    deadline_ns: int = 0
+
     # --- health
     watching: Watching | None = None
 

@@ -19,7 +19,7 @@ ATTEMPTS_NAMESPACE: Final = "gateway.attempts"
 """Dynamic metadata in which each cluster's upstream filter notes its answer's status."""
 
 ATTEMPT_TOLD: Final = "|told"
-"""Ends the name of a cluster's second note there: when the attempt began, what its headers said."""
+"""Ends the name of an attempt's second note there: when it began, what its headers said."""
 
 CLAIMS_NAMESPACE: Final = "envoy.filters.http.jwt_authn"
 """Dynamic metadata in which Envoy's jwt_authn filter puts the claims of tokens it verified.
@@ -39,3 +39,15 @@ PROCESSOR_CLUSTER: Final = "gateway-extproc"
 
 NO_CLUSTER: Final = "no-target"
 """The cluster without endpoints to which a request goes that nobody decided about."""
+
+ATTEMPT_HEADER: Final = "x-envoy-attempt-count"
+"""Request header in which Envoy's router numbers attempts, from 1; it overwrites any other."""
+
+CAUSE_HEADERS: Final = {
+    "context_window": "x-gateway-refused-context-window",
+    "content_policy": "x-gateway-refused-content-policy",
+}
+"""Response headers by which a cluster's filter tells Envoy why a provider refused a request."""
+
+SHADOW_HEADER: Final = "x-gateway-provider"
+"""Request header by which a worker tells Envoy's shadow listener the provider; Envoy removes it."""

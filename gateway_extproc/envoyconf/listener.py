@@ -160,6 +160,8 @@ def _routes(config: Config) -> Json:
             {
                 "name": "gateway",
                 "domains": ["*"],
+                # The attempt's number, for the upstream-level filters.
+                "include_request_attempt_count": True,
                 # After the plan is known Envoy matches again, with the provider's path:
                 # so one route serves every path.
                 "routes": [
@@ -174,7 +176,7 @@ def _routes(config: Config) -> Json:
                             "idle_timeout": seconds(config.failover.idle_timeout_s),
                             "auto_host_rewrite": True,
                             "inline_cluster_specifier_plugin": _cluster_specifier(),
-                            "retry_policy": _retry_policy(config),
+                            "retry_policy": _retry_policy(),
                         },
                     }
                 ],
@@ -201,12 +203,12 @@ def _cluster_specifier() -> Json:
     }
 
 
-def _retry_policy(config: Config) -> Json:
+def _retry_policy() -> Json:
     return {
-        "retry_on": "5xx,reset,connect-failure,retriable-status-codes",
-        "retriable_status_codes": [429],
-        "num_retries": config.failover.max_attempts - 1,
-        "per_try_timeout": seconds(config.failover.attempt_timeout_s),
+        # What is tried again, how often and how long, each request says in headers (failover
+        # stage).  Envoy adds those to what stands here: here stands nothing.
+        "retry_on": "",
+        "num_retries": 0,
         "refresh_cluster_on_retry": True,
         "retry_back_off": {"base_interval": "0.005s", "max_interval": "0.02s"},
     }

@@ -12,6 +12,7 @@ from gateway_extproc.envoyconf.identity import keys_clusters
 from gateway_extproc.envoyconf.listener import listener
 from gateway_extproc.envoyconf.parts import Json, address
 from gateway_extproc.envoyconf.processor import processor_cluster
+from gateway_extproc.envoyconf.shadow import shadow_listener
 from gateway_extproc.envoyconf.upstream import provider_cluster
 
 HEADER = """\
@@ -44,7 +45,10 @@ def bootstrap(config: Config, workers: int) -> Json:
         "admin": {"address": address(config.server.envoy_admin)},
         "layered_runtime": {"layers": [{"name": "gateway", "static_layer": RUNTIME}]},
         "static_resources": {
-            "listeners": [listener(config)],
+            "listeners": [
+                listener(config),
+                *([shadow_listener(config)] if config.shadow is not None else []),
+            ],
             "clusters": [
                 {
                     # Where a request goes that nobody decided about: nowhere.

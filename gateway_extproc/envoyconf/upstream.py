@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Final
 from urllib.parse import urlsplit
 
 from gateway_extproc.config.compile import fallback_cluster
-from gateway_extproc.config.model import Config, Provider
-from gateway_extproc.core.names import CLUSTER_NAMESPACE
-from gateway_extproc.envoyconf.notes import note_script
-from gateway_extproc.envoyconf.parts import HTTP_OPTIONS, TYPE, Json, named, upstream_tls
+from gateway_extproc.config.failing import HealthCheck
+from gateway_extproc.config.model import Config, Listen, Provider
+from gateway_extproc.core.names import ATTEMPT_HEADER, CLUSTER_NAMESPACE
+from gateway_extproc.envoyconf.holding import hold_filter
+from gateway_extproc.envoyconf.noting import note_filter
+from gateway_extproc.envoyconf.parts import (
+    HTTP_OPTIONS,
+    TYPE,
+    Json,
+    address,
+    named,
+    seconds,
+    upstream_tls,
+)
 from gateway_extproc.envoyconf.processor import upstream_level
 
 ENVOY_HEADERS = (
+    ATTEMPT_HEADER,
     "x-envoy-original-host",
     "x-envoy-max-retries",
     "x-envoy-expected-rq-timeout-ms",
     "x-forwarded-proto",
 )
 """Headers that Envoy or the router-level filter need, and no provider."""
+
+
+NOBODY: Final = Listen(address="127.0.0.1", port=1)
+"""An address at which nobody listens (tcpmux, RFC 1078)."""
 
 
 def provider_cluster(config: Config, provider: Provider, *, fallback: bool) -> Json:
@@ -31,16 +47,9 @@ def provider_cluster(config: Config, provider: Provider, *, fallback: bool) -> J
         "@type": TYPE + "extensions.upstreams.http.v3.HttpProtocolOptions",
         "explicit_http_config": {"http_protocol_options": {}},
         "http_filters": [
+            note_filter(config, provider),
             *([named("envoy.filters.http.ext_proc", upstream_level())] if fallback else []),
-            named(
-                "envoy.filters.http.lua",
-                {
-                    "@type": TYPE + "extensions.filters.http.lua.v3.Lua",
-                    "default_source_code": {
-                        "inline_string": note_script(config, provider, name, fallback=fallback)
-                    },
-                },
-            ),
+            *([hold_filter()] if config.failover.hold else []),
             named(
                 "envoy.filters.http.header_mutation",
                 {
@@ -85,11 +94,51 @@ def provider_cluster(config: Config, provider: Provider, *, fallback: bool) -> J
             ]
         },
     }
+    if provider.check is not None:
+        _add_check(cluster, provider.check, url.netloc)
     if fallback:
         cluster["metadata"] = {"filter_metadata": {CLUSTER_NAMESPACE: {"name": name}}}
     if secure:
         cluster["transport_socket"] = server_tls(host, provider.ca_file)
     return cluster
+
+
+def _add_check(cluster: Json, check: HealthCheck, host: str) -> None:
+    """Passes over a provider that is not there, without waiting for it.
+
+    A cluster without a healthy endpoint would answer 503 itself, and Envoy never tries again
+    what it answered itself.  So behind the provider stands an endpoint that refuses every
+    connection at once: that is a failed attempt like any other, and the next target is tried.
+    """
+    cluster["health_checks"] = [
+        {
+            "timeout": seconds(check.timeout_s),
+            "interval": seconds(check.interval_s),
+            "no_traffic_interval": seconds(check.interval_s),
+            "unhealthy_threshold": check.unhealthy_after,
+            "healthy_threshold": check.healthy_after,
+            "http_health_check": {
+                "path": check.path,
+                "host": host,
+                "expected_statuses": [{"start": s, "end": s + 1} for s in check.statuses],
+            },
+        }
+    ]
+    # Below it Envoy would ask endpoints that it knows to be gone.
+    cluster["common_lb_config"] = {"healthy_panic_threshold": {"value": 0}}
+    cluster["load_assignment"]["endpoints"].append(
+        {
+            "priority": 1,
+            "lb_endpoints": [
+                {
+                    "endpoint": {
+                        "address": address(NOBODY),
+                        "health_check_config": {"disable_active_health_check": True},
+                    }
+                }
+            ],
+        }
+    )
 
 
 def server_tls(host: str, ca_file: str) -> Json:

@@ -46,7 +46,7 @@ AUTH_REASONS: Final = frozenset(
     "credential_throttled",
 }  # fmt: skip
 
-LOGS: Final = ("decisions", "costs", "alerts", "spans", "texts")
+LOGS: Final = ("decisions", "costs", "alerts", "shadows", "spans", "texts")
 SETTLEMENTS: Final = ("settled", "late", "duplicate", "lost")
 
 STATUS_CLASS: Final = {0: NONE, 1: "1xx", 2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
@@ -135,6 +135,7 @@ class Metrics:
         self.circuit_changes = counter(
             "circuit_changes", "Circuits of targets that changed while a request passed.", "action"
         )
+        self.shadows = counter("shadows", "Copies for shadow targets.", "outcome")
         self.failovers = counter("failovers", "Attempts after the first one.", "route")
         self.attempts = counter("attempts", "Tries at a provider.", "provider", "status_class")
         self.tokens = counter(

@@ -33,7 +33,7 @@ from gateway_extproc.evidence.chain import (
 )
 from gateway_extproc.evidence.checkpoints import is_signed
 
-FILE: Final = re.compile(r"(decisions|costs|alerts)-(\d+)(?:\.(\d{6,}))?\.jsonl")
+FILE: Final = re.compile(r"(decisions|costs|alerts|shadows)-(\d+)(?:\.(\d{6,}))?\.jsonl")
 
 MAX_PROBLEMS: Final = 20
 """Of one log; who changed so much has made the point."""

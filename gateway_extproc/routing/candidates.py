@@ -16,12 +16,13 @@ def plan_targets(
 ) -> tuple[Target, ...]:
     """The route's targets in order, without those that the caller's data must not reach.
 
-    One target a provider: the second attempt shall go elsewhere.  Empty when
+    Several targets of one provider are several attempts: another model of it may take what the
+    first one did not.  No target twice.  Empty when
     nobody is approved for all of the permit's data classes, and for ``more_classes``.
     """
     classes = permit.data_classes | more_classes
     tried: dict[str, Target] = {}
     for target in route.targets:
         if classes <= target.data_classes and len(tried) < max_attempts:
-            tried.setdefault(target.provider, target)
+            tried.setdefault(target.name, target)
     return tuple(tried.values())

@@ -1,6 +1,6 @@
 """The plan of a request: filters, then the policy's strategy, then how targets stand.
 
-One target a provider: the next attempt shall go elsewhere.
+Several targets of one provider are several attempts; no target is tried twice.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from gateway_extproc.routing.filters import Filters, fits, judge
 DRAINED: Final = "drained"
 """``Standing.why`` of a target that an operator took out; no attempt goes there."""
 
-SAME_PROVIDER: Final = "its provider is tried already"
 TOO_MANY: Final = "more attempts than failover.max_attempts"
 
 
@@ -75,8 +74,7 @@ class Planner:
         attempt = tried.index(target.name) + 1 if target.name in tried else 0
         reason = standing.why if attempt else why.get(target.name, "")
         if not attempt and not reason:
-            elsewhere = any(t.provider == target.provider for t in plan.targets)
-            reason = SAME_PROVIDER if elsewhere else TOO_MANY
+            reason = TOO_MANY
         nanos = strategies.expected_nanos(target.price, plan.query)
         return Candidate(
             target, attempt, reason,
@@ -111,7 +109,7 @@ class Planner:
             target = choice.target
             standing = self._standings.of(target)
             if standing is IN_ORDER or query.share_draw < standing.share:
-                front.setdefault(target.provider, target)
+                front.setdefault(target.name, target)
                 if len(front) == self._most:
                     break
             elif is_drained(standing):
@@ -121,7 +119,7 @@ class Planner:
         # Who gets nothing now is the last resort.
         for _, target in sorted(behind, key=lambda ranked: -ranked[0]):
             if len(front) < self._most:
-                front.setdefault(target.provider, target)
+                front.setdefault(target.name, target)
         return tuple(front.values()), tuple(drained)
 
     def _shadows(self, policy: Policy, query: Query) -> tuple[Target, ...]:

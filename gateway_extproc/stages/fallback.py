@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -16,6 +17,7 @@ from gateway_extproc.config.compile import Snapshot
 from gateway_extproc.config.model import Provider
 from gateway_extproc.core.chat import LlmRequest
 from gateway_extproc.core.errors import Refusal, RequestError, refuse
+from gateway_extproc.core.names import ATTEMPT_HEADER
 from gateway_extproc.core.ports import Dialect
 from gateway_extproc.core.verdict import Answer, Decision
 from gateway_extproc.stages.attempt import AttemptBuilder, foreign_headers
@@ -37,7 +39,8 @@ class Fallback:
         self._dialects = dialects
         self._providers: Mapping[str, Provider] = snapshot.targets_by_cluster
         self._base_paths = {
-            target.fallback_cluster: target.base_path for target in snapshot.targets
+            cluster: urlsplit(provider.base_url).path.rstrip("/")
+            for cluster, provider in self._providers.items()
         }
         self._attempts = attempts
 
@@ -63,9 +66,9 @@ class Fallback:
             log.error("fallback to %s without provider or original", cluster)
             return _NO_ORIGINAL
         original = orjson.loads(note)
-        model = original["targets"].get(cluster)
+        model = _model(original["further"], cluster, headers.get(ATTEMPT_HEADER, ""))
         if model is None:
-            log.error("fallback to %s is not in the plan", cluster)
+            log.error("this attempt at %s is not in the plan", cluster)
             return _NO_ORIGINAL
         try:
             return self._prepare(provider, model, original, cluster, headers)
@@ -108,6 +111,18 @@ def _position(original: dict[str, object], cluster: str) -> int:
     positions = original.get("credentials", {})
     assert isinstance(positions, dict)
     return int(positions.get(cluster, 0))
+
+
+def _model(further: list[list[str]], cluster: str, attempt: str) -> str | None:
+    """The model of this attempt; None where the plan has no such attempt at this cluster.
+
+    ``further`` are the cluster and the model of each attempt after the first one.
+    """
+    number = int(attempt) if attempt.isascii() and attempt.isdecimal() and len(attempt) < 3 else 0
+    if not 2 <= number <= len(further) + 1:
+        return None
+    planned, model = further[number - 2]
+    return model if planned == cluster else None
 
 
 def _request(original: dict[str, object]) -> LlmRequest:

@@ -57,6 +57,9 @@ class Guard(Stage):
             return refused
         if scan.classes:
             exchange.targets = self._plan(exchange, scan.classes)
+            exchange.shadow_targets = tuple(
+                [t for t in exchange.shadow_targets if scan.classes <= t.data_classes]
+            )
             if not exchange.targets:
                 message = f"No provider is approved for what policy '{scan.routed_by}' found."
                 return Respond(refuse("no_eligible_target", message, rule=scan.routed_by))

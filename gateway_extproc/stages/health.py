@@ -203,7 +203,7 @@ class Health(Stage):
                 if status >= 400 and not _is_own_refusal(exchange):
                     yield _answer(exchange, answered)
             elif not is_last or attempt.status or _speaks_of_attempt(exchange.response_details):
-                told = read_told(notes.get(attempt.cluster + ATTEMPT_TOLD, ""))
+                told = read_told(notes.get(f"{i + 1}{ATTEMPT_TOLD}", ""))
                 yield Ended(targets[i], attempt.cluster, attempt.status, told)
 
     def _judge(self, exchange: Exchange, watching: Watching, ended: Ended, now_s: float) -> None:
@@ -238,9 +238,9 @@ class Health(Stage):
     ) -> None:  # fmt: skip
         """How long the answering attempt took to its headers."""
         began_s = watching.sent_s
-        first = exchange.response_cluster == exchange.targets[0].cluster
+        first = exchange.attempt_count == 1
         if not first:
-            note = exchange.attempt_notes.get(exchange.response_cluster + ATTEMPT_TOLD, "")
+            note = exchange.attempt_notes.get(f"{exchange.attempt_count}{ATTEMPT_TOLD}", "")
             began_ms = read_told(note).get("at", "")
             if not began_ms.isdecimal():
                 return

@@ -27,8 +27,6 @@ from gateway_extproc.core.verdict import CONTINUE, Amend, Respond, RoutePlan, Ve
 from gateway_extproc.routing.attempts import find_answering
 from gateway_extproc.stages.attempt import AttemptBuilder, TranslatorFor
 
-MAX_RETRIES_HEADER = "x-envoy-max-retries"
-
 ANSWER_HEADERS = frozenset(
     {"cache-control", "content-length", "content-type", "date", "retry-after", "vary"}
 )
@@ -57,9 +55,8 @@ class Translate(Stage):
         cap = exchange.cap_tokens
         translated = self._attempts.body(request, first.dialect, first.model, cap)
         headers = self._attempts.body_headers(request, first.dialect, first.base_path, translated)
-        retries = (MAX_RETRIES_HEADER, str(len(exchange.targets) - 1))
         return Amend(
-            set_headers=(*headers, retries),
+            set_headers=headers,
             body=translated,
             plan=_plan(exchange, request, cap),
         )
@@ -67,7 +64,9 @@ class Translate(Stage):
     async def response_headers(self, exchange: Exchange) -> Verdict:
         headers = exchange.response_headers
         if _speaks_for_a_provider(exchange.response_details):
-            exchange.answered_by = find_answering(exchange.targets, exchange.response_cluster)
+            exchange.answered_by = find_answering(
+                exchange.targets, exchange.response_cluster, exchange.attempt_count
+            )
         exchange.provider_request_id = (
             headers.get("x-request-id") or headers.get("request-id") or ""
         )[:128]
@@ -205,7 +204,8 @@ def _plan(exchange: Exchange, request: LlmRequest, max_tokens: int) -> RoutePlan
         "wants_usage": request.wants_usage,
         "asked_tokens": request.max_tokens,
         "max_tokens": max_tokens,
-        "targets": {target.fallback_cluster: target.model for target in others},
+        # One an attempt, in order: targets of one provider share its fallback cluster.
+        "further": [[target.fallback_cluster, target.model] for target in others],
         "document": orjson.Fragment(exchange.asked_body) if unchanged else request.document,
     }
     if exchange.watching is not None and exchange.watching.positions:

@@ -259,9 +259,10 @@ def _groups(clusters: tuple[str, ...]) -> Struct:
     """``priority_groups`` for Envoy's specifier: one group an attempt, in order."""
     struct = Struct()
     groups = struct.fields[ROUTE_NAMESPACE].struct_value.fields["priority_groups"].list_value
-    for cluster in clusters:
+    for number, cluster in enumerate(clusters, 1):
         group = groups.values.add().struct_value.fields
-        group["name"].string_value = cluster
+        # A cluster may stand there twice: the number makes the group's name its own.
+        group["name"].string_value = f"{number}/{cluster}"
         member = group["clusters"].list_value.values.add().struct_value.fields
         member["cluster_name"].string_value = cluster
         member["weight"].number_value = 1

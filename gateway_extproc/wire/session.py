@@ -7,13 +7,15 @@ even with ``failure_mode_allow: false``.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 
 from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 
 from gateway_extproc.core.endpoint import error_dialect
-from gateway_extproc.core.errors import EVIDENCE_UNAVAILABLE, Refusal, refuse
+from gateway_extproc.core.errors import DEADLINE, EVIDENCE_UNAVAILABLE, Refusal, refuse
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.phase import MAY_FOLLOW, Phase
 from gateway_extproc.core.pipeline import GATEWAY_ERROR, Pipeline
@@ -127,6 +129,8 @@ class _Conversation:
         self.decided = False
         self.over = False
         self.closed = False
+        self.timer: asyncio.TimerHandle | None = None
+        self.ending: asyncio.Task[None] | None = None
 
     async def run(self, message: pb.ProcessingRequest) -> None:
         try:
@@ -143,6 +147,9 @@ class _Conversation:
                     await self.stream.abort("not an ext_proc message")
                 message = following
         finally:
+            self._stop_timer()
+            if self.ending is not None:
+                await self.ending
             await self._close()
 
     async def _close(self) -> None:
@@ -216,8 +223,29 @@ class _Conversation:
             return
         self.decided = True
         await self.stream.write(codec.encode_request_body(decision, self.told(exchange)))
+        if exchange.deadline_ns:
+            left_s = (exchange.deadline_ns - time.monotonic_ns()) / 1e9
+            loop = asyncio.get_running_loop()
+            self.timer = loop.call_later(max(0.0, left_s), self._begin_ending)
+
+    def _begin_ending(self) -> None:
+        self.ending = asyncio.create_task(self._end_late())
+
+    async def _end_late(self) -> None:
+        """Nobody answered before the request's deadline: Envoy takes an answer at any time.
+
+        Attempts under way are given up by that.  Envoy has no deadline of this kind: its own would
+        also cut streams that answer well, but long.
+        """
+        if self.phase is Phase.REQUEST_BODY and not self.over:
+            await self._end(self.pipeline.refuse(self._get_exchange(), DEADLINE))
+
+    def _stop_timer(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
 
     async def _response_headers(self, message: pb.ProcessingRequest) -> None:
+        self._stop_timer()
         headers = message.response_headers
         if self.exchange is None:
             # An earlier filter or the HTTP codec answered; there is nothing of ours in it.

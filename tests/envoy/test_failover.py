@@ -18,6 +18,9 @@ FAULTS: dict[str, dict[str, Any]] = {
     "529": {"status": 529},
     "reset": {"reset": True},
     "hang": {"hang": True},
+    # The head of a good answer came: it waits in Envoy for the rest.
+    "silent": {"silent": True},
+    "cut": {"truncate_after_events": 0},
 }
 REACHES_A_PROVIDER = {
     "accept",
@@ -31,7 +34,10 @@ REACHES_A_PROVIDER = {
     "x-api-key",
     "x-request-id",
 }
-OUTCOME = {"reset": ("no_answer", 0), "hang": ("no_answer", 0)}
+OUTCOME = {
+    "reset": ("no_answer", 0), "hang": ("no_answer", 0), "silent": ("no_answer", 0),
+    "cut": ("ok", 200),
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,9 @@ def roomy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
 
     def change(document: dict[str, Any]) -> None:
         document["caps"]["max_tokens"] = 2_000_000
+        document["failover"]["attempt_timeout_s"] = 30.0
+        # About sizes, not about a machine that has too much to do.
+        document["server"]["shed"] = {"lag_ms": 1000.0}
 
     with running_gateway(tmp_path_factory.mktemp("roomy"), change, width=20_000) as gateway:
         yield gateway

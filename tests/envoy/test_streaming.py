@@ -107,11 +107,14 @@ def test_a_broken_stream_ends_with_an_error_not_in_silence(gateway: RunningGatew
 
 def test_a_whole_answer_that_breaks_off_is_a_clear_error(gateway: RunningGateway) -> None:
     """Nothing had left yet, so Envoy answers, in a form that SDKs parse."""
-    gateway.openai.faults.set(truncate_after_events=1, times=1)
+    for simulator in (gateway.openai, gateway.anthropic):
+        simulator.faults.set(truncate_after_events=1, times=1)
     answer = gateway.chat("This answer will be cut in half.")
-    assert answer.status_code == 502
+    assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "provider_unavailable"
-    assert gateway.record_of(answer.headers["x-request-id"])["outcome"] == "ABORTED"
+    record = gateway.record_of(answer.headers["x-request-id"])
+    assert record["outcome"] == "FAILED"
+    assert len(record["attempts"]) == 2
 
 
 def test_a_reset_stream_is_recorded(gateway: RunningGateway) -> None:

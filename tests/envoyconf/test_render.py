@@ -173,15 +173,31 @@ def test_each_worker_is_an_endpoint_and_is_checked() -> None:
     assert processor["common_lb_config"]["healthy_panic_threshold"]["value"] == 0
 
 
-def test_retries_are_those_of_the_configuration() -> None:
-    config = make_config(failover={"max_attempts": 5, "attempt_timeout_s": 7.5})
+def test_retries_are_those_that_a_request_asks_for() -> None:
+    """Envoy adds what a request's headers say to its own policy: that must be empty."""
     [policy] = [
         part["retry_policy"]
-        for part in walk(bootstrap(config, 2))
+        for part in walk(bootstrap(make_config(failover={"max_attempts": 5}), 2))
         if isinstance(part, dict) and "refresh_cluster_on_retry" in part.get("retry_policy", {})
     ]
-    assert (policy["num_retries"], policy["per_try_timeout"]) == (4, "7.5s")
+    assert (policy["retry_on"], policy["num_retries"]) == ("", 0)
+    assert "retriable_status_codes" not in policy
     assert policy["refresh_cluster_on_retry"] is True
+
+
+@pytest.mark.parametrize("hold", [True, False])
+def test_every_provider_cluster_notes_and_holds_its_answers(hold: bool) -> None:
+    for name, fallback in (("east", False), ("east:fallback", True), ("west", False)):
+        cluster = clusters(failover={"hold": hold})[name]
+        [options] = cluster["typed_extension_protocol_options"].values()
+        filters = [entry["name"].rpartition(".")[2] for entry in options["http_filters"]]
+        assert filters == [
+            "lua",
+            *(["ext_proc"] if fallback else []),
+            *(["wasm"] if hold else []),
+            "header_mutation",
+            "upstream_codec",
+        ]
 
 
 @given(st.floats(1e-3, 600) | st.integers(1, 600))

@@ -25,6 +25,11 @@ _BY_STATUS: Final[dict[int, str]] = {
     529: "overloaded_error",
 }
 
+_REFUSALS: Final = {
+    "context_window": "prompt is too long: 1234 tokens > 1000 maximum",
+    "content_policy": "Output blocked by content filtering policy",
+}
+
 
 def _count_tokens(document: object, seed: str, width: int) -> bytes:
     if isinstance(document, dict) and "max_tokens" in document:
@@ -59,6 +64,9 @@ class Anthropic:
 
     def refused(self, status: int, message: str) -> Problem:
         return Problem(status, _BY_STATUS.get(status, "api_error"), message)
+
+    def refusal(self, kind: str) -> Problem:
+        return Problem(400, "invalid_request_error", _REFUSALS[kind])
 
     def problem_body(self, problem: Problem, request_id: str) -> bytes:
         return orjson.dumps(_error(problem) | {"request_id": request_id})

@@ -13,6 +13,8 @@ _KINDS: Final[dict[str, tuple[type, ...]]] = {
     "delay_ms": (int,),
     "reset": (bool,),
     "hang": (bool,),
+    "silent": (bool,),
+    "refusal": (str, type(None)),
     "truncate_after_events": (int, type(None)),
     "truncate_clean": (bool,),
     "error_event_after": (int, type(None)),
@@ -23,6 +25,9 @@ _KINDS: Final[dict[str, tuple[type, ...]]] = {
 }
 
 
+REFUSALS: Final = ("context_window", "content_policy")
+
+
 @dataclass(frozen=True, slots=True)
 class Faults:
     """How the next requests fail; the default is not at all.
@@ -31,6 +36,8 @@ class Faults:
       ``retry_after`` adds that header.
     - ``delay_ms``: wait before the first byte, whatever comes then.
     - ``reset``: TCP RST before the first byte.  ``hang``: never a byte.
+    - ``silent``: the head of the answer, then never a byte of its body.
+    - ``refusal``: a 400 in the provider's words, for ``context_window`` or ``content_policy``.
     - ``truncate_after_events``: abort the connection after so many SSE events; with
       ``truncate_clean`` end the body properly instead, without the dialect's end
       mark.  A whole answer is cut in the middle of its body (with
@@ -47,6 +54,8 @@ class Faults:
     delay_ms: int = 0
     reset: bool = False
     hang: bool = False
+    silent: bool = False
+    refusal: str | None = None
     truncate_after_events: int | None = None
     truncate_clean: bool = False
     error_event_after: int | None = None
@@ -75,6 +84,8 @@ def read_faults(document: object) -> Faults:
     faults = Faults(**document)
     if faults.status is not None and not 400 <= faults.status <= 599:
         raise ValueError("fault 'status' must be between 400 and 599")
+    if faults.refusal is not None and faults.refusal not in REFUSALS:
+        raise ValueError(f"fault 'refusal' must be one of {', '.join(REFUSALS)}")
     return faults
 
 

@@ -27,6 +27,12 @@ _BY_STATUS: Final[dict[int, tuple[str, str | None]]] = {
     429: ("rate_limit_error", "rate_limit_exceeded"),
 }
 
+_REFUSALS: Final = {
+    "context_window": ("The prompt has more tokens than this model takes.",
+                       "context_length_exceeded"),
+    "content_policy": ("A safety system rejected the prompt.", "content_policy_violation"),
+}  # fmt: skip
+
 
 class OpenAI:
     """``POST /v1/chat/completions``."""
@@ -59,6 +65,10 @@ class OpenAI:
     def refused(self, status: int, message: str) -> Problem:
         type_, code = _BY_STATUS.get(status, ("server_error", None))
         return Problem(status, type_, message, code=code)
+
+    def refusal(self, kind: str) -> Problem:
+        message, code = _REFUSALS[kind]
+        return Problem(400, "invalid_request_error", message, code=code, param="messages")
 
     def problem_body(self, problem: Problem, request_id: str) -> bytes:
         return orjson.dumps({"error": _error(problem)}, option=orjson.OPT_INDENT_2)

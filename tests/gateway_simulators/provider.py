@@ -151,6 +151,9 @@ class Provider:
             problem.retry_after = faults.retry_after
             await self._refuse(connection, received, problem)
             received.outcome = "fault"
+        elif faults.refusal is not None:
+            await self._refuse(connection, received, self._shape.refusal(faults.refusal))
+            received.outcome = "fault"
         elif faults.garbage:
             received.status, received.outcome = 200, "fault"
             await connection.send(200, [JSON, *self._headers()], GARBAGE)
@@ -174,6 +177,10 @@ class Provider:
         self, connection: Connection, received: Received, faults: Faults, body: bytes
     ) -> None:
         headers = [JSON, *self._headers()]
+        if faults.silent:
+            connection.start(200, [*headers, ("content-length", str(len(body)))])
+            await self._fall_silent(connection, received)
+            return
         if faults.truncate_after_events is None:
             await connection.send(200, headers, body)
             received.outcome = "answered"
@@ -188,6 +195,9 @@ class Provider:
         self, connection: Connection, received: Received, faults: Faults, events: Iterator[bytes]
     ) -> None:
         connection.start(200, [EVENT_STREAM, ("cache-control", "no-cache"), *self._headers()])
+        if faults.silent:
+            await self._fall_silent(connection, received)
+            return
         delay_s = (faults.chunk_delay_ms or self._chunk_delay_ms) / 1000
         for number, event in enumerate(events):
             if number == faults.truncate_after_events:
@@ -207,6 +217,12 @@ class Provider:
         await connection.end()
         if received.outcome == "open":
             received.outcome = "answered"
+
+    async def _fall_silent(self, connection: Connection, received: Received) -> None:
+        await connection.flush()
+        await connection.wait_until_client_left()
+        received.outcome = "client_left"
+        connection.abort()
 
     async def _truncate(self, connection: Connection, received: Received, faults: Faults) -> None:
         received.outcome = "fault"

@@ -50,6 +50,9 @@ class Shape(Protocol):
     def refused(self, status: int, message: str) -> Problem:
         """A refusal or an outage with the type that this provider gives to ``status``."""
 
+    def refusal(self, kind: str) -> Problem:
+        """The 400 of a prompt that is too long, or that the provider's filter rejects."""
+
     def problem_body(self, problem: Problem, request_id: str) -> bytes: ...
 
     def headers(self, request_id: str, served: int) -> Headers:

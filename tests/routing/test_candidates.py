@@ -33,15 +33,14 @@ def permit(data_class: str) -> Permit:
 
 
 @given(ROUTES, st.sampled_from(CLASSES), st.integers(1, 8))
-def test_a_plan_is_the_first_fitting_target_of_each_provider_in_order(
+def test_a_plan_is_the_fitting_targets_in_order_each_once(
     route: Route, data_class: str, attempts: int
 ) -> None:
     plan = plan_targets(permit(data_class), route, attempts)
     fitting = [t for t in route.targets if data_class in t.data_classes]
-    providers = list(dict.fromkeys(t.provider for t in fitting))
-    assert [t.provider for t in plan] == providers[:attempts]
+    assert [t.name for t in plan] == list(dict.fromkeys(t.name for t in fitting))[:attempts]
     for chosen in plan:
-        assert chosen is next(t for t in fitting if t.provider == chosen.provider)
+        assert chosen is next(t for t in fitting if t.name == chosen.name)
 
 
 @given(ROUTES, st.sampled_from(CLASSES), st.integers(1, 8))

@@ -22,7 +22,7 @@ from gateway_extproc.core.planning import (
 from gateway_extproc.core.route import CAPABILITIES, ModelFacts, Target
 from gateway_extproc.core.standing import Standing
 from gateway_extproc.routing.filters import REFUSALS, refusal_of
-from gateway_extproc.routing.planner import SAME_PROVIDER, TOO_MANY, Planner
+from gateway_extproc.routing.planner import TOO_MANY, Planner
 from support.plans import Stands, planned, policy, query, target
 
 CLASSES = ("standard", "health", "legal")
@@ -168,7 +168,7 @@ def test_what_explain_tells_is_what_the_plan_does(
     dropped = {drop.target.name: drop.why for drop in plan.dropped}
     for candidate in told:
         if not candidate.attempt:
-            expected = {dropped.get(candidate.target.name), SAME_PROVIDER, TOO_MANY}
+            expected = {dropped.get(candidate.target.name), TOO_MANY}
             assert candidate.why in expected
 
 

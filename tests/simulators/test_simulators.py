@@ -383,6 +383,39 @@ async def test_status_fault_has_the_providers_shape(
     assert [request.outcome for request in oai.requests] == ["fault", "answered"]
 
 
+@pytest.mark.parametrize("kind", ["context_window", "content_policy"])
+async def test_refusal_fault_is_told_in_the_providers_words(
+    oai: Simulator, ant: Simulator, kind: str
+) -> None:
+    for simulator in (oai, ant):
+        simulator.faults.set(refusal=kind)
+    first, second = await post(oai, chat()), await post(ant, message())
+    assert (first.status_code, second.status_code) == (400, 400)
+    codes = {
+        "context_window": "context_length_exceeded", "content_policy": "content_policy_violation"
+    }  # fmt: skip
+    assert first.json()["error"]["code"] == codes[kind]
+    assert second.json()["error"]["type"] == "invalid_request_error"
+
+
+async def test_silent_fault_sends_a_head_and_no_body(oai: Simulator) -> None:
+    oai.faults.set(silent=True)
+    for stream in (True, False):
+        async with (
+            httpx.AsyncClient(timeout=0.2) as client,
+            client.stream(
+                "POST",
+                oai.url + "/v1/chat/completions",
+                json=chat(stream=stream),
+                headers=OPENAI_HEADERS,
+            ) as answer,
+        ):
+            assert answer.status_code == 200
+            with pytest.raises(httpx.ReadTimeout):
+                await answer.aread()
+        await eventually(lambda: oai.requests[-1].outcome == "client_left")
+
+
 async def test_reset_fault_is_a_tcp_reset(oai: Simulator) -> None:
     oai.faults.set(reset=True)
     reader, writer = await asyncio.open_connection(oai.host, oai.port)

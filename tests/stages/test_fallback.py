@@ -26,6 +26,7 @@ def refused(decision: Decision) -> str:
     return decision.answer.details
 
 
+SECOND = {"x-envoy-attempt-count": "2"}
 FIRST_ATTEMPT = {
     ":path": "/v1/chat/completions",
     "authorization": f"Bearer {SECRETS['east']}",
@@ -79,7 +80,7 @@ async def test_the_body_is_the_one_a_first_attempt_would_have_sent(
     (tmp_path / "other").mkdir()
     turned = make_bench(tmp_path / "other", models=[{"model": "small", "targets": targets[::-1]}])
     _, first = await flow.ask(turned, body, path=path)
-    decision = bench.fallback("west:fallback", await note_of(bench, body, path=path), {})
+    decision = bench.fallback("west:fallback", await note_of(bench, body, path=path), SECOND)
     assert decision.body == first.body
 
 
@@ -105,15 +106,38 @@ async def test_a_refusal_is_written_as_its_provider_would(bench: Bench) -> None:
 async def test_without_a_secret_nothing_is_sent(bench: Bench, tmp_path: Path) -> None:
     note = await note_of(bench)
     (tmp_path / "west").unlink()
-    assert refused(bench.fallback("west:fallback", note, {})) == "provider_unavailable"
+    assert refused(bench.fallback("west:fallback", note, SECOND)) == "provider_unavailable"
 
 
 async def test_what_the_provider_cannot_express_is_refused(bench: Bench) -> None:
     note = await note_of(bench, bodies.chat(logit_bias={"1": 2}))
-    details = refused(bench.fallback("west:fallback", note, {}))
+    details = refused(bench.fallback("west:fallback", note, SECOND))
     assert details == "unsupported_parameter"
 
 
 async def test_the_note_carries_no_credential(bench: Bench) -> None:
     note = await note_of(bench)
     assert not any(secret in note for secret in (ANN, config.PEPPER, *SECRETS.values()))
+
+
+async def test_targets_of_one_provider_are_told_apart_by_the_attempt(tmp_path: Path) -> None:
+    targets = [
+        {"provider": "west", "model": "small-one"},
+        {"provider": "east", "model": "another"},
+        {"provider": "west", "model": "large-one"},
+    ]
+    bench = make_bench(tmp_path, models=[{"model": "small", "targets": targets}])
+    note = orjson.loads(await note_of(bench))
+    note["further"] = [["west:fallback", "large-one"], ["west:fallback", "largest-one"]]
+    for attempt, model in (("2", "large-one"), ("3", "largest-one")):
+        headers = {**FIRST_ATTEMPT, "x-envoy-attempt-count": attempt}
+        decision = bench.fallback("west:fallback", orjson.dumps(note).decode(), headers)
+        assert decision.body is not None
+        assert orjson.loads(decision.body)["model"] == model
+
+
+@pytest.mark.parametrize("attempt", ["", "0", "1", "3", "-2", "2.0", "two", "9" * 40, "\u0662"])
+async def test_an_attempt_outside_of_the_plan_gets_nothing(bench: Bench, attempt: str) -> None:
+    headers = {**FIRST_ATTEMPT, "x-envoy-attempt-count": attempt}
+    details = refused(bench.fallback("west:fallback", await note_of(bench), headers))
+    assert details == "fallback_without_original"

@@ -108,7 +108,7 @@ def test_errors_of_the_target_that_answered_open_its_circuit(world: World) -> No
 
 
 def test_errors_of_attempts_before_it_count_for_those_who_made_them(world: World) -> None:
-    world.request(200, times=5, by=WEST, attempts=2, notes={"east": "503", "west:fallback": "200"})
+    world.request(200, times=5, by=WEST, attempts=2, notes={"1": "503", "2": "200"})
     assert (world.why(), world.why(WEST)) == (CIRCUIT_OPEN, "")
 
 
@@ -130,7 +130,7 @@ def test_what_envoy_says_of_itself_is_nobodys_failure(world: World, details: str
 
 def test_a_fallback_that_the_gateway_refused_is_no_failure_of_its_target(world: World) -> None:
     world.request(
-        503, times=10, by=WEST, attempts=2, notes={"east": "400"}, details="gateway_unsupported"
+        503, times=10, by=WEST, attempts=2, notes={"1": "400"}, details="gateway_unsupported"
     )
     assert (world.why(), world.why(WEST)) == ("", "")
 
@@ -197,7 +197,7 @@ def test_an_answer_without_a_body_is_seen_though_its_headers_ended_the_request(
 def test_retry_after_is_kept_to(world: World, as_note: bool) -> None:
     """Of the answer that came through, and of an attempt before it, as its cluster noted it."""
     if as_note:
-        notes = {"east": "429", "east" + ATTEMPT_TOLD: "retry-after: 20\nx-other: 1"}
+        notes = {"1": "429", "1" + ATTEMPT_TOLD: "retry-after: 20\nx-other: 1"}
         world.request(200, by=WEST, attempts=2, notes=notes)
     else:
         world.request(429, headers={"retry-after": "20"})
@@ -243,7 +243,7 @@ def test_the_latency_of_a_fallback_is_its_own(world: World) -> None:
         exchange = world.send()
         began_ms = int((world.now_s + 5) * 1000)
         world.now_s += 5.2
-        notes = {"east": "", "west:fallback" + ATTEMPT_TOLD: f"at: {began_ms}"}
+        notes = {"1": "", "2" + ATTEMPT_TOLD: f"at: {began_ms}"}
         world.answer(exchange, 200, by=WEST, attempts=2, notes=notes)
         world.end(exchange)
     row = world.table.rows()[key_of(WEST)]

@@ -95,7 +95,7 @@ async def test_the_list_names_no_provider(bench: Bench) -> None:
 async def test_attempts_are_known_when_headers_come(bench: Bench) -> None:
     exchange, _ = await flow.ask(bench)
     exchange.attempt_count = 2
-    exchange.attempt_notes = {"east": "503"}
+    exchange.attempt_notes = {"1": "503"}
     await flow.answer_headers(bench, exchange, cluster="west:fallback")
     assert [(a.cluster, a.status, a.outcome) for a in exchange.attempts] == [
         ("east", 503, "error"),

@@ -39,7 +39,7 @@ FOREIGN = {
     "cookie": "planted",
     "x-forwarded-for": "10.0.0.1",
     "x-gateway-tenant": "other",
-    "x-envoy-retry-on": "5xx",
+    "x-envoy-hedge-on-per-try-timeout": "true",
     "openai-organization": "org-planted",
     "anthropic-beta": "planted",
     "x-anything": "planted",
@@ -189,7 +189,7 @@ async def test_the_note_for_a_fallback_is_the_approved_request(bench: Bench) -> 
     assert plain.plan is not None
     note = orjson.loads(plain.plan.fallback)
     assert note["document"] == orjson.loads(bodies.chat("Hi", seed=7))
-    assert note["targets"] == {"west:fallback": "west-small"}
+    assert note["further"] == [["west:fallback", "west-small"]]
     _, masked = await flow.ask(bench, bodies.chat("to jane@example.org"))
     assert masked.plan is not None
     assert "jane" not in masked.plan.fallback

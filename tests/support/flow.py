@@ -49,6 +49,8 @@ async def answer_headers(
     exchange.response_status = status
     exchange.response_headers = {":status": str(status), **headers}
     exchange.response_cluster = exchange.targets[0].cluster if cluster is None else cluster
+    if exchange.response_cluster.endswith(":fallback"):
+        exchange.attempt_count = max(exchange.attempt_count, 2)
     exchange.response_headers_only = only
     exchange.response_details = (
         "via_upstream" if exchange.response_cluster else "no_healthy_upstream"

@@ -185,7 +185,7 @@ def running_gateway(
         finally:
             process.send_signal(signal.SIGINT)
             try:
-                code = process.wait(timeout=20)
+                code = process.wait(timeout=60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise

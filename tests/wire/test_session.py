@@ -70,8 +70,8 @@ async def test_the_plan_goes_into_dynamic_metadata(served: Served) -> None:
     fields = reply.dynamic_metadata.fields
     groups = fields["gateway.route"].struct_value.fields["priority_groups"].list_value.values
     assert [group.struct_value.fields["name"].string_value for group in groups] == [
-        "east",
-        "west:fallback",
+        "1/east",
+        "2/west:fallback",
     ]
     note = fields["gateway.fallback"].struct_value.fields["original"].string_value
     assert orjson.loads(note)["document"] == orjson.loads(bodies.chat())
@@ -361,7 +361,7 @@ async def test_a_fallback_that_answered_is_known(served: Served) -> None:
     stream = served.stream()
     for message in ASK:
         await stream.ask(message)
-    notes = {"east": "503", "west:fallback": "200"}
+    notes = {"1": "503", "2": "200"}
     await stream.ask(envoy.response_headers(cluster="west:fallback", count=2, notes=notes))
     stream.cancel()
     exchange = await recorded(served)
@@ -376,6 +376,7 @@ FIRST = {
     ":method": "POST",
     ":path": "/v1/chat/completions",
     "authorization": f"Bearer {SECRETS['east']}",
+    "x-envoy-attempt-count": "2",
 }
 
 
@@ -467,3 +468,33 @@ async def test_one_target_leaves_no_note(served: Served) -> None:
     await stream.ask(envoy.request_headers(CAT))
     reply = await stream.ask(ASK[1])
     assert "gateway.fallback" not in reply.dynamic_metadata.fields
+
+
+# -------------------------------------------------------------------- a deadline of its own
+
+IN_A_HURRY = envoy.request_headers(ANN, more=[("x-request-timeout", "0.3")])
+
+
+async def test_a_request_that_nobody_answers_in_time_is_ended(served: Served) -> None:
+    """Envoy waits for nothing then, and takes an answer all the same (measured with 1.40)."""
+    stream = served.stream()
+    await stream.ask(IN_A_HURRY)
+    await stream.ask(ASK[1])
+    reply = await stream.read()
+    assert reply.immediate_response.status.code == 504
+    assert reply.immediate_response.details == "gateway_request_deadline_exceeded"
+    stream.cancel()
+    exchange = await recorded(served)
+    assert exchange.outcome == "failed"
+    assert [attempt.outcome for attempt in exchange.attempts] == ["no_answer"]
+
+
+async def test_a_request_that_is_answered_in_time_has_no_deadline_any_more(served: Served) -> None:
+    stream = served.stream()
+    await stream.ask(IN_A_HURRY)
+    await stream.ask(envoy.request_body(bodies.chat(stream=True)))
+    await stream.ask(EVENTS)
+    await asyncio.sleep(0.5)
+    reply = await stream.ask(envoy.response_body(bodies.completion_event("Hi"), end=False))
+    assert reply.HasField("response_body")
+    stream.cancel()

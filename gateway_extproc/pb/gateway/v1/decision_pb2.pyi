@@ -483,6 +483,38 @@ class CostRecord(_message.Message):
     chain: str
     def __init__(self, decision_id: _Optional[str] = ..., request_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., tenant: _Optional[str] = ..., user: _Optional[str] = ..., application: _Optional[str] = ..., route: _Optional[str] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., cost_nanos: _Optional[int] = ..., price_version: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., masked: _Optional[_Iterable[str]] = ..., cache_hit: _Optional[bool] = ..., saved_nanos: _Optional[int] = ..., credential_id: _Optional[str] = ..., endpoint: _Optional[str] = ..., requested_model: _Optional[str] = ..., seq: _Optional[int] = ..., chain: _Optional[str] = ...) -> None: ...
 
+class ShadowRecord(_message.Message):
+    __slots__ = ("decision_id", "time", "route", "provider", "target_model", "outcome", "status", "duration_ms", "stop_reason", "usage", "cost_nanos", "price_version", "seq", "chain")
+    DECISION_ID_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    ROUTE_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    TARGET_MODEL_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    DURATION_MS_FIELD_NUMBER: _ClassVar[int]
+    STOP_REASON_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    COST_NANOS_FIELD_NUMBER: _ClassVar[int]
+    PRICE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    CHAIN_FIELD_NUMBER: _ClassVar[int]
+    decision_id: str
+    time: _timestamp_pb2.Timestamp
+    route: str
+    provider: str
+    target_model: str
+    outcome: str
+    status: int
+    duration_ms: float
+    stop_reason: str
+    usage: Usage
+    cost_nanos: int
+    price_version: str
+    seq: int
+    chain: str
+    def __init__(self, decision_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., route: _Optional[str] = ..., provider: _Optional[str] = ..., target_model: _Optional[str] = ..., outcome: _Optional[str] = ..., status: _Optional[int] = ..., duration_ms: _Optional[float] = ..., stop_reason: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., cost_nanos: _Optional[int] = ..., price_version: _Optional[str] = ..., seq: _Optional[int] = ..., chain: _Optional[str] = ...) -> None: ...
+
 class SealedTexts(_message.Message):
     __slots__ = ("version", "decision_id", "time", "expires", "rule", "directions", "keys", "nonce", "sealed")
     VERSION_FIELD_NUMBER: _ClassVar[int]

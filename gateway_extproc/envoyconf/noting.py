@@ -1,0 +1,136 @@
+"""The script with which each provider cluster notes what it answered, and why it refused.
+
+The router-level filter never sees a failed attempt: so its status is noted, and of an error the
+headers that say when to come again and what is left of a quota; also when each attempt began,
+so that its own latency is known.  And Envoy's router sees statuses and headers
+alone: a prompt that is too long is told in the body of a 400, as is one that breaks a policy.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway_extproc.config.model import Config, Provider
+from gateway_extproc.config.quotaheaders import RETRY_AFTER, headers_of
+from gateway_extproc.core.names import (
+    ATTEMPT_HEADER,
+    ATTEMPT_TOLD,
+    ATTEMPTS_NAMESPACE,
+    CAUSE_HEADERS,
+)
+from gateway_extproc.envoyconf.parts import TYPE, Json, named
+
+READ_BYTES: Final = 16 * 1024
+"""So much of a refusal's body is looked at; providers say why in the first few hundred bytes."""
+
+REFUSING: Final = ("400", "413", "422")
+
+TOLD_BY: Final = {
+    "context_window": (
+        "context_length_exceeded",  # OpenAI, Azure
+        "maximum context length",  # servers that speak OpenAI's dialect
+        "prompt is too long",  # Anthropic
+        "exceed context limit",  # Anthropic, of prompt and max_tokens together
+    ),
+    "content_policy": (
+        "content_policy_violation",  # OpenAI
+        "content_filter",  # Azure
+        "responsibleaipolicyviolation",  # Azure, the inner error
+        "blocked by content filtering policy",  # Anthropic
+    ),
+}
+"""Words, in lower case, by which providers tell these refusals."""
+
+SCRIPT: Final = """\
+local NOTES = "{namespace}"
+local READ = {{ {statuses} }}
+local TOLD = {{ {told} }}
+local KINDS = {{
+{kinds}
+}}
+
+function envoy_on_request(handle)
+  local attempt = handle:headers():get("{attempt}") or ""
+  local notes = handle:streamInfo():dynamicMetadata()
+  notes:set(NOTES, "attempt", attempt)
+  notes:set(NOTES, attempt .. "{mark}", "at: " .. handle:timestampString())
+end
+
+local function tell(handle, attempt)
+  local lines = {{}}
+  for _, name in ipairs(TOLD) do
+    local value = handle:headers():get(name)
+    if value ~= nil and #value <= 64 then
+      lines[#lines + 1] = name .. ": " .. value
+    end
+  end
+  if #lines > 0 then
+    local notes = handle:streamInfo():dynamicMetadata()
+    notes:set(NOTES, attempt .. "{mark}", table.concat(lines, "\\n"))
+  end
+end
+
+function envoy_on_response(handle)
+  local notes = handle:streamInfo():dynamicMetadata():get(NOTES) or {{}}
+  local attempt = notes["attempt"] or ""
+  local status = handle:headers():get(":status")
+  handle:streamInfo():dynamicMetadata():set(NOTES, attempt, status)
+  if status >= "400" then
+    tell(handle, attempt)
+  end
+  for _, kind in ipairs(KINDS) do
+    handle:headers():remove(kind.header)
+  end
+  local media = handle:headers():get("content-type") or ""
+  if string.find(media, "text/event-stream", 1, true) == 1 then
+    return
+  end
+  -- Waits for the whole body: an answer that breaks off in its middle can still be asked elsewhere.
+  local body = handle:body()
+  if body == nil or not READ[status] then
+    return
+  end
+  local text = string.lower(body:getBytes(0, math.min(body:length(), {bytes})))
+  for _, kind in ipairs(KINDS) do
+    for _, word in ipairs(kind.words) do
+      if string.find(text, word, 1, true) then
+        handle:headers():add(kind.header, "1")
+        handle:streamInfo():dynamicMetadata():set(NOTES, attempt, status .. " " .. kind.name)
+        return
+      end
+    end
+  end
+end
+"""
+
+
+def note_filter(config: Config, provider: Provider) -> Json:
+    """The filter, for a cluster's chain: first in it, so that it hears what all others let pass."""
+    return named(
+        "envoy.filters.http.lua",
+        {
+            "@type": TYPE + "extensions.filters.http.lua.v3.Lua",
+            "default_source_code": {"inline_string": script(config, provider)},
+        },
+    )
+
+
+def script(config: Config, provider: Provider) -> str:
+    """The Lua text."""
+    names = [*RETRY_AFTER]
+    for told in headers_of(provider.dialect, config.health.quota_headers):
+        names += [told.remaining, told.limit, told.reset]
+    return SCRIPT.format(
+        mark=ATTEMPT_TOLD,
+        told=", ".join(f'"{name}"' for name in dict.fromkeys(names)),
+        namespace=ATTEMPTS_NAMESPACE,
+        attempt=ATTEMPT_HEADER,
+        statuses=", ".join(f'["{status}"] = true' for status in REFUSING),
+        kinds="\n".join(_kind(name, words) for name, words in TOLD_BY.items()),
+        bytes=READ_BYTES,
+    )
+
+
+def _kind(name: str, words: tuple[str, ...]) -> str:
+    listed = ", ".join(f'"{word}"' for word in words)
+    return f'  {{ name = "{name}", header = "{CAUSE_HEADERS[name]}", words = {{ {listed} }} }},'
