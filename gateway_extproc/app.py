@@ -17,6 +17,7 @@ from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from gateway_extproc.caches import Answers, model_mistakes, open_answers
 from gateway_extproc.config.compile import Snapshot, compile_config
 from gateway_extproc.config.load import load, load_with_mistakes
 from gateway_extproc.config.mistakes import ConfigError
@@ -55,7 +56,6 @@ from gateway_extproc.recording import open_recorder
 from gateway_extproc.stages.admit import Admit
 from gateway_extproc.stages.attempt import AttemptBuilder
 from gateway_extproc.stages.authorize import Authorize
-from gateway_extproc.stages.cache import Cache
 from gateway_extproc.stages.conversation import Conversations
 from gateway_extproc.stages.credential import Credential
 from gateway_extproc.stages.fallback import Fallback
@@ -72,16 +72,12 @@ from gateway_extproc.stages.shed import Shed
 from gateway_extproc.stages.translate import Translate
 from gateway_extproc.stages.truncate import Truncate
 from gateway_extproc.stores.following import catch_up, follow
-from gateway_extproc.stores.memory import MemoryCache
 from gateway_extproc.stores.reviews import FollowedAllowList
 from gateway_extproc.stores.secrets import SecretFiles, SecretUnavailable, read_secret
 from gateway_extproc.supervisor.worker import run_worker as run_process
 from gateway_extproc.wire.server import make_server
 from gateway_extproc.wire.session import Processor, log_fields
 from gateway_extproc.wire.tls import ServerTls
-
-CACHE_BYTES = 64 * 1024 * 1024
-"""Answers that one worker keeps at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +90,7 @@ class Parts:
     conversations: Conversations | None
     limiter: Limiter
     spending: Spending
-    cache: MemoryCache
+    answers: Answers
     credentials: Credentials
     identities: Identities
     recorder: Recorder
@@ -116,6 +112,7 @@ def pipeline(parts: Parts) -> list[Stage]:
     the model; a body is only read after identify accepted its sender.  route stands before
     limit, because what a request may cost hangs on who answers, and all that it takes from
     limits and budgets is one step; limit before guard, because who probes a guard is limited, too.
+    remember stands outside of parse: what it keeps is what the client was given.
     """
     snapshot, config = parts.snapshot, parts.snapshot.config
     ids = Ids()
@@ -134,6 +131,7 @@ def pipeline(parts: Parts) -> list[Stage]:
                        sample_ratio=config.evidence.trace_sample_ratio)),
         Admit(parts.shedding, config.caps.body_bytes, may_wait(config)),
         identify_stage(config, parts.identities, worker_count(config)),
+        parts.answers.remember(snapshot),
         Parse(parts.dialects, writer_for, max_depth=config.caps.depth),
         authorize,
         route,
@@ -143,7 +141,7 @@ def pipeline(parts: Parts) -> list[Stage]:
         Models(snapshot.routes, authorize.usable),
         GuardStage(parts.guards, route.narrowed, parts.conversations),
         *keep,
-        Cache(parts.cache, snapshot.routes, snapshot.revision),
+        parts.answers.cache(snapshot),
         Translate(parts.dialects, translator_for, attempts),
         Credential(attempts),
     ]  # fmt: skip
@@ -190,6 +188,7 @@ def read_config(text: str) -> Config:
     config, mistakes = load_with_mistakes(text)
     mistakes += rule_mistakes(config)
     mistakes += reviewer_mistakes(config)
+    mistakes += model_mistakes(config)
     if mistakes:
         raise ConfigError(mistakes)
     return config
@@ -225,6 +224,7 @@ class Gateway:
         self._limits = open_limits(
             config, spending.rules.rules, self.recorder, worker, worker_count(config)
         )
+        self._answers = open_answers(config, pepper)
         kept = open_conversations(config, pepper)
         self._masks = kept[0] if kept is not None else None
         self.parts = Parts(
@@ -234,7 +234,7 @@ class Gateway:
             conversations=kept[1] if kept is not None else None,
             limiter=self._limits.limiter,
             spending=spending,
-            cache=MemoryCache(CACHE_BYTES, time.monotonic_ns),
+            answers=self._answers.answers,
             credentials=SecretFiles(
                 {p.id: Path(p.credential_file) for p in config.providers}, time.monotonic_ns
             ),
@@ -266,6 +266,7 @@ class Gateway:
             asyncio.create_task(watch_lag(self.parts.shedding, self.recorder.metrics.pressure)),
         ]
         await self._limits.start()
+        await self._answers.start()
         if self._masks is not None:
             await self._masks.open()
         try:
@@ -283,6 +284,7 @@ class Gateway:
         for task in self._watching:
             task.cancel()
         await self._limits.close()
+        await self._answers.close()
         if self._masks is not None:
             await self._masks.close()
         self.recorder.close()

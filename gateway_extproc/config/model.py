@@ -22,6 +22,7 @@ from gateway_extproc.config.base import (
     Positive,
     Section,
 )
+from gateway_extproc.config.caching import Cache
 from gateway_extproc.config.evidencing import Evidence
 from gateway_extproc.config.guarding import GuardLevel, GuardPack, GuardRule, MaskConversations
 from gateway_extproc.config.proofs import Issuer, PeerCertificates, SignedRequests
@@ -467,7 +468,7 @@ class ModelRoute(Section):
     too_long: TooLong | None = None
     """What happens to longer prompts instead of ``caps.too_long``."""
     cache_ttl_s: Annotated[float, Field(ge=0, le=86400)] = 0.0
-    """Whole answers are kept this long, per tenant; 0 keeps none."""
+    """Answers are kept this long, as the section ``cache`` says; 0 keeps none."""
 
 
 class Config(Section):
@@ -487,6 +488,7 @@ class Config(Section):
     limits: tuple[Limit, ...] = ()
     budgets: tuple[Budget, ...] = ()
     store: Store = Store()
+    cache: Cache = Cache()
     guards: tuple[GuardRule, ...] = ()
     guard_packs: tuple[GuardPack, ...] = ()
     guard_levels: tuple[GuardLevel, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,6 @@ import pytest
 
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.verdict import Decision
-from gateway_extproc.stages.cache import Cache
 from support import bodies, config, flow
 from support.config import ANN, BOB, CAT, VIC
 from support.parts import Bench, make_bench
@@ -96,10 +96,9 @@ async def test_no_answer_crosses_tenants(bench: Bench) -> None:
 
 async def test_no_answer_outlives_its_policy(bench: Bench) -> None:
     await stored(bench)
-    bench.stages = [
-        Cache(bench.parts.cache, bench.parts.snapshot.routes, "other") if s.name == "cache" else s
-        for s in bench.stages
-    ]
+    other = replace(bench.parts.snapshot, revision="other")
+    stages = {"cache": bench.parts.answers.cache(other)}
+    bench.stages = [stages.get(stage.name, stage) for stage in bench.stages]
     assert not await hits(bench)
 
 
