@@ -13,8 +13,8 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from gateway_extproc.config.condition import ConditionError, compile_condition
 from gateway_extproc.config.cachechecks import cache_mistakes
+from gateway_extproc.config.condition import ConditionError, compile_condition
 from gateway_extproc.config.evidencechecks import evidence_mistakes
 from gateway_extproc.config.guardchecks import guard_mistakes
 from gateway_extproc.config.limitchecks import limit_mistakes

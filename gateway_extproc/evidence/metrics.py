@@ -18,9 +18,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from gateway_extproc.config.model import Config
+from gateway_extproc.core.cached import CacheNote
 from gateway_extproc.core.endpoint import ENDPOINTS
 from gateway_extproc.core.errors import REASONS
-from gateway_extproc.core.cached import CacheNote
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.evidence.masking import NO_MASKS, FieldMasks
 from gateway_extproc.evidence.records import sent_status

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from gateway_extproc.config.compile import Route
+from gateway_extproc.core.cachecontrol import CacheControl, read_cache_control
 from gateway_extproc.core.cached import (
     CachedAnswer,
     CacheNote,
@@ -19,7 +20,6 @@ from gateway_extproc.core.cached import (
     decode_answer,
     form_of,
 )
-from gateway_extproc.core.cachecontrol import CacheControl, read_cache_control
 from gateway_extproc.core.errors import refuse
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.ports import AnswerCache, StoreUnavailable
