@@ -27,7 +27,7 @@ class SemanticCache(Section):
     Only within one tenant, and only where nothing but the last user turn differs.
     """
 
-    threshold: Annotated[float, Field(ge=0.5, le=1)] = 0.92
+    threshold: Annotated[float, Field(ge=0.5, le=1)] = 0.85
     """Least cosine of the two turns. What differs in numbers, names, negations or direction is
     never taken for the same, whatever its cosine."""
     max_chars: Annotated[int, Field(ge=16, le=2000)] = 400

@@ -11,7 +11,9 @@ from gateway_extproc.core.cached import CachedAnswer, StreamCopy, decode_answer
 from gateway_extproc.core.usage import Usage
 
 counts = st.integers(0, 2**40)
-usages = st.builds(Usage, counts, counts, counts, counts, st.sampled_from(["reported", "estimated"]))
+usages = st.builds(
+    Usage, counts, counts, counts, counts, st.sampled_from(["reported", "estimated"])
+)
 answers = st.builds(
     CachedAnswer,
     form=st.sampled_from(["whole", "stream", "usage_stream"]),

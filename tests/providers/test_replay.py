@@ -24,9 +24,7 @@ ENDPOINTS = {"openai": "chat", "anthropic": "messages"}
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 names = st.text("abcdefgh_", min_size=1, max_size=8)
 arguments = st.dictionaries(names, st.integers(-9, 9) | texts | st.booleans(), max_size=3)
-calls = st.builds(
-    ToolCall, names, names, arguments.map(lambda given: orjson.dumps(given).decode())
-)
+calls = st.builds(ToolCall, names, names, arguments.map(lambda given: orjson.dumps(given).decode()))
 usages = st.builds(Usage, st.integers(5, 999), st.integers(1, 999), st.integers(0, 5))
 
 
