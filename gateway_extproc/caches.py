@@ -24,6 +24,7 @@ from gateway_extproc.limiters import now_us, redis_prefix, redis_topology
 from gateway_extproc.meaning.model import ModelMissing, SentenceModel, ThreadMeanings, find_files
 from gateway_extproc.stages.cache import Cache
 from gateway_extproc.stages.cachekey import CachePolicy
+from gateway_extproc.stages.errands import Errands
 from gateway_extproc.stages.flights import Flights, NoClaims
 from gateway_extproc.stages.likeness import Likeness
 from gateway_extproc.stages.remember import Remember
@@ -37,6 +38,9 @@ from gateway_extproc.stores.claims import HostClaims
 from gateway_extproc.stores.memory import CacheBounds, MemoryCache
 from gateway_extproc.stores.redistopology import OneServer, Topology
 
+ERRANDS = 256
+"""Answers that a worker keeps at a time; with more under way the next one is not kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answers:
@@ -47,6 +51,7 @@ class Answers:
     likeness: Likeness | None
     now_s: Callable[[], float]
     settings: CacheSection
+    errands: Errands
 
     def cache(self, snapshot: Snapshot) -> Cache:
         """The stage that looks answers up."""
@@ -54,7 +59,7 @@ class Answers:
             self.store,
             CachePolicy(self.settings, snapshot.revision),
             snapshot.routes,
-            Flights(self.claims, self.settings.wait_s, self._find),
+            Flights(self.claims, self.settings.wait_s, self._find, self.errands),
             self.likeness,
             self.now_s,
             self.settings.entry_bytes,
@@ -62,7 +67,9 @@ class Answers:
 
     def remember(self, snapshot: Snapshot) -> Remember:
         """The stage that keeps them."""
-        return Remember(self.store, snapshot.routes, self.now_s, self.settings.entry_bytes)
+        return Remember(
+            self.store, snapshot.routes, self.now_s, self.settings.entry_bytes, self.errands
+        )
 
     async def _find(self, key: bytes) -> CachedAnswer | None:
         data = await self.store.get(key)
@@ -77,6 +84,7 @@ def own_answers(settings: CacheSection, clock_ns: Callable[[], int]) -> Answers:
         None,
         lambda: clock_ns() / 1e9,
         settings,
+        Errands(ERRANDS),
     )
 
 
@@ -96,7 +104,8 @@ class OpenAnswers:
             await self.remote.open()
 
     async def close(self) -> None:
-        """What is kept stays."""
+        """Keeps what is under way; what is kept stays."""
+        await self.answers.errands.done()
         if self.remote is not None:
             await self.remote.close()
         for part in (self.host, self.claims, self.meanings):
@@ -122,11 +131,11 @@ def open_answers(config: Config, pepper: Secret) -> OpenAnswers:
     meanings = None
     if settings.semantic is not None:
         wait_s = settings.semantic.wait_ms / 1000
-        meanings = ThreadMeanings(SentenceModel(), settings.semantic.queue, wait_s)
+        meanings = ThreadMeanings(SentenceModel, settings.semantic.queue, wait_s)
     likeness = Likeness(meanings, settings.semantic) if meanings and settings.semantic else None
     key = hmac.digest(pepper.reveal().encode(), b"kept answers", "sha256")
     sealed = SealedAnswers(store, key)
-    answers = Answers(sealed, claims, likeness, time.time, settings)
+    answers = Answers(sealed, claims, likeness, time.time, settings, Errands(ERRANDS))
     return OpenAnswers(answers, host, remote, claims, meanings)
 
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
+
+log = logging.getLogger(__name__)
 
 EXTRA: Final = "gateway-extproc[semantic]"
 TOKENS: Final = 128
@@ -95,20 +98,28 @@ def _read(name: str, path: Path) -> bytes:
 
 
 class ThreadMeanings:
-    """``Meanings`` by one thread; at most ``queue`` texts wait, none longer than ``wait_s``."""
+    """``Meanings`` by one thread; at most ``queue`` texts wait, none longer than ``wait_s``.
 
-    def __init__(self, model: SentenceModel, queue: int, wait_s: float) -> None:
-        self._model, self._queue, self._wait_s = model, queue, wait_s
+    The thread makes the model first, so that nobody's start waits for it.  Without a model, or
+    before it is there, no text has a vector.
+    """
+
+    def __init__(self, make: Callable[[], SentenceModel], queue: int, wait_s: float) -> None:
+        self._queue, self._wait_s = queue, wait_s
         self._thread = ThreadPoolExecutor(1, "meanings")
+        self._made = self._thread.submit(self._make, make)
         self._waiting = 0
         self.skipped = 0
 
     async def vector(self, text: str) -> Sequence[float] | None:
-        if self._waiting >= self._queue:
+        if self._waiting >= self._queue or not self._made.done():
             self.skipped += 1
             return None
+        model = self._made.result()
+        if model is None:
+            return None
         self._waiting += 1
-        future = asyncio.wrap_future(self._thread.submit(self._model.vector, text))
+        future = asyncio.wrap_future(self._thread.submit(model.vector, text))
         try:
             # Cancelling one that has not begun takes it out of the queue.
             vector: Sequence[float] = await asyncio.wait_for(future, self._wait_s)
@@ -119,6 +130,17 @@ class ThreadMeanings:
             self._waiting -= 1
         return vector
 
+    def wait(self) -> None:
+        """Returns when the model is there, or cannot be."""
+        self._made.result()
+
     def close(self) -> None:
         """Lets go of the thread; what waits is not made."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _make(self, make: Callable[[], SentenceModel]) -> SentenceModel | None:
+        try:
+            return make()
+        except Exception:
+            log.exception("no model of sentences: answers to like questions are not looked for")
+            return None

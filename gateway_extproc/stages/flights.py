@@ -13,6 +13,7 @@ from typing import Final
 
 from gateway_extproc.core.cached import CachedAnswer
 from gateway_extproc.core.ports import Claims, StoreUnavailable
+from gateway_extproc.stages.errands import Errands
 
 LOOK_S: Final = 0.01
 """How often a worker looks whether another one has its answer."""
@@ -39,10 +40,10 @@ class Lead:
 class Flights:
     """The questions that this worker asks just now; ``wait_s`` bounds what a follower waits."""
 
-    def __init__(self, claims: Claims, wait_s: float, find: Find) -> None:
+    def __init__(self, claims: Claims, wait_s: float, find: Find, errands: Errands) -> None:
         self._claims, self._wait_s, self._find = claims, wait_s, find
+        self._errands = errands
         self._open: dict[bytes, Landing] = {}
-        self._dropping: set[asyncio.Task[None]] = set()
 
     @property
     def on(self) -> bool:
@@ -82,15 +83,10 @@ class Flights:
         except StoreUnavailable:
             return None
 
-    async def settle(self) -> None:
-        """Waits until the claims of what landed are gone."""
-        await asyncio.gather(*self._dropping)
-
     def _landed(self, key: bytes) -> None:
         del self._open[key]
-        task = asyncio.get_running_loop().create_task(self._drop(key))
-        self._dropping.add(task)
-        task.add_done_callback(self._dropping.discard)
+        # A claim that is not taken back ends by itself.
+        self._errands.start(self._drop(key))
 
     async def _drop(self, key: bytes) -> None:
         with contextlib.suppress(StoreUnavailable):

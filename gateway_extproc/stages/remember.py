@@ -6,6 +6,7 @@ what did not end well, and what policy does not let be kept, is not kept.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -16,8 +17,10 @@ from gateway_extproc.core.ports import AnswerCache, StoreUnavailable
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.core.verdict import CONTINUE, Amend, Verdict
 from gateway_extproc.stages.bill import cost_of, final_usage
-from gateway_extproc.stages.cache import DEGRADED
 from gateway_extproc.stages.cachekey import BYPASS_HEADER
+from gateway_extproc.stages.errands import Errands
+
+log = logging.getLogger(__name__)
 
 WHOLE_ENDS: Final = frozenset({"stop", "tool_calls"})
 """How an answer ends that nothing cut off."""
@@ -32,9 +35,11 @@ class Remember(Stage):
         routes: Mapping[str, Route],
         now_s: Callable[[], float],
         entry_bytes: int,
+        errands: Errands,
     ) -> None:
         self._store, self._routes = store, routes
         self._now_s, self._entry_bytes = now_s, entry_bytes
+        self._errands = errands
 
     async def response_headers(self, exchange: Exchange) -> Verdict:
         note = exchange.cache
@@ -58,12 +63,13 @@ class Remember(Stage):
         note = exchange.cache
         if note is None:
             return
-        try:
-            if note.entry is not None:
-                await self._keep(exchange, note, note.entry)
-        finally:
-            if note.land is not None:
-                note.land(note.entry)
+        if note.entry is not None:
+            ttl_s = self._routes[exchange.route_id].cache_ttl_s
+            if self._errands.start(self._keep(exchange.cache_key, note, note.entry, ttl_s)):
+                return
+            note.status = "miss"
+        if note.land is not None:
+            note.land(note.entry)
 
     def _entry(self, exchange: Exchange, note: CacheNote) -> CachedAnswer | None:
         body = note.copy.body if exchange.streaming and note.copy else exchange.client_body
@@ -80,17 +86,16 @@ class Remember(Stage):
             stop_reason=exchange.stop_reason,
         )
 
-    async def _keep(self, exchange: Exchange, note: CacheNote, entry: CachedAnswer) -> None:
-        ttl_s = self._routes[exchange.route_id].cache_ttl_s
+    async def _keep(self, key: bytes, note: CacheNote, entry: CachedAnswer, ttl_s: float) -> None:
+        """Those who wait are told when it is kept: other workers look for it in the store."""
         try:
-            kept = await self._store.put(exchange.cache_key, entry.encode(), ttl_s)
-        except StoreUnavailable:
-            exchange.degraded = (*exchange.degraded, DEGRADED)
-            kept = False
-        if not kept:
-            note.status = "miss"
-        elif note.learn is not None:
-            note.learn()
+            if await self._store.put(key, entry.encode(), ttl_s) and note.learn is not None:
+                note.learn()
+        except StoreUnavailable as error:
+            log.warning("an answer was not kept: %s", error)
+        finally:
+            if note.land is not None:
+                note.land(entry)
 
 
 def may_keep(exchange: Exchange) -> bool:

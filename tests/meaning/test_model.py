@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from functools import cache
 from itertools import combinations
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from meaning.pairs import ROWS, Row
 
 from gateway_extproc.config.caching import SemanticCache
-from gateway_extproc.meaning.model import SentenceModel, ThreadMeanings
+from gateway_extproc.meaning.model import ModelMissing, SentenceModel, ThreadMeanings
 from gateway_extproc.meaning.verify import differ, said
 
 THRESHOLD = SemanticCache().threshold
@@ -73,7 +74,8 @@ def test_questions_of_different_rows_never_meet() -> None:
 
 
 async def test_more_than_may_wait_are_not_made() -> None:
-    meanings = ThreadMeanings(model(), queue=2, wait_s=30)
+    meanings = ThreadMeanings(model, queue=2, wait_s=30)
+    meanings.wait()
     made = await asyncio.gather(*(meanings.vector(f"question {n}") for n in range(5)))
     assert [vector is not None for vector in made] == [True, True, False, False, False]
     assert meanings.skipped == 3
@@ -82,14 +84,16 @@ async def test_more_than_may_wait_are_not_made() -> None:
 
 
 async def test_nobody_waits_longer_than_policy_says() -> None:
-    meanings = ThreadMeanings(model(), queue=50, wait_s=0.0001)
+    meanings = ThreadMeanings(model, queue=50, wait_s=0.0001)
+    meanings.wait()
     made = await asyncio.gather(*(meanings.vector(f"question {n}") for n in range(20)))
     assert None in made
     meanings.close()
 
 
 async def test_the_loop_goes_on_while_the_model_works() -> None:
-    meanings = ThreadMeanings(model(), queue=50, wait_s=30)
+    meanings = ThreadMeanings(model, queue=50, wait_s=30)
+    meanings.wait()
     turns = 0
     task = asyncio.gather(*(meanings.vector(f"question {n}" * 20) for n in range(10)))
     while not task.done():
@@ -97,4 +101,29 @@ async def test_the_loop_goes_on_while_the_model_works() -> None:
         turns += 1
     assert turns > 100
     assert all(vector is not None for vector in await task)
+    meanings.close()
+
+
+async def test_without_a_model_no_text_has_a_vector() -> None:
+    def broken() -> SentenceModel:
+        raise ModelMissing("no such file")
+
+    meanings = ThreadMeanings(broken, queue=2, wait_s=1)
+    meanings.wait()
+    assert await meanings.vector("How?") is None
+    meanings.close()
+
+
+async def test_nobody_waits_for_the_model_to_be_made() -> None:
+    gate = threading.Event()
+
+    def slow() -> SentenceModel:
+        gate.wait()
+        return model()
+
+    meanings = ThreadMeanings(slow, queue=2, wait_s=30)
+    assert await meanings.vector("How?") is None
+    gate.set()
+    meanings.wait()
+    assert await meanings.vector("How?") is not None
     meanings.close()

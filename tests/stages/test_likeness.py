@@ -37,7 +37,8 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     for entry in sections["models"]:
         entry["cache_ttl_s"] = 60
     made = make_bench(tmp_path, **sections)
-    meanings = ThreadMeanings(model(), 16, 30.0)
+    meanings = ThreadMeanings(model, 16, 30.0)
+    meanings.wait()
     answers = replace(made.parts.answers, likeness=Likeness(meanings, SETTINGS))
     stages = {"cache": answers.cache(made.parts.snapshot)}
     made.stages = [stages.get(stage.name, stage) for stage in made.stages]
