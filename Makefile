@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help install tools run demo test test-unit test-envoy check format format-check lint types imports proto \
-        configs lock bench bench-full bench-identity bench-limits bench-tokens bench-evidence \
+        configs lock bench bench-full bench-identity bench-cache bench-limits bench-tokens bench-evidence \
         bench-evidence-tools evidence-kills evidence-sums \
         calibrate-tokens train-guard guard-figures test-stores h2spec test-wire-long wire-figures fuzz-wire clean
 
@@ -113,6 +113,9 @@ fuzz-wire: $(STAMP) ## frames and bytes of all kinds against the fast wire, both
 
 bench-identity: $(STAMP) ## CPU of identify and authorize, look-ups among 100,000 keys
 	@PYTHONPATH=tests $(BIN)/python -m bench.identity
+
+bench-cache: $(STAMP) ## hits beside misses through Envoy, CPU of key and look-up; about 2 minutes
+	@PYTHONPATH=tests $(BIN)/python -m bench.cache $(ARGS)
 
 bench-limits: $(STAMP) ## what budgets are worth under load, CPU of limits; about 8 minutes
 	@PYTHONPATH=tests $(BIN)/python -m bench.limits $(ARGS)

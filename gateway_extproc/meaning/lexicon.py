@@ -11,6 +11,10 @@ def _table(text: str) -> dict[str, str]:
     return {word: line[0] for line in lines for word in line}
 
 
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 PHRASES: Final = (
     (r"\b(what|who|where|when|why|how|it|that|there)'s\b", r"\1 is"),
     # What is only polite, from the front of a text.
@@ -59,17 +63,19 @@ PHRASES: Final = (
 )  # fmt: skip
 """Rewritten in this order, in lower case."""
 
-NEGATIONS: Final = frozenset(
-    "not no never without nobody nothing none neither nor cannot nowhere except unless hardly "
-    "barely rarely seldom avoid lack lacking exclude excluding refuse refused fail fails".split()
-)
+NEGATIONS: Final = _words("""
+not no never without nobody nothing none neither nor cannot nowhere except unless hardly barely
+rarely seldom avoid lack lacking exclude excluding refuse refused fail fails
+""")
+
+_UP_TO_20: Final = """
+zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
+sixteen seventeen eighteen nineteen twenty
+"""
 
 NUMBERS: Final = {
     word: str(number)
-    for number, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-        "fifteen sixteen seventeen eighteen nineteen twenty".split()
-    )
+    for number, word in enumerate(_UP_TO_20.split())
 } | {
     "thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "seventy": "70", "eighty": "80",
     "ninety": "90", "hundred": "100", "thousand": "1000", "million": "1000000",
@@ -89,8 +95,12 @@ whether if
 whose
 """)
 
-AUXILIARIES: Final = frozenset("does did is are was were am be been being 's 're 've 'd 'm".split())
-PAST: Final = frozenset("did was were had".split())
+AUXILIARIES: Final = _words("""
+does did is are was were am be been being 's 're 've 'd 'm
+""")
+PAST: Final = _words("""
+did was were had
+""")
 
 MODALS: Final = _table("""
 can could may might able possible allowed permitted
@@ -146,10 +156,9 @@ her she hers
 their they them theirs
 """)
 
-EMPTY: Final = frozenset(
-    "a an the that it its there what which some any also just really then so please give "
-    "happening".split()
-)
+EMPTY: Final = _words("""
+a an the that it its there what which some any also just really then so please give happening
+""")
 """Words that tell no two questions apart once the others are the same."""
 
 SAME: Final = _table("""

@@ -39,6 +39,7 @@ _TOKEN: Final = re.compile(
     r"|\S"
 )
 _STOPS: Final = frozenset(".,;:!?")
+_DO: Final = frozenset({"do"})
 
 
 _CAPITALS: Final = re.compile(r"\b[A-Z]{2,}\b")
@@ -142,7 +143,7 @@ class _Reading:
         first, self.began = not self.began, token not in _STOPS or bool(self.core)
         if token in _STOPS:
             self.stop()
-        elif token in AUXILIARIES or (token == "do" and not self.did):
+        elif token in AUXILIARIES or (token in _DO and not self.did):
             self._auxiliary(token, first=first)
         elif token in NEGATIONS:
             self.negations += 1

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from meaning.pairs import ROWS, Row
 
 from gateway_extproc.config.caching import SemanticCache
 from gateway_extproc.meaning.model import ModelMissing, SentenceModel, ThreadMeanings
 from gateway_extproc.meaning.verify import differ, said
+from meaning.pairs import ROWS, Row
 
 THRESHOLD = SemanticCache().threshold
 

@@ -18,6 +18,7 @@ from gateway_extproc.providers.replay import replay
 from gateway_extproc.providers.translate import DIALECTS, translator
 from support import bodies
 
+USAGE = {"input_tokens": 1, "output_tokens": 1}
 DIALECT_NAMES = ("openai", "anthropic")
 ENDPOINTS = {"openai": "chat", "anthropic": "messages"}
 
@@ -151,14 +152,14 @@ def test_a_stream_without_its_end_keeps_its_form() -> None:
 )
 def test_thoughts_citations_and_two_texts_in_a_row_keep_their_form(content: list[Any]) -> None:
     message = {"id": "m", "type": "message", "role": "assistant", "model": "x", "content": content,
-               "stop_reason": "end_turn", "usage": {"input_tokens": 1, "output_tokens": 1}}  # fmt: skip
+               "stop_reason": "end_turn", "usage": USAGE}  # fmt: skip
     assert replay(orjson.dumps(message), "whole", "usage_stream", "anthropic", None) is None
 
 
 def test_the_stop_sequence_that_ended_an_answer_is_not_lost() -> None:
     message = {"id": "m", "type": "message", "role": "assistant", "model": "x",
                "content": [{"type": "text", "text": "a"}], "stop_reason": "stop_sequence",
-               "stop_sequence": "END", "usage": {"input_tokens": 1, "output_tokens": 1}}  # fmt: skip
+               "stop_sequence": "END", "usage": USAGE}  # fmt: skip
     assert replay(orjson.dumps(message), "whole", "usage_stream", "anthropic", None) is None
 
 

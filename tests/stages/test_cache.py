@@ -352,7 +352,7 @@ async def test_who_wants_only_what_is_cached_is_told_that_nothing_is(bench: Benc
 async def test_only_if_cached_never_goes_to_a_provider(
     bench: Bench, fields: dict[str, Any]
 ) -> None:
-    exchange, decision = await asked(bench, bodies.chat(**fields), control="only-if-cached")
+    _, decision = await asked(bench, bodies.chat(**fields), control="only-if-cached")
     assert decision.answer is not None
     assert decision.answer.status == 504
 
@@ -419,7 +419,7 @@ async def test_no_hit_crosses_tenants_in_100000_interleaved_requests(tmp_path: P
     sealed = SealedAnswers(store, b"k" * 32)
     bench = caching_bench(tmp_path)
     policy = CachePolicy(bench.parts.snapshot.config.cache, bench.parts.snapshot.revision)
-    dice = Random(7)  # noqa: S311
+    dice = Random(7)
     names = [f"tenant-{number}" for number in range(10)]
     permit = bench.permit(ANN)
     permits = [with_tenant(permit, name) for name in names]

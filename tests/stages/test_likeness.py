@@ -126,7 +126,7 @@ async def test_likeness_stays_within_a_tenant_even_where_answers_are_shared(benc
 
 async def test_a_stream_is_given_a_like_answer_too(bench: Bench) -> None:
     await answered(bench, turn(ASKED))
-    exchange, decision = await flow.ask(bench, turn(LIKE, stream=True))
+    _, decision = await flow.ask(bench, turn(LIKE, stream=True))
     assert decision.answer is not None
     assert decision.answer.body.endswith(b"data: [DONE]\n\n")
 

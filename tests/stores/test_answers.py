@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -182,12 +181,16 @@ async def test_the_bounds_are_those_of_the_host(tmp_path: Path) -> None:
     two.close()
 
 
+def modes_in(folder: Path) -> set[int]:
+    return {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()}
+
+
 async def test_only_the_owner_reads_the_file(tmp_path: Path) -> None:
     old = os.umask(0)
     try:
         host = host_answers(tmp_path)
         await host.put(KEY, b"answer", 60)
-        modes = {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
+        modes = modes_in(tmp_path)
     finally:
         os.umask(old)
     assert modes == {0o600}
@@ -201,14 +204,18 @@ from pathlib import Path
 from gateway_extproc.stores.answers import HostAnswers
 from gateway_extproc.stores.memory import CacheBounds
 async def main(me):
-    store = HostAnswers(Path({str(tmp_path / ANSWERS_NAME)!r}), CacheBounds(1 << 20, 9999, 99), time.time)
+    path, bounds = Path({str(tmp_path / ANSWERS_NAME)!r}), CacheBounds(1 << 20, 9999, 99)
+    store = HostAnswers(path, bounds, time.time)
     for number in range(50):
         await store.put((1000 * me + number).to_bytes(32, "big"), b"x", 60)
     store.close()
 asyncio.run(main(int(sys.argv[1])))
 """
-    children = [subprocess.Popen([sys.executable, "-c", script, str(me)]) for me in range(3)]
-    assert [child.wait(60) for child in children] == [0, 0, 0]
+    children = [
+        await asyncio.create_subprocess_exec(sys.executable, "-c", script, str(me))
+        for me in range(3)
+    ]
+    assert [await child.wait() for child in children] == [0, 0, 0]
     host = host_answers(tmp_path)
     for me in range(3):
         for number in range(50):
