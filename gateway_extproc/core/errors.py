@@ -65,7 +65,7 @@ REASONS: Final[dict[str, tuple[int, str]]] = {
     "answer_malformed": (502, "api_error"),
     "guard_unavailable": (503, "api_error"),
     # what is kept
-    "not_cached": (504, "invalid_request_error"),
+    "not_cached": (504, "api_error"),
     # who can answer
     "no_eligible_target": (403, "permission_error"),
     "provider_unavailable": (503, "api_error"),

@@ -161,7 +161,8 @@ async def test_the_next_one_after_an_end_leads_again(bench: Bench) -> None:
 @pytest.fixture
 def two_workers(tmp_path: Path) -> Iterator[tuple[Bench, Bench]]:
     """Each with connections of its own to the same two files."""
-    made, opened = [], []
+    made = list[Bench]()
+    opened = list[HostAnswers | HostClaims]()
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         bench = caching_bench(tmp_path / name)
@@ -174,7 +175,9 @@ def two_workers(tmp_path: Path) -> Iterator[tuple[Bench, Bench]]:
         made.append(bench)
         opened += [store, claims]
     yield made[0], made[1]
-    for part in (*made, *opened):
+    for bench in made:
+        bench.close()
+    for part in opened:
         part.close()
 
 
