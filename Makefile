@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help install tools run demo test test-unit test-envoy check format format-check lint types imports proto \
-        configs lock bench bench-full bench-identity bench-health bench-limits bench-tokens bench-evidence bench-plan catalogue \
+        configs lock bench bench-full bench-identity bench-health bench-cache bench-limits bench-tokens bench-evidence bench-plan catalogue \
         bench-evidence-tools evidence-kills evidence-sums \
         calibrate-tokens train-guard guard-figures train-complexity bench-routing test-stores h2spec test-wire-long wire-figures fuzz-wire clean
 
@@ -116,6 +116,9 @@ bench-identity: $(STAMP) ## CPU of identify and authorize, look-ups among 100,00
 
 bench-health: $(STAMP) ## CPU of watching a request, of reading how targets stand
 	@PYTHONPATH=tests $(BIN)/python -m bench.health_cpu
+
+bench-cache: $(STAMP) ## hits beside misses through Envoy, CPU of key and look-up; about 2 minutes
+	@PYTHONPATH=tests $(BIN)/python -m bench.cache $(ARGS)
 
 bench-limits: $(STAMP) ## what budgets are worth under load, CPU of limits; about 8 minutes
 	@PYTHONPATH=tests $(BIN)/python -m bench.limits $(ARGS)

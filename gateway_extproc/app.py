@@ -17,6 +17,7 @@ from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from gateway_extproc.caches import Answers, model_mistakes, open_answers
 from gateway_extproc.catalogues import with_catalogue
 from gateway_extproc.config.compile import Snapshot, compile_config
 from gateway_extproc.config.failing import failover_policies
@@ -62,7 +63,6 @@ from gateway_extproc.shadowing import ShadowSender, open_shadows
 from gateway_extproc.stages.admit import Admit
 from gateway_extproc.stages.attempt import AttemptBuilder
 from gateway_extproc.stages.authorize import Authorize
-from gateway_extproc.stages.cache import Cache
 from gateway_extproc.stages.conversation import Conversations
 from gateway_extproc.stages.credential import Credential
 from gateway_extproc.stages.failover import Failover
@@ -82,16 +82,12 @@ from gateway_extproc.stages.translate import Translate
 from gateway_extproc.stages.truncate import Truncate
 from gateway_extproc.standings import Watcher, credential_paths
 from gateway_extproc.stores.following import catch_up, follow
-from gateway_extproc.stores.memory import MemoryCache
 from gateway_extproc.stores.reviews import FollowedAllowList
 from gateway_extproc.stores.secrets import SecretFiles, SecretUnavailable, read_secret
 from gateway_extproc.supervisor.worker import run_worker as run_process
 from gateway_extproc.wire.server import make_server
 from gateway_extproc.wire.session import Processor, log_fields
 from gateway_extproc.wire.tls import ServerTls
-
-CACHE_BYTES = 64 * 1024 * 1024
-"""Answers that one worker keeps at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +100,7 @@ class Parts:
     conversations: Conversations | None
     limiter: Limiter
     spending: Spending
-    cache: MemoryCache
+    answers: Answers
     credentials: Credentials
     identities: Identities
     recorder: Recorder
@@ -128,6 +124,7 @@ def pipeline(parts: Parts) -> list[Stage]:
     the model; a body is only read after identify accepted its sender.  route stands before
     limit, because what a request may cost hangs on who answers, and all that it takes from
     limits and budgets is one step; limit before guard, because who probes a guard is limited, too.
+    remember stands outside of parse: what it keeps is what the client was given.
     """
     snapshot, config = parts.snapshot, parts.snapshot.config
     ids = Ids()
@@ -156,6 +153,7 @@ def pipeline(parts: Parts) -> list[Stage]:
                        sample_ratio=config.evidence.trace_sample_ratio)),
         Admit(parts.shedding, config.caps.body_bytes, may_wait(config)),
         identify_stage(config, parts.identities, worker_count(config)),
+        parts.answers.remember(snapshot),
         Parse(parts.dialects, writer_for, max_depth=config.caps.depth),
         authorize,
         route,
@@ -165,7 +163,7 @@ def pipeline(parts: Parts) -> list[Stage]:
         Models(snapshot.routes, authorize.usable, route.servable),
         GuardStage(parts.guards, route.narrowed, parts.conversations),
         *keep,
-        Cache(parts.cache, snapshot.routes, snapshot.revision),
+        parts.answers.cache(snapshot),
         *(parts.watcher.stages() if parts.watcher is not None else ()),
         Failover(failover_policies(config), time.monotonic_ns),
         Translate(parts.dialects, translator_for, attempts),
@@ -217,6 +215,7 @@ def read_config(text: str) -> Config:
     mistakes += rule_mistakes(config)
     mistakes += reviewer_mistakes(config)
     mistakes += language_mistakes(config)
+    mistakes += model_mistakes(config)
     try:
         config = with_catalogue(config)
     except ConfigError as error:
@@ -257,6 +256,7 @@ class Gateway:
             config, spending.rules.rules, self.recorder, worker, worker_count(config)
         )
         self._watcher = Watcher(snapshot)
+        self._answers = open_answers(config, pepper)
         kept = open_conversations(config, pepper)
         self._masks = kept[0] if kept is not None else None
         credentials = SecretFiles(credential_paths(config), time.monotonic_ns)
@@ -267,7 +267,7 @@ class Gateway:
             conversations=kept[1] if kept is not None else None,
             limiter=self._limits.limiter,
             spending=spending,
-            cache=MemoryCache(CACHE_BYTES, time.monotonic_ns),
+            answers=self._answers.answers,
             credentials=credentials,
             identities=self._identities,
             recorder=self.recorder,
@@ -308,6 +308,7 @@ class Gateway:
         await self._limits.start()
         if self.parts.shadows is not None:
             self.parts.shadows.start()
+        await self._answers.start()
         if self._masks is not None:
             await self._masks.open()
         try:
@@ -327,6 +328,7 @@ class Gateway:
         if self.parts.shadows is not None:
             await self.parts.shadows.close()
         await self._limits.close()
+        await self._answers.close()
         if self._masks is not None:
             await self._masks.close()
         self.recorder.close()

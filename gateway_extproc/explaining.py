@@ -21,6 +21,7 @@ import orjson
 
 from gateway_extproc import __version__
 from gateway_extproc.app import Parts, make_shedding, pipeline, read_config
+from gateway_extproc.caches import own_answers
 from gateway_extproc.config.compile import Snapshot, compile_config, tenant_table
 from gateway_extproc.config.load import load_tenants
 from gateway_extproc.config.model import Config
@@ -55,7 +56,7 @@ from gateway_extproc.stores.journal import Journal
 from gateway_extproc.stores.keyfile import FollowedKeys
 from gateway_extproc.stores.keysets import KeySetFiles
 from gateway_extproc.stores.limiter import WorkerLimiter
-from gateway_extproc.stores.memory import FixedKeys, FixedTenants, MemoryCache
+from gateway_extproc.stores.memory import FixedKeys, FixedTenants
 from gateway_extproc.stores.nonces import SharedNonces
 from gateway_extproc.stores.reviews import FollowedAllowList
 from gateway_extproc.stores.secrets import SecretUnavailable, read_secret
@@ -237,7 +238,7 @@ def _opened(
         conversations=None,
         limiter=limiter,
         spending=spending,
-        cache=MemoryCache(1 << 20, time.monotonic_ns),
+        answers=own_answers(config.cache, time.monotonic_ns),
         credentials=_NoCredentials(),
         identities=Identities(
             keys=_keys(config, snapshot),
@@ -373,7 +374,7 @@ def _unknown(snapshot: Snapshot, exchange: Exchange) -> Iterator[str]:
         yield "a draw decides between weights: another request may be sent elsewhere"
     route = snapshot.routes.get(exchange.asked.model)
     if route is not None and route.cache_ttl_s and exchange.cache_key:
-        yield "the same question may be answered from a worker's cache"
+        yield "the same question may be answered from the cache"
 
 
 def find_named(name: str) -> Endpoint:

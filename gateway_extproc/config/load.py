@@ -13,6 +13,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from gateway_extproc.config.cachechecks import cache_mistakes
 from gateway_extproc.config.condition import ConditionError, compile_condition
 from gateway_extproc.config.evidencechecks import evidence_mistakes
 from gateway_extproc.config.guardchecks import guard_mistakes
@@ -208,6 +209,7 @@ def _dangling(config: Config) -> Iterator[Mistake]:
     yield from _bad_abuse_rules(config)
     yield from limit_mistakes(config)
     yield from evidence_mistakes(config, tenants)
+    yield from cache_mistakes(config, tenants)
     yield from tenant_mistakes(config.tenants, config)
 
 

@@ -22,6 +22,7 @@ from gateway_extproc.config.base import (
     Positive,
     Section,
 )
+from gateway_extproc.config.caching import Cache
 from gateway_extproc.config.catalogue import Catalogue
 from gateway_extproc.config.evidencing import Evidence
 from gateway_extproc.config.failing import Failover, HealthCheck, RouteFailover
@@ -475,7 +476,7 @@ class ModelRoute(Choosing):
     too_long: TooLong | None = None
     """What happens to longer prompts instead of ``caps.too_long``."""
     cache_ttl_s: Annotated[float, Field(ge=0, le=86400)] = 0.0
-    """Whole answers are kept this long, per tenant; 0 keeps none."""
+    """Answers are kept this long, as the section ``cache`` says; 0 keeps none."""
     failover: RouteFailover | None = None
     """When the next target is tried, where it is otherwise than in the section ``failover``."""
 
@@ -498,6 +499,7 @@ class Config(Section):
     limits: tuple[Limit, ...] = ()
     budgets: tuple[Budget, ...] = ()
     store: Store = Store()
+    cache: Cache = Cache()
     guards: tuple[GuardRule, ...] = ()
     guard_packs: tuple[GuardPack, ...] = ()
     guard_levels: tuple[GuardLevel, ...] = ()

@@ -64,6 +64,8 @@ REASONS: Final[dict[str, tuple[int, str]]] = {
     "answer_blocked": (400, "invalid_request_error"),
     "answer_malformed": (502, "api_error"),
     "guard_unavailable": (503, "api_error"),
+    # what is kept
+    "not_cached": (504, "api_error"),
     # who can answer
     "no_eligible_target": (403, "permission_error"),
     "endpoint_not_served": (400, "invalid_request_error"),

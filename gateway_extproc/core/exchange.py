@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from gateway_extproc.core.access import Grant
+from gateway_extproc.core.cached import CacheNote
 from gateway_extproc.core.chat import LlmRequest
 from gateway_extproc.core.endpoint import Endpoint
 from gateway_extproc.core.errors import Refusal
@@ -183,7 +184,8 @@ class Exchange:
     # --- keep: what the provider said, where it may be kept for reviewers
     heard: Heard | None = None
 
-    # --- cache
+    # --- cache and remember
+    cache: CacheNote | None = None
     cache_key: bytes = b""
     cache_hit: bool = False
     saved_nanos: int = 0

@@ -304,11 +304,36 @@ class MaskStore(Protocol):
 
 
 class AnswerCache(Protocol):
-    """Whole answers by key; the key holds the tenant and the policy revision."""
+    """Kept answers by key; the key holds whose they are and the policy revision.
 
-    async def get(self, key: bytes) -> bytes | None: ...
+    Both methods raise ``StoreUnavailable``, at the latest at the store's own deadline.
+    """
 
-    async def put(self, key: bytes, value: bytes, ttl_s: float) -> None: ...
+    async def get(self, key: bytes) -> bytes | None:
+        """What was put there, until its time is over or it made room for others."""
+
+    async def put(self, key: bytes, value: bytes, ttl_s: float) -> bool:
+        """False where the store does not take it: too large, or too much waits already."""
+
+
+class Claims(Protocol):
+    """Who asks a provider now, so that the workers of a host ask only once."""
+
+    async def take(self, key: bytes, life_s: float) -> bool:
+        """True for the one that shall ask; its claim ends by itself after ``life_s``."""
+
+    async def held(self, key: bytes) -> bool:
+        """Whether somebody asks just now."""
+
+    async def drop(self, key: bytes) -> None:
+        """The one that asked is done."""
+
+
+class Meanings(Protocol):
+    """Texts as vectors of length 1, made beside the serving loop."""
+
+    async def vector(self, text: str) -> Sequence[float] | None:
+        """None where it would take too long, or too many wait."""
 
 
 class Credentials(Protocol):

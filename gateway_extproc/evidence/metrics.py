@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from gateway_extproc.config.model import Config
+from gateway_extproc.core.cached import CacheNote
 from gateway_extproc.core.endpoint import ENDPOINTS
 from gateway_extproc.core.errors import REASONS
 from gateway_extproc.core.exchange import Exchange
@@ -145,6 +146,22 @@ class Metrics:
         self.cost_nanos = counter(
             "cost_nanos", "Cost in nano-dollars.", "tenant", "model", "provider"
         )
+        self.cache = counter(
+            "cache", "Requests of routes that keep answers, by what the cache did.",
+            "status", "kind", "reason",
+        )  # fmt: skip
+        self.cache_saved_nanos = counter(
+            "cache_saved_nanos",
+            "What answers had cost that the cache gave again.",
+            "tenant",
+            "kind",
+        )
+        self.cache_saved_tokens = counter(
+            "cache_saved_tokens",
+            "Tokens of answers that the cache gave again.",
+            "direction",
+            "kind",
+        )
         self.duration = histogram(
             "request_duration_seconds", "From the request's headers to the end of the answer.",
             ANSWER_SECONDS, "endpoint", "provider",
@@ -229,6 +246,8 @@ class Metrics:
         if exchange.events:
             self._events(exchange, masks)
         self._attempts(exchange, masks)
+        if exchange.cache is not None:
+            self._cache(exchange.cache, tenant, exchange.saved_nanos)
         if target is not None and exchange.usage is not None:
             model = masks.label("target_model", _label(target.model, known.models))
             self._usage(exchange, tenant, model, provider)
@@ -275,6 +294,15 @@ class Metrics:
         if len(exchange.attempts) > 1:
             route = masks.label("route", _label(exchange.route_id, self.known.routes))
             self.failovers.inc((route,), len(exchange.attempts) - 1)
+
+    def _cache(self, note: CacheNote, tenant: str, saved_nanos: int) -> None:
+        kind = note.kind or NONE
+        self.cache.inc((note.status, kind, note.reason or NONE))
+        if saved_nanos:
+            self.cache_saved_nanos.inc((tenant, kind), saved_nanos)
+        if note.saved is not None:
+            self.cache_saved_tokens.inc(("prompt", kind), note.saved.prompt_tokens)
+            self.cache_saved_tokens.inc(("completion", kind), note.saved.completion_tokens)
 
     def _usage(self, exchange: Exchange, tenant: str, model: str, provider: str) -> None:
         usage = exchange.usage

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import orjson
 
+from gateway_extproc.core.cached import CacheNote
 from gateway_extproc.core.chat import LlmRequest
 from gateway_extproc.core.errors import Refusal
 from gateway_extproc.core.exchange import Event, Exchange, Finding
@@ -165,13 +166,14 @@ def cost_record(
     if exchange.cache_hit:
         record["cache_hit"] = True
         record["saved_nanos"] = exchange.saved_nanos
+        record.update(cached_costs(exchange))
     if target is not None:
         record["provider"] = target.provider
         record["model"] = target.model
         if target.price is not None and not record["price_version"]:
             record["price_version"] = target.price.version
     if usage is not None:
-        record["usage"] = _usage(usage)
+        record["usage"] = usage_fields(usage)
     return record
 
 
@@ -339,10 +341,12 @@ def _add_answer(record: Record, exchange: Exchange) -> None:
         record["provider"] = exchange.answered_by.provider
         record["target_model"] = exchange.answered_by.model
     if exchange.usage is not None:
-        record["usage"] = _usage(exchange.usage)
+        record["usage"] = usage_fields(exchange.usage)
         record["cost_nanos"] = exchange.cost_nanos
     if exchange.cache_hit:
         record["cache_hit"] = True
+    if exchange.cache is not None:
+        record["cache"] = cache_fields(exchange.cache, exchange.saved_nanos)
     if exchange.response_model:
         record["response_model"] = one_word(exchange.response_model)
     if exchange.stop_reason:
@@ -451,7 +455,35 @@ def _finding(found: Finding) -> Record:
     return record
 
 
-def _usage(usage: Usage) -> Record:
+def cache_fields(note: CacheNote, saved_nanos: int) -> Record:
+    """What became of a request in the cache."""
+    record: Record = {"status": note.status}
+    if note.reason:
+        record["reason"] = note.reason
+    if note.status != "hit":
+        return record
+    record["kind"] = note.kind
+    record["age_s"] = round(note.age_s, 3)
+    record["saved_nanos"] = saved_nanos
+    if note.kind == "semantic":
+        record["similarity"] = round(note.similarity, 4)
+    if note.saved is not None:
+        record["saved_usage"] = usage_fields(note.saved)
+    return record
+
+
+def cached_costs(exchange: Exchange) -> Record:
+    """What a cost record says of a hit beside what it saved."""
+    note = exchange.cache
+    if note is None:
+        return {}
+    record: Record = {"cache_kind": note.kind}
+    if note.saved is not None:
+        record["saved_usage"] = usage_fields(note.saved)
+    return record
+
+
+def usage_fields(usage: Usage) -> Record:
     record: Record = {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,

@@ -77,4 +77,6 @@ class Parse(Stage):
         elif released.refusal is not None:
             parts.append(exchange.writer.error(released.refusal))
         written = b"".join(parts)
+        if exchange.cache is not None and exchange.cache.copy is not None:
+            exchange.cache.copy.add(written)
         return CONTINUE if written == body else Amend(body=written)

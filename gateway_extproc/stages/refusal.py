@@ -20,6 +20,7 @@ FINAL = frozenset(
         "request_cost_too_high",
         "request_exceeds_limit",
         "prompt_too_long",
+        "not_cached",
     }
 )
 """Refusals that the same request will meet again, whatever their status."""

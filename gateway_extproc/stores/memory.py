@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from gateway_extproc.core.identity import Tenant
 from gateway_extproc.core.keys import KeyRecord
 
 SECOND_NS = 1_000_000_000
+
+
+class CacheBounds(NamedTuple):
+    """How much is kept: bytes and answers in all, bytes of one."""
+
+    max_bytes: int
+    max_entries: int
+    entry_bytes: int
 
 
 class FixedKeys:
@@ -33,10 +42,10 @@ class FixedTenants:
 
 
 class MemoryCache:
-    """``AnswerCache`` of one worker: bounded in bytes, least recently used leaves first."""
+    """``AnswerCache`` of one process, bounded; what was not used for longest leaves first."""
 
-    def __init__(self, max_bytes: int, clock_ns: Callable[[], int]) -> None:
-        self._max_bytes = max_bytes
+    def __init__(self, bounds: CacheBounds, clock_ns: Callable[[], int]) -> None:
+        self._bounds = bounds
         self._clock_ns = clock_ns
         self._bytes = 0
         self._entries: OrderedDict[bytes, tuple[bytes, int]] = OrderedDict()
@@ -52,14 +61,15 @@ class MemoryCache:
         self._entries.move_to_end(key)
         return value
 
-    async def put(self, key: bytes, value: bytes, ttl_s: float) -> None:
-        if len(value) > self._max_bytes // 8:
-            return
+    async def put(self, key: bytes, value: bytes, ttl_s: float) -> bool:
+        if len(value) > self._bounds.entry_bytes:
+            return False
         self._drop(key)
         self._entries[key] = (value, self._clock_ns() + int(ttl_s * SECOND_NS))
         self._bytes += len(value)
-        while self._bytes > self._max_bytes:
+        while self._bytes > self._bounds.max_bytes or len(self._entries) > self._bounds.max_entries:
             self._drop(next(iter(self._entries)))
+        return True
 
     def _drop(self, key: bytes) -> None:
         entry = self._entries.pop(key, None)

@@ -35,10 +35,15 @@ TESTS: Final = Path(__file__).parent.parent
 
 
 @contextlib.contextmanager
-def running(folder: Path, rows: Sequence[str]) -> Iterator[Stand]:
-    """All processes that ``rows`` need, each row proven to do what is measured."""
+def running(
+    folder: Path, rows: Sequence[str], change: Callable[[Json], None] = lambda document: None
+) -> Iterator[Stand]:
+    """All processes that ``rows`` need, each row proven to do what is measured.
+
+    ``change`` edits the gateways' configuration.
+    """
     with Children(folder) as children:
-        stand = _start(folder, rows, children)
+        stand = _start(folder, rows, children, change)
         for row in rows:
             _patiently(lambda row=row: stand.prove(row), children)  # type: ignore[misc]
         yield stand
@@ -78,10 +83,13 @@ class Children:
                 raise BenchError(f"{name} ended with {process.returncode}\n{log[-2000:]}")
 
 
-def _start(folder: Path, rows: Sequence[str], children: Children) -> Stand:
+def _start(
+    folder: Path, rows: Sequence[str], children: Children, change: Callable[[Json], None]
+) -> Stand:
     ports = {row: find_free_port() for row in rows}
     stream_port, direct_port = find_free_port(), find_free_port()
     base, key = gateway_document(folder, direct_port, stream_port)
+    change(base)
     provider_pid = children.start("provider", *_python("bench.provider"), str(stream_port))
     sockets: dict[str, str] = {}
     pids: dict[str, int] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway_extproc.core.access import Grant
+from gateway_extproc.core.cached import CacheNote
 from gateway_extproc.core.chat import LlmRequest, TextAt
 from gateway_extproc.core.endpoint import CHAT
 from gateway_extproc.core.errors import refuse
@@ -86,6 +87,9 @@ def full() -> Exchange:
     exchange.provider_request_id = "req-9"
     exchange.response_model, exchange.stop_reason = "gpt-x-1-0101", "stop"
     exchange.cache_hit, exchange.saved_nanos = True, 7_000
+    exchange.cache = CacheNote(
+        "hit", "asked", "semantic", 0.93, age_s=1.5, saved=Usage(110, 70, 20, 10, "reported")
+    )
     exchange.trail = [
         TrailEntry(stage, phase, "continue", "", 7)
         for phase in ("request_headers", "request_body", "response_headers")

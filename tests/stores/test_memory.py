@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway_extproc.stores.memory import MemoryCache
+from gateway_extproc.stores.memory import CacheBounds, MemoryCache
 from support.clock import FakeClock
 
 
@@ -15,7 +15,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def cache(clock: FakeClock) -> MemoryCache:
-    return MemoryCache(8000, clock)
+    return MemoryCache(CacheBounds(8000, 100, 1000), clock)
 
 
 async def test_an_answer_lives_exactly_its_time(cache: MemoryCache, clock: FakeClock) -> None:

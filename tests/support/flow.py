@@ -66,4 +66,5 @@ async def answer(
     at_body = await bench.pipeline().response_body(exchange, body, last=True)
     exchange.response_ended = True
     await bench.pipeline().close(exchange)
+    await bench.parts.answers.errands.done()
     return at_headers, at_body

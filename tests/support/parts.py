@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway_extproc import app
+from gateway_extproc.caches import own_answers
 from gateway_extproc.config.compile import compile_config
 from gateway_extproc.config.guardchecks import guard_rules
 from gateway_extproc.core.endpoint import error_dialect, find_endpoint
@@ -36,7 +37,7 @@ from gateway_extproc.stores.host import HostCounters
 from gateway_extproc.stores.journal import Journal
 from gateway_extproc.stores.keysets import KeySetFiles
 from gateway_extproc.stores.limiter import WorkerLimiter
-from gateway_extproc.stores.memory import FixedKeys, FixedTenants, MemoryCache
+from gateway_extproc.stores.memory import FixedKeys, FixedTenants
 from gateway_extproc.stores.nonces import SharedNonces
 from gateway_extproc.stores.secrets import SecretFiles
 from gateway_extproc.wire.session import Processor
@@ -170,7 +171,7 @@ def make_bench(folder: Path, **sections: Any) -> Bench:
             alerts=alert_marks(rules.rules),
         ),
         spending=Spending(rules, Levels(), Learned(), lambda: clock() // 1000),
-        cache=MemoryCache(1 << 20, clock),
+        answers=own_answers(config.cache, clock),
         credentials=SecretFiles({p.id: folder / p.id for p in config.providers}, clock),
         identities=Identities(
             keys=FixedKeys(snapshot.keys),
