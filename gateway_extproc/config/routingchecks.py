@@ -21,6 +21,7 @@ def routing_mistakes(config: Config, tenants: set[str] | None) -> Iterator[Mista
     for i, entry in enumerate(config.models):
         yield from _bad_model(f"models[{i}]", entry, config)
         yield from _bad_choosing(f"models[{i}]", entry, entry.targets, providers)
+        yield from _unsent(f"models[{i}].shadow", entry, config)
     rules = config.routing.rules
     yield from twice("routing.rules", [rule.id for rule in rules])
     for i, rule in enumerate(rules):
@@ -28,6 +29,7 @@ def routing_mistakes(config: Config, tenants: set[str] | None) -> Iterator[Mista
         yield from unknown(f"{path}.tenants", rule.tenants, tenants, "tenants of this file")
         yield from _bad_rule(path, rule, config)
         yield from _bad_choosing(path, rule, rule.targets, providers)
+        yield from _unsent(f"{path}.shadow", rule, config)
     yield from catalogue_mistakes("catalogue.", config.catalogue.models)
     for i, known in enumerate(config.catalogue.models):
         named = [known.provider] if known.provider else []
@@ -78,6 +80,14 @@ def _bad_choosing(
     if not any((how.score.quality, how.score.cost, how.score.latency)):
         yield Mistake(f"{path}.score", "weights of 0", "at least one weight above 0")
     yield from _bad_tiers(path, how, targets)
+
+
+def _unsent(path: str, how: Choosing, config: Config) -> Iterator[Mistake]:
+    """Shadow targets that nothing would be sent to."""
+    if how.shadow and config.shadow is None:
+        yield Mistake(path, "targets", "none without a section 'shadow', which says how to send")
+    elif how.shadow and config.server.tcp is not None:
+        yield Mistake(path, "targets", "none with 'server.tcp': copies need Envoy on this host")
 
 
 def _bad_tiers(path: str, how: Choosing, targets: tuple[TargetRef, ...]) -> Iterator[Mistake]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from gateway_extproc.stages.attempt import AttemptBuilder
 from gateway_extproc.stages.shadow import Copy
 from gateway_extproc.stores.postbox import UnixPostbox
 from gateway_extproc.stores.secrets import SecretFiles
-from support.gateway import RunningGateway, running_gateway
+from support.gateway import RunningGateway, running_gateway, wait_for
 from support.parts import Bench, make_bench
 
 WAITING = 4
@@ -36,6 +37,8 @@ BUDGET: dict[str, Any] = {"id": "copies", "per": ["tenant"], "period": "day", "n
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     def change(document: dict[str, Any]) -> None:
         document["shadow"] = SECTION
+        (asked,) = [entry for entry in document["models"] if entry["model"] == "gpt-4o"]
+        asked["shadow"] = [{"provider": "anthropic", "model": "claude-haiku-4-5"}]
 
     with running_gateway(tmp_path_factory.mktemp("shadow"), change) as gateway:
         yield gateway
@@ -99,6 +102,31 @@ async def shadows(running: RunningGateway, tmp_path: Path) -> AsyncIterator[Shad
     bench.close()
     for simulator in (running.openai, running.anthropic):
         assert not simulator.violations, simulator.violations
+
+
+def test_who_asks_is_answered_by_the_first_and_the_copy_is_only_recorded(
+    running: RunningGateway,
+) -> None:
+    for simulator in (running.openai, running.anthropic):
+        simulator.clear()
+    answer = running.chat("Copy me, too", model="gpt-4o")
+    assert answer.status_code == 200
+    assert len(running.openai.requests) == 1
+    decision = running.record_of(answer.headers["x-request-id"])
+    (record,) = wait_for(
+        lambda: [
+            record
+            for file in (running.run_dir / "evidence").glob("shadows-*.jsonl")
+            for line in file.read_text().splitlines()
+            if (record := json.loads(line)).get("decision_id") == decision["decision_id"]
+        ],
+        10, "the copy was not recorded",
+    )  # fmt: skip
+    (received,) = running.anthropic.requests
+    assert received.json()["model"] == "claude-haiku-4-5"
+    assert record["provider"] == "anthropic"
+    assert "Copy me" not in json.dumps(record)
+    running.anthropic.clear()
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -206,7 +206,7 @@ def test_another_model_of_a_provider_serves_where_the_first_is_out() -> None:
 
     how = policy(target("a", "m1"), target("a", "m2"), target("b", "m2"))
     plan = Planner(Stand(), 3).plan(how, query())
-    assert [t.name for t in plan.targets] == ["a/m2", "b/m2"]
+    assert [t.name for t in plan.targets] == ["a/m2", "b/m2", "a/m1"]
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])

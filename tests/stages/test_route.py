@@ -149,7 +149,7 @@ ELSEWHERE = {"targets": [{**WEST, "model": "west-other"}]}
         ('"developer" in roles && endpoint == "chat" && model == "small"', True),
         ('region == "eu" && !stream && !tools && !vision', True),
         ("prompt_tokens > 2 && prompt_tokens < 100 && max_tokens == 8192", True),
-        ("complexity == 0.0 && language == ''", True),
+        ("complexity < 0.5 && language == ''", True),
         ('data_classes == ["standard"] && hour >= 0 && weekday <= 7', True),
         ("prompt_tokens > 1000", False),
         ('labels["team"] == "search"', False),
@@ -306,7 +306,7 @@ async def test_what_a_guard_finds_narrows_the_rules_plan_and_its_shadows(tmp_pat
         "targets": [{**EAST, "model": "east-smart"}, {**WEST, "model": "west-smart"}],
         "shadow": [{**EAST, "model": "east-copy"}, {**WEST, "model": "west-copy"}],
     }
-    bench = routed(tmp_path, rule, guards=guards)
+    bench = routed(tmp_path, rule, guards=guards, shadow={})
     exchange, _ = await flow.ask(bench)
     assert [t.name for t in exchange.shadow_targets] == ["east/east-copy", "west/west-copy"]
     exchange, _ = await flow.ask(bench, bodies.chat("the diagnosis"))
