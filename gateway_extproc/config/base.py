@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Mode = Literal["enforce", "shadow"]
-EndpointName = Literal["chat", "messages", "models"]
+EndpointName = Literal["chat", "messages", "generate_content", "models"]
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Positive = Annotated[int, Field(gt=0)]
 Nanos = Annotated[int, Field(ge=0)]

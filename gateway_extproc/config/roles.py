@@ -12,8 +12,8 @@ from typing import Final
 from gateway_extproc.config.model import Role
 
 SHIPPED: Final[tuple[Role, ...]] = (
-    Role(id="developer", endpoints=("chat", "messages", "models")),
-    Role(id="application", endpoints=("chat", "messages")),
+    Role(id="developer", endpoints=("chat", "messages", "generate_content", "models")),
+    Role(id="application", endpoints=("chat", "messages", "generate_content")),
     Role(
         id="platform-admin",
         endpoints=("models",),

@@ -93,11 +93,17 @@ class Translator(Protocol):
     ) -> Document:
         """The provider's body; raises ``RequestError`` for what it cannot express."""
 
-    def path(self, base_path: str) -> str:
-        """The provider's path for this endpoint, below its base path."""
+    def path(self, base_path: str, model: str = "", *, stream: bool = False) -> str:
+        """The provider's path for this endpoint, below its base path.
 
-    def answer(self, document: Document, raw: bytes) -> Release:
-        """A provider's whole answer, translated for the client."""
+        ``model`` and ``stream`` are for providers that are told in the path.
+        """
+
+    def answer(self, document: Document, raw: bytes, model: str = "") -> Release:
+        """A provider's whole answer, translated for the client.
+
+        ``model`` is told to clients where the provider names none.
+        """
 
     def reader(self) -> AnswerReader:
         """A reader for the provider's stream."""

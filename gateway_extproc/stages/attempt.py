@@ -55,12 +55,12 @@ class AttemptBuilder:
         )
 
     def body_headers(
-        self, request: LlmRequest, dialect: str, base_path: str, body: bytes
+        self, request: LlmRequest, dialect: str, base_path: str, model: str, body: bytes
     ) -> tuple[Header, ...]:
         """Where the body goes and what it is."""
         translator = self._translator_for(request.dialect, dialect, request.endpoint)
         return (
-            (":path", translator.path(base_path)),
+            (":path", translator.path(base_path, model, stream=request.stream)),
             ("content-type", "application/json"),
             ("content-length", str(len(body))),
             # Output filters read the answer; nobody here would gain from compressing it.

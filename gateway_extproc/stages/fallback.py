@@ -91,7 +91,7 @@ class Fallback:
         assert isinstance(cap, int)
         body = self._attempts.body(request, dialect, model, cap)
         set_headers = (
-            *self._attempts.body_headers(request, dialect, base_path, body),
+            *self._attempts.body_headers(request, dialect, base_path, model, body),
             *self._attempts.credential_headers(provider.id, dialect, headers),
         )
         names = {name for name, _ in set_headers}

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Protocol
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway_simulators.answers import Question, Reply
 from gateway_simulators.problem import Problem
 
+if TYPE_CHECKING:
+    from gateway_simulators.connection import Request
+
 Headers = list[tuple[str, str]]
+
+SSE: Final = "text/event-stream; charset=utf-8"
 
 
 class Shape(Protocol):
@@ -19,14 +24,21 @@ class Shape(Protocol):
 
     @property
     def path(self) -> str:
-        """The only path that is served."""
+        """The path that is served; a pattern where the model stands in it."""
+
+    def at(self, path: str) -> Shape | None:
+        """The shape as it answers at this path; None where nothing is served."""
+
+    @property
+    def stream_type(self) -> str:
+        """The media type of its streams."""
 
     @property
     def foreign_credential(self) -> str:
         """The other provider's credential header: seeing it here is a leak."""
 
-    def check_headers(self, headers: Mapping[str, str], key: str | None) -> None:
-        """Raises ``Problem`` unless the provider would accept these headers.
+    def check_request(self, request: Request, key: str | None) -> None:
+        """Raises ``Problem`` unless the provider would accept credential and headers.
 
         ``key`` None accepts any credential, but not none at all.
         """

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from gateway_extproc.core.chat import (
+    AnswerFormat,
     ChatMessage,
     ChatRequest,
     Image,
@@ -44,6 +45,9 @@ def from_chat(chat: ChatRequest) -> dict[str, Any]:
         "system": _system(chat.messages),
         "temperature": chat.temperature,
         "top_p": chat.top_p,
+        "top_k": chat.top_k,
+        "output_config": _output(chat.answer_format),
+        "thinking": None if chat.thinking is None else {"type": "disabled"},
         "stop_sequences": list(chat.stop) or None,
         "tools": [_tool(tool) for tool in chat.tools] or None,
         "tool_choice": _tool_choice(chat),
@@ -52,6 +56,12 @@ def from_chat(chat: ChatRequest) -> dict[str, Any]:
     }
     document.update({key: value for key, value in optional.items() if value is not None})
     return document
+
+
+def _output(wanted: AnswerFormat | None) -> dict[str, Any] | None:
+    if wanted is None:
+        return None
+    return {"format": {"type": "json_schema", "schema": wanted.schema}}
 
 
 def _system(turns: tuple[ChatMessage, ...]) -> str | list[dict[str, Any]] | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from gateway_extproc.core.chat import (
+    AnswerFormat,
     ChatMessage,
     ChatRequest,
     Image,
@@ -41,9 +42,25 @@ def from_chat(chat: ChatRequest) -> dict[str, Any]:
         "parallel_tool_calls": chat.parallel_tool_calls,
         "user": chat.user,
         "stream": chat.stream or None,
+        "seed": chat.seed,
+        "presence_penalty": chat.presence_penalty,
+        "frequency_penalty": chat.frequency_penalty,
+        "response_format": _answer_format(chat.answer_format),
+        "reasoning_effort": None if chat.thinking is None else chat.thinking.effort,
     }
     document.update({key: value for key, value in optional.items() if value is not None})
     return document
+
+
+def _answer_format(wanted: AnswerFormat | None) -> dict[str, Any] | None:
+    if wanted is None:
+        return None
+    if wanted.schema is None:
+        return {"type": "json_object"}
+    described: dict[str, Any] = {"name": wanted.name, "schema": wanted.schema}
+    if wanted.strict is not None:
+        described["strict"] = wanted.strict
+    return {"type": "json_schema", "json_schema": described}
 
 
 def _message(turn: ChatMessage) -> Iterator[dict[str, Any]]:
