@@ -119,7 +119,7 @@ def pipeline(parts: Parts) -> list[Stage]:
     """
     snapshot, config = parts.snapshot, parts.snapshot.config
     ids = Ids()
-    attempts = AttemptBuilder(parts.dialects, translator_for, parts.credentials)
+    attempts = AttemptBuilder(parts.dialects, translator_for, parts.credentials, time.time)
     authorize = Authorize(snapshot.routes, time.time)
     route = Route(
         snapshot.routes,
@@ -336,7 +336,7 @@ def make_shed(parts: Parts) -> Shed:
 
 def build_processor(parts: Parts) -> Processor:
     """The wire's view of the gateway."""
-    attempts = AttemptBuilder(parts.dialects, translator_for, parts.credentials)
+    attempts = AttemptBuilder(parts.dialects, translator_for, parts.credentials, time.time)
     return Processor(
         Pipeline(pipeline(parts), RefusalWriter(parts.dialects)),
         Fallback(parts.snapshot, parts.dialects, attempts),

@@ -174,6 +174,7 @@ def _target(
         cluster=provider.id,
         fallback_cluster=fallback_cluster(provider.id),
         base_path=urlsplit(provider.base_url).path.rstrip("/"),
+        host=urlsplit(provider.base_url).netloc,
         region=provider.region,
         data_classes=approved,
         price=price,

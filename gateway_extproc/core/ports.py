@@ -62,6 +62,20 @@ class AnswerWriter(Protocol):
         """A polite end with the content-filter stop reason, and the end mark."""
 
 
+class Sent(NamedTuple):
+    """A finished request to a provider, as a credential that signs it must know it.
+
+    ``path`` goes with its query; ``now_s`` is Unix time.
+    """
+
+    method: str
+    host: str
+    path: str
+    body: bytes
+    region: str
+    now_s: float
+
+
 class Dialect(Protocol):
     """One wire shape, as spoken by clients and by providers.  Pure."""
 
@@ -78,8 +92,11 @@ class Dialect(Protocol):
         """Every text of a whole answer in this dialect."""
 
     # -- as the provider's language
-    def credential_headers(self, secret: str) -> tuple[Header, ...]:
-        """The headers that prove the gateway to the provider."""
+    def credential_headers(self, secret: str, sent: Sent) -> tuple[Header, ...]:
+        """The headers that prove the gateway to the provider.
+
+        Raises LookupError for a secret that is none of this dialect's.
+        """
 
     def read_error(self, status: int, document: Document | None) -> Refusal:
         """A provider's error answer, with its own type, code and message kept."""

@@ -11,6 +11,7 @@ from gateway_extproc.core.money import Price
 class Target:
     """One chosen upstream: a model at a provider, behind an Envoy cluster.
 
+    ``host`` is what Envoy writes into the host header, with the port where it is not the usual one.
     ``cluster`` serves it as the first attempt, ``fallback_cluster`` (same
     endpoints, with the upstream-level ext_proc filter) as a later one.
     """
@@ -24,6 +25,7 @@ class Target:
     region: str = ""
     data_classes: frozenset[str] = frozenset({"standard"})
     price: Price | None = None
+    host: str = ""
 
     @property
     def name(self) -> str:

@@ -14,11 +14,12 @@ from typing import Any, Final
 from gateway_extproc.core.chat import ChatRequest, ChatResponse, Document, LlmRequest, TextAt
 from gateway_extproc.core.errors import invalid
 from gateway_extproc.core.ports import AnswerReader, AnswerWriter, Dialect, Release, Translator
-from gateway_extproc.providers import anthropic, gemini, openai
+from gateway_extproc.providers import anthropic, bedrock, gemini, openai
 from gateway_extproc.providers.anthropic import answer as anthropic_answer
 from gateway_extproc.providers.anthropic import usage as anthropic_usage
 from gateway_extproc.providers.anthropic import writer as anthropic_writer
 from gateway_extproc.providers.anthropic.reader import anthropic_reader
+from gateway_extproc.providers.bedrock.reader import BedrockReader
 from gateway_extproc.providers.gemini import writer as gemini_writer
 from gateway_extproc.providers.gemini.passing import GeminiToGemini
 from gateway_extproc.providers.gemini.reader import GeminiReader
@@ -34,9 +35,10 @@ ANTHROPIC: Final = anthropic.Anthropic()
 
 GEMINI: Final = gemini.Gemini()
 VERTEX: Final = gemini.Vertex()
+BEDROCK: Final = bedrock.Bedrock()
 
 DIALECTS: Final[dict[str, Dialect]] = {
-    dialect.name: dialect for dialect in (OPENAI, ANTHROPIC, GEMINI, VERTEX)
+    dialect.name: dialect for dialect in (OPENAI, ANTHROPIC, GEMINI, VERTEX, BEDROCK)
 }
 
 _ENDPOINTS: Final = {"openai": "chat", "anthropic": "messages", "gemini": "generate_content"}
@@ -145,6 +147,13 @@ _PROVIDERS: Final = {
         ),
         _gemini_side(GEMINI),
         _gemini_side(VERTEX),
+        ProviderSide(
+            BEDROCK.name,
+            BEDROCK.from_chat,
+            BEDROCK.answer_to_chat,
+            lambda base, model, stream: bedrock.provider_path(base, model, stream=stream),
+            BedrockReader,
+        ),
     )
 }
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import orjson
 
 from gateway_extproc.core.chat import LlmRequest
-from gateway_extproc.core.ports import Credentials, Dialect, Translator
+from gateway_extproc.core.ports import Credentials, Dialect, Sent, Translator
 from gateway_extproc.core.verdict import Header
 
 TranslatorFor = Callable[[str, str, str], Translator]
@@ -42,10 +42,12 @@ class AttemptBuilder:
         dialects: Mapping[str, Dialect],
         translator_for: TranslatorFor,
         credentials: Credentials,
+        now_s: Callable[[], float],
     ) -> None:
         self._dialects = dialects
         self._translator_for = translator_for
         self._credentials = credentials
+        self._now_s = now_s
 
     def body(self, request: LlmRequest, dialect: str, model: str, max_tokens: int) -> bytes:
         """The provider's body; raises ``RequestError`` for what it cannot express."""
@@ -68,18 +70,29 @@ class AttemptBuilder:
         )
 
     def credential_headers(
-        self, provider: str, dialect: str, present: Mapping[str, str]
+        self,
+        provider: str,
+        dialect: str,
+        present: Mapping[str, str],
+        *,
+        host: str,
+        region: str,
+        path: str,
+        body: bytes,
     ) -> tuple[Header, ...]:
         """The provider's own credential; raises LookupError when it is not at hand.
+
+        Some credentials sign what is sent, so ``path`` and ``body`` must be final.
 
         Beside it come headers that the provider demands, such as an API version; a
         client of the same dialect that already says one in ``present`` is believed.
         """
         secret = self._credentials.get(provider)
+        sent = Sent("POST", host, path, body, region, self._now_s())
         special = FORWARDED_TO.get(dialect, frozenset())
         return tuple(
             header
-            for header in self._dialects[dialect].credential_headers(secret.reveal())
+            for header in self._dialects[dialect].credential_headers(secret.reveal(), sent)
             if header[0] not in special or header[0] not in present
         )
 

@@ -30,7 +30,13 @@ class Credential(Stage):
         first = exchange.targets[0]
         try:
             headers = self._attempts.credential_headers(
-                first.provider, first.dialect, exchange.headers
+                first.provider,
+                first.dialect,
+                exchange.headers,
+                host=first.host,
+                region=first.region,
+                path=exchange.sent_path,
+                body=exchange.sent_body,
             )
         except LookupError:
             log.error("no credential for provider %s", first.provider)

@@ -61,6 +61,7 @@ class Translate(Stage):
         headers = self._attempts.body_headers(
             request, first.dialect, first.base_path, first.model, translated
         )
+        exchange.sent_path, exchange.sent_body = dict(headers)[":path"], translated
         retries = (MAX_RETRIES_HEADER, str(len(exchange.targets) - 1))
         return Amend(
             set_headers=(*headers, retries),

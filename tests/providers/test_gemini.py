@@ -21,9 +21,10 @@ from gateway_extproc.core.chat import (
     UsageReport,
 )
 from gateway_extproc.core.endpoint import find_endpoint, with_path, without_key
+from gateway_extproc.core.ports import Sent
 from gateway_extproc.core.errors import RequestError, refuse
 from gateway_extproc.core.usage import Usage
-from gateway_extproc.providers.gemini.callids import signed_id, split_id
+from gateway_extproc.providers.callids import signed_id, split_id
 from gateway_extproc.providers.gemini.reader import GeminiReader
 from gateway_extproc.providers.gemini.schemas import json_schema
 from gateway_extproc.providers.translate import DIALECTS, translator
@@ -38,6 +39,7 @@ from providers.gemini_samples import (
 from providers.samples import read
 
 GEMINI = DIALECTS["gemini"]
+SENT = Sent("POST", "example.org", "/", b"", "", 0.0)
 CALL_PART = GEMINI_ANSWER["candidates"][0]["content"]["parts"][2]
 SIGNED = signed_id("f1", "YS9iK2M9PQ==")
 
@@ -356,8 +358,8 @@ def test_paths_name_the_model() -> None:
 
 
 def test_credentials_are_a_key_or_a_token() -> None:
-    assert GEMINI.credential_headers("s") == (("x-goog-api-key", "s"),)
-    assert DIALECTS["vertex"].credential_headers("s") == (("authorization", "Bearer s"),)
+    assert GEMINI.credential_headers("s", SENT) == (("x-goog-api-key", "s"),)
+    assert DIALECTS["vertex"].credential_headers("s", SENT) == (("authorization", "Bearer s"),)
 
 
 OPENAI_RICH: dict[str, Any] = {

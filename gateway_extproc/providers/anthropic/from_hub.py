@@ -21,6 +21,7 @@ from gateway_extproc.core.chat import (
     ToolResult,
 )
 from gateway_extproc.core.errors import invalid, unsupported
+from gateway_extproc.providers.callids import split_id, without_signature
 from gateway_extproc.providers.anthropic.answer import write_call
 
 DEFAULT_MAX_TOKENS: Final = 4096
@@ -106,9 +107,10 @@ def _block(part: Part) -> dict[str, Any]:
         case Image():
             return {"type": "image", "source": _source(part)}
         case ToolCall():
-            return write_call(part)
+            return write_call(without_signature(part))
         case ToolResult():
-            block = {"type": "tool_result", "tool_use_id": part.call_id, "content": part.text}
+            call_id = split_id(part.call_id)[0]
+            block = {"type": "tool_result", "tool_use_id": call_id, "content": part.text}
             return {**block, "is_error": True} if part.is_error else block
 
 

@@ -28,6 +28,7 @@ from gateway_extproc.core.chat import (
     ToolResult,
 )
 from gateway_extproc.providers.fields import cannot, refuse_unknown
+from gateway_extproc.providers.images import shown
 
 _KNOWN: Final = frozenset(
     {
@@ -180,10 +181,10 @@ def _image(source: Any, path: Path, target: str) -> Image:
     if type(source) is not dict:  # nobody looked into those inside of results
         raise cannot(path, target)
     if source.get("type") == "url" and isinstance(source.get("url"), str):
-        return Image(url=source["url"])
+        return shown(Image(url=source["url"]), (*path, "url"), target)
     data, media_type = source.get("data"), source.get("media_type")
     if source.get("type") == "base64" and isinstance(data, str) and isinstance(media_type, str):
-        return Image(media_type=media_type, data=data)
+        return shown(Image(media_type=media_type, data=data), (*path, "media_type"), target)
     raise cannot((*path, "type"), target)
 
 

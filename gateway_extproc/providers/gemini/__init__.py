@@ -13,6 +13,7 @@ import orjson
 
 from gateway_extproc.core.chat import ChatRequest, ChatResponse, Document, LlmRequest, TextAt
 from gateway_extproc.core.errors import Refusal, RequestError, refuse
+from gateway_extproc.core.ports import Sent
 from gateway_extproc.core.verdict import Header
 from gateway_extproc.providers.gemini import answer, errors, from_hub, request, to_hub
 
@@ -38,7 +39,7 @@ class Gemini:
         answer.check_answer(document)
         return answer.answer_texts(document)
 
-    def credential_headers(self, secret: str) -> tuple[Header, ...]:
+    def credential_headers(self, secret: str, sent: Sent) -> tuple[Header, ...]:
         """The API key in Google's own header."""
         return (("x-goog-api-key", secret),)
 
@@ -74,7 +75,7 @@ class Vertex(Gemini):
     name: str = "vertex"
     with_ids: bool = False
 
-    def credential_headers(self, secret: str) -> tuple[Header, ...]:
+    def credential_headers(self, secret: str, sent: Sent) -> tuple[Header, ...]:
         """An OAuth 2.0 access token (RFC 6750)."""
         return (("authorization", f"Bearer {secret}"),)
 

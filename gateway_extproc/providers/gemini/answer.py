@@ -18,7 +18,7 @@ from gateway_extproc.core.chat import (
     ToolCall,
 )
 from gateway_extproc.providers.checks import string_leaves
-from gateway_extproc.providers.gemini.callids import made_id, signed_id, split_id
+from gateway_extproc.providers.callids import made_id, signed_id, split_id
 from gateway_extproc.providers.gemini.usage import read_usage, write_usage
 from gateway_extproc.providers.problems import Unreadable
 

@@ -6,7 +6,6 @@ calls by name and order; ids are told only where the provider takes them (not Ve
 
 from __future__ import annotations
 
-import mimetypes
 from typing import Any, Final
 
 import orjson
@@ -24,7 +23,8 @@ from gateway_extproc.core.chat import (
     ToolResult,
 )
 from gateway_extproc.core.errors import invalid, unsupported
-from gateway_extproc.providers.gemini.callids import split_id
+from gateway_extproc.providers.callids import split_id
+from gateway_extproc.providers.images import type_of
 
 _MAX_STOPS: Final = 5
 _MODES: Final = {"auto": "AUTO", "none": "NONE", "required": "ANY", "named": "ANY"}
@@ -50,7 +50,7 @@ def from_chat(chat: ChatRequest, client: str, target: str, *, with_ids: bool) ->
         raise unsupported(_PARALLEL.get(client, "parallel_tool_calls"), target)
     if len(chat.stop) > _MAX_STOPS:
         raise unsupported(_STOP.get(client, "stop"), target)
-    contents = _contents(chat.messages, target, with_ids=with_ids)
+    contents = _contents(chat.messages, with_ids=with_ids)
     if not contents:
         raise invalid("messages", "at least one message of the user for this model")
     document: dict[str, Any] = {"contents": contents}
@@ -107,9 +107,7 @@ def _thinking(wanted: Thinking | None, cap: int | None) -> dict[str, Any] | None
     return written
 
 
-def _contents(
-    turns: tuple[ChatMessage, ...], target: str, *, with_ids: bool
-) -> list[dict[str, Any]]:
+def _contents(turns: tuple[ChatMessage, ...], *, with_ids: bool) -> list[dict[str, Any]]:
     """Turns of one speaker in a row are one content, as Gemini's own clients write them."""
     contents: list[dict[str, Any]] = []
     names: dict[str, str] = {}
@@ -117,7 +115,7 @@ def _contents(
         if turn.role == "system":
             continue
         role = "model" if turn.role == "assistant" else "user"
-        parts = [_part(part, names, target, with_ids=with_ids) for part in turn.parts]
+        parts = [_part(part, names, with_ids=with_ids) for part in turn.parts]
         if not parts:
             parts = [{"text": ""}]
         if contents and contents[-1]["role"] == role:
@@ -127,12 +125,12 @@ def _contents(
     return contents
 
 
-def _part(part: Part, names: dict[str, str], target: str, *, with_ids: bool) -> dict[str, Any]:
+def _part(part: Part, names: dict[str, str], *, with_ids: bool) -> dict[str, Any]:
     match part:
         case Text():
             return {"text": part.text}
         case Image():
-            return _image(part, target)
+            return _image(part)
         case ToolCall():
             names[part.id] = part.name
             return write_call(part, with_ids=with_ids)
@@ -156,17 +154,10 @@ def write_call(call: ToolCall, *, with_ids: bool) -> dict[str, Any]:
     return part
 
 
-def _image(image: Image, target: str) -> dict[str, Any]:
+def _image(image: Image) -> dict[str, Any]:
     if image.url is None:
         return {"inlineData": {"mimeType": image.media_type, "data": image.data}}
-    # Gemini wants the type beside the address, and the gateway fetches nothing.
-    kind, _ = mimetypes.guess_type(image.url.partition("?")[0])
-    if kind is None or not kind.startswith("image/"):
-        raise invalid(
-            "messages",
-            f"images in the request itself, or addresses that end in their type, for {target}",
-        )
-    return {"fileData": {"mimeType": kind, "fileUri": image.url}}
+    return {"fileData": {"mimeType": type_of(image.url), "fileUri": image.url}}
 
 
 def _tool(tool: Tool) -> dict[str, Any]:

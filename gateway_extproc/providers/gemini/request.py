@@ -142,8 +142,8 @@ def _contents(contents: Any, texts: list[TextAt]) -> int:
     for index, content in enumerate(contents):
         path: Path = ("contents", index)
         checks.obj(content, name_of(path))
-        role = content.get("role", "user")
-        voice = _VOICES.get(role) if type(role) is str else None
+        role = content.get("role")
+        voice = _VOICES.get(role) if type(role) is str else "user" if role is None else None
         if voice is None:
             raise invalid(name_of((*path, "role")), "'user' or 'model'")
         for at, part in _parts(content, path):
@@ -272,7 +272,8 @@ def _tool_config(value: Any) -> None:
     if calling is None:
         return
     checks.obj(calling, name)
-    if calling.get("mode", "AUTO") not in _MODES:
+    mode = calling.get("mode")
+    if mode is not None and (type(mode) is not str or mode not in _MODES):
         raise invalid(f"{name}.mode", "'AUTO', 'ANY', 'NONE' or 'VALIDATED'")
     checks.optional(checks.strings)(
         calling.get("allowedFunctionNames"), f"{name}.allowedFunctionNames"

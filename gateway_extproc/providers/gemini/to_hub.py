@@ -33,6 +33,7 @@ from gateway_extproc.providers.fields import cannot, refuse_unknown
 from gateway_extproc.providers.gemini.request import CONFIG, PATH_FIELDS, kind_of
 from gateway_extproc.providers.gemini.schemas import json_schema
 from gateway_extproc.providers.gemini.spelling import canonical
+from gateway_extproc.providers.images import shown
 
 _KNOWN: Final = frozenset(
     {*PATH_FIELDS, CONFIG, "contents", "systemInstruction", "tools", "toolConfig", "labels"}
@@ -240,10 +241,10 @@ def _image(value: Document, path: Path, target: str) -> Image:
     known = ("mimeType", "displayName", "data" if "data" in value else "fileUri")
     refuse_unknown(value, path, target, known=known)
     if "data" in value:
-        return Image(media_type=kind, data=value["data"])
+        return shown(Image(media_type=kind, data=value["data"]), (*path, "mimeType"), target)
     if not value["fileUri"].startswith(("https://", "http://")):
         raise cannot((*path, "fileUri"), target)
-    return Image(url=value["fileUri"])
+    return shown(Image(url=value["fileUri"]), (*path, "fileUri"), target)
 
 
 def _tools(tools: Any, target: str) -> Iterator[Tool]:
@@ -272,7 +273,7 @@ def _tool_choice(config: Any, target: str) -> ToolChoice | None:
     if not calling:
         return None
     refuse_unknown(calling, path, target, known=("mode", "allowedFunctionNames"))
-    mode, allowed = calling.get("mode", "AUTO"), calling.get("allowedFunctionNames") or ()
+    mode, allowed = calling.get("mode") or "AUTO", calling.get("allowedFunctionNames") or ()
     if mode not in _MODES:
         raise cannot((*path, "mode"), target)
     if not allowed:

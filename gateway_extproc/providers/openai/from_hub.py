@@ -18,6 +18,7 @@ from gateway_extproc.core.chat import (
     ToolResult,
 )
 from gateway_extproc.core.errors import unsupported
+from gateway_extproc.providers.callids import split_id, without_signature
 from gateway_extproc.providers.openai.answer import write_call
 
 _MAX_STOPS: Final = 4
@@ -67,7 +68,7 @@ def _message(turn: ChatMessage) -> Iterator[dict[str, Any]]:
     if turn.role == "tool":
         yield from (_result(part) for part in turn.parts if isinstance(part, ToolResult))
         return
-    calls = [write_call(part) for part in turn.parts if isinstance(part, ToolCall)]
+    calls = [write_call(without_signature(c)) for c in turn.parts if isinstance(c, ToolCall)]
     content = _content([part for part in turn.parts if not isinstance(part, ToolCall)])
     message: dict[str, Any] = {"role": turn.role, "content": content}
     if calls:
@@ -80,7 +81,7 @@ def _message(turn: ChatMessage) -> Iterator[dict[str, Any]]:
 def _result(result: ToolResult) -> dict[str, Any]:
     """One message a result; OpenAI has no error mark, so the text says it."""
     text = f"Error: {result.text}" if result.is_error else result.text
-    return {"role": "tool", "tool_call_id": result.call_id, "content": text}
+    return {"role": "tool", "tool_call_id": split_id(result.call_id)[0], "content": text}
 
 
 def _content(parts: list[Part]) -> str | list[dict[str, Any]] | None:

@@ -30,6 +30,7 @@ from gateway_extproc.core.chat import (
 from gateway_extproc.core.errors import invalid
 from gateway_extproc.providers.checks import name_of
 from gateway_extproc.providers.fields import cannot, refuse_unknown
+from gateway_extproc.providers.images import shown
 
 # Translated; or hints about caching, accounting and abuse that do not touch the answer.
 _KNOWN: Final = frozenset(
@@ -183,7 +184,7 @@ def _part(part: Document, path: Path, target: str) -> Part:
     refuse_unknown(part, path, target, known=_PART | {kind})
     image, at = part["image_url"], (*path, "image_url")
     refuse_unknown(image, at, target, known=("url",), neutral={"detail": ("auto",)})
-    return _image(image["url"], (*at, "url"))
+    return shown(_image(image["url"], (*at, "url")), (*at, "url"), target)
 
 
 def _image(url: str, path: Path) -> Image:

@@ -7,7 +7,10 @@ the signature travels inside of the id, and no process has to remember anything.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
+
+from gateway_extproc.core.chat import ToolCall
 
 _MARK: Final = "__signed__"
 _TO_ID: Final = str.maketrans("+/", "-_", "=")
@@ -26,6 +29,12 @@ def split_id(call_id: str) -> tuple[str, str | None]:
         return call_id, None
     signature = rest.translate(_FROM_ID)
     return plain, signature + "=" * (-len(signature) % 4)
+
+
+def without_signature(call: ToolCall) -> ToolCall:
+    """The call for a provider that did not sign it, and bounds the length of ids."""
+    plain, signature = split_id(call.id)
+    return call if signature is None else replace(call, id=plain)
 
 
 def made_id(answer_id: str, number: int) -> str:
