@@ -17,6 +17,7 @@ from gateway_extproc.config.condition import ConditionError, compile_condition
 from gateway_extproc.config.evidencechecks import evidence_mistakes
 from gateway_extproc.config.guardchecks import guard_mistakes
 from gateway_extproc.config.limitchecks import limit_mistakes
+from gateway_extproc.config.providerchecks import provider_mistakes
 from gateway_extproc.config.mistakes import ConfigError, Mistake, twice, unknown
 from gateway_extproc.config.model import Config, Tenant, TenantsFile, WorkerTcp
 from gateway_extproc.config.proofs import Issuer, Signer, Workload
@@ -212,6 +213,7 @@ def _dangling(config: Config) -> Iterator[Mistake]:
     yield from _dangling_proofs(config, tenants, roles)
     yield from _bad_conditions(config)
     yield from _bad_abuse_rules(config)
+    yield from provider_mistakes(config)
     yield from limit_mistakes(config)
     yield from evidence_mistakes(config, tenants)
     yield from tenant_mistakes(config.tenants, config)

@@ -123,7 +123,7 @@ def frame(headers: Mapping[str, str], payload: bytes) -> bytes:
     """One message of an event stream with text headers."""
     told = {**headers, ":content-type": "application/json"}
     block = b"".join(
-        struct.pack(">B", len(name)) + name.encode()
+        struct.pack(">B", len(name.encode())) + name.encode()
         + struct.pack(">BH", _TEXT, len(value.encode())) + value.encode()
         for name, value in told.items()
     )  # fmt: skip

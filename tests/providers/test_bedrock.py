@@ -12,7 +12,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.eventstream import EventStreamBuffer
 from botocore.validate import validate_parameters
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gateway_extproc.core.chat import (
@@ -41,7 +41,24 @@ from providers.test_translate import ANTHROPIC_TOOLS, OPENAI_TOOLS
 
 BEDROCK = DIALECTS["bedrock"]
 ENDPOINTS = {"openai": "chat", "anthropic": "messages", "gemini": "generate_content"}
-CLIENTS = {"openai": OPENAI_TOOLS, "anthropic": ANTHROPIC_TOOLS, "gemini": GEMINI_TOOLS}
+
+
+def _told(document: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """The sample without what Converse cannot be told: an image by its address, one call a turn."""
+    told = deepcopy({**document, **changes})
+    for message in told["messages"]:
+        if isinstance(message["content"], list):
+            message["content"] = [
+                part for part in message["content"] if b"https://" not in orjson.dumps(part)
+            ]
+    return told
+
+
+CLIENTS = {
+    "openai": _told(OPENAI_TOOLS, parallel_tool_calls=True),
+    "anthropic": _told(ANTHROPIC_TOOLS, tool_choice={"type": "any"}),
+    "gemini": GEMINI_TOOLS,
+}
 MODEL = "eu.maker.model-v1:0"
 
 
@@ -377,6 +394,7 @@ SEGMENT = st.text(st.sampled_from("abzAZ09-._~%:/ é"), min_size=1, max_size=12)
 def test_a_signature_is_botocores(
     model: str, body: bytes, token: str, region: str, now_s: int, host: str
 ) -> None:
+    assume(model not in (".", ".."))  # no model's name, and no segment that a path keeps
     path = translator("openai", "bedrock", "chat").path("", model, stream=True)
     sent = Sent("POST", host, path, body, region, now_s)
     key = KEY._replace(token=token)
