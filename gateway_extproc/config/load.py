@@ -17,10 +17,10 @@ from gateway_extproc.config.condition import ConditionError, compile_condition
 from gateway_extproc.config.evidencechecks import evidence_mistakes
 from gateway_extproc.config.guardchecks import guard_mistakes
 from gateway_extproc.config.limitchecks import limit_mistakes
-from gateway_extproc.config.providerchecks import provider_mistakes
 from gateway_extproc.config.mistakes import ConfigError, Mistake, twice, unknown
 from gateway_extproc.config.model import Config, Tenant, TenantsFile, WorkerTcp
 from gateway_extproc.config.proofs import Issuer, Signer, Workload
+from gateway_extproc.config.providerchecks import provider_mistakes
 from gateway_extproc.config.roles import all_roles
 from gateway_extproc.core.names import NO_CLUSTER, PROCESSOR_CLUSTER
 

@@ -142,7 +142,7 @@ class AnswerFormat:
 
 @dataclass(frozen=True, slots=True)
 class Thinking:
-    """How much a model may think: in words (``effort``), or in tokens (``budget``, 0 is not at all).
+    """How much a model may think: in words (``effort``), or in tokens (``budget``; 0 is nothing).
 
     ``shown`` tells whether the client wants to read the thoughts.
     """

@@ -19,7 +19,7 @@ from gateway_extproc.core.secret import Secret
 from gateway_extproc.identity.token import looks_like_token
 
 KEY_HEADERS: Final = ("x-api-key", "api-key", "x-goog-api-key")
-"""Where the SDKs of Anthropic, Azure OpenAI and Gemini put a key; OpenAI's use ``authorization``."""
+"""Where the SDKs of Anthropic, Azure OpenAI, Gemini put a key; OpenAI's use ``authorization``."""
 
 _NO_KEY: Final = bytes(32)
 _MAX_KEY_CHARS: Final = 256

@@ -1,7 +1,7 @@
 """Any client's dialect with any provider's, over the hub.
 
-What a dialect needs for that is told by one value for each of its two sides.  ``translate.py`` keeps
-the ways that need no hub, and those of which more is known than the hub can say.
+What a dialect needs for that is told by one value for each of its two sides.  ``translate.py``
+keeps the ways that need no hub, and those of which more is known than the hub can say.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ import orjson
 from gateway_simulators import anthropic_checks
 from gateway_simulators.answers import Question, Reply, pieces
 from gateway_simulators.anthropic_checks import invalid
-from gateway_simulators.problem import Problem
 from gateway_simulators.connection import Request
+from gateway_simulators.problem import Problem
 from gateway_simulators.shape import SSE, Headers
 
 RESET: Final = "2025-06-15T15:06:40Z"

@@ -59,7 +59,9 @@ def check_signature(request: Request, key: str | None) -> None:
         raise Problem(403, "UnrecognizedClientException", message)
     signed = names.split(";")
     if service != "bedrock" or not set(signed) >= _NEEDED:
-        raise Problem(403, "InvalidSignatureException", f"wrong scope or headers: {service} {names}")
+        raise Problem(
+            403, "InvalidSignatureException", f"wrong scope or headers: {service} {names}"
+        )
     if region != expected.get("region", region):
         raise Problem(403, "InvalidSignatureException", f"Credential should be scoped to {region}")
     if headers.get("x-amz-security-token", "") != expected.get("aws_session_token", ""):
@@ -187,9 +189,7 @@ def _tool_id(called: Mapping[str, Any], where: str) -> str:
 def _answers(result: Mapping[str, Any], before: Mapping[str, Any], where: str) -> None:
     tool_id = _tool_id(result, where)
     asked = [
-        block["toolUse"]["toolUseId"]
-        for block in before.get("content") or ()
-        if "toolUse" in block
+        block["toolUse"]["toolUseId"] for block in before.get("content") or () if "toolUse" in block
     ]
     if tool_id not in asked:
         raise invalid(

@@ -61,7 +61,9 @@ def check_key(headers: Mapping[str, str], key: str | None) -> None:
     """The Gemini API's key: a wrong one is an invalid argument there, a missing one forbidden."""
     sent = headers.get("x-goog-api-key", "")
     if not sent:
-        message = "Method doesn't allow unregistered callers (callers without established identity)."
+        message = (
+            "Method doesn't allow unregistered callers (callers without established identity)."
+        )
         raise Problem(403, "PERMISSION_DENIED", message)
     if key is not None and sent != key:
         message = "API key not valid. Please pass a valid API key."
@@ -167,7 +169,10 @@ def _turn(
         kinds = PARTS & _object(part, at).keys()
         _only(part, PARTS | BESIDE, at)
         if len(kinds) != 1:
-            raise invalid(f"* GenerateContentRequest.{at}.data: required oneof field 'data' must have one initialized field")
+            raise invalid(
+                f"* GenerateContentRequest.{at}.data: required oneof field 'data' must have "
+                "one initialized field"
+            )
         if "text" in part:
             texts.append(part["text"])
         elif "functionResponse" in part:
@@ -184,7 +189,9 @@ def _call(part: dict[str, Any], number: int, where: str, model: str, *, takes_id
     known = {"name", "args", *(["id"] if takes_ids else [])}
     _only(called, frozenset(known), f"{where}.function_call")
     if number == 0 and model.startswith(SIGNING) and "thoughtSignature" not in part:
-        raise invalid(f"Function call is missing a thought_signature in functionCall parts: {where}")
+        raise invalid(
+            f"Function call is missing a thought_signature in functionCall parts: {where}"
+        )
 
 
 def _result(value: object, where: str, *, takes_ids: bool) -> str:
@@ -192,7 +199,9 @@ def _result(value: object, where: str, *, takes_ids: bool) -> str:
     known = {"name", "response", *(["id"] if takes_ids else [])}
     _only(response, frozenset(known), f"{where}.function_response")
     if not response.get("name"):
-        raise invalid(f"* GenerateContentRequest.{where}.function_response.name: Name cannot be empty.")
+        raise invalid(
+            f"* GenerateContentRequest.{where}.function_response.name: Name cannot be empty."
+        )
     given = _object(response.get("response", {}), f"{where}.function_response.response")
     if "output" in given:
         return given["output"] if isinstance(given["output"], str) else orjson.dumps(given).decode()

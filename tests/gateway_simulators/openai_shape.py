@@ -9,9 +9,9 @@ import orjson
 
 from gateway_simulators import openai_checks
 from gateway_simulators.answers import Question, Reply, pieces
+from gateway_simulators.connection import Request
 from gateway_simulators.openai_checks import invalid
 from gateway_simulators.problem import Problem
-from gateway_simulators.connection import Request
 from gateway_simulators.shape import SSE, Headers
 
 CREATED: Final = 1_750_000_000

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from copy import deepcopy
 from datetime import UTC, datetime
 from typing import Any
@@ -194,7 +195,7 @@ def test_an_answer_is_told_with_calls_usage_and_the_model_that_was_asked_for(cli
     release = way.answer(ANSWER, b"", "asked")
     assert before == ANSWER
     assert (release.usage, release.stop_reason) == (Usage(18, 9, 5), "tool_calls")
-    assert [text.text for text in release.texts][0] == "Let me see."
+    assert next(text.text for text in release.texts) == "Let me see."
     assert b'"asked"' in orjson.dumps(release.document)
     assert b"hm" not in orjson.dumps(release.document)
 
@@ -230,7 +231,8 @@ def test_an_answer_without_its_shape_is_refused(document: dict[str, Any]) -> Non
 
 FRAMES = (
     event("messageStart", {"role": "assistant"}),
-    event("contentBlockDelta", {"delta": {"reasoningContent": {"text": "hm"}}, "contentBlockIndex": 0}),
+    event("contentBlockDelta", {"delta": {"reasoningContent": {"text": "hm"}},
+                                "contentBlockIndex": 0}),
     event("contentBlockDelta", {"delta": {"text": "Größe "}, "contentBlockIndex": 1}),
     event("contentBlockDelta", {"delta": {"text": "zählt"}, "contentBlockIndex": 1}),
     event("contentBlockStop", {"contentBlockIndex": 1}),
@@ -266,7 +268,7 @@ def test_any_cut_of_a_stream_means_the_same(cuts: list[int]) -> None:
     places = [0, *sorted(cuts), len(STREAM)]
     reader = BedrockReader()
     chunks: list[Chunk] = []
-    for begin, end in zip(places, places[1:], strict=False):
+    for begin, end in itertools.pairwise(places):
         chunks += reader.feed(STREAM[begin:end], last=False)
     chunks += reader.feed(b"", last=True)
     assert told(chunks) == EXPECTED

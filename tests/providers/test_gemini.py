@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from copy import deepcopy
 from typing import Any
 
@@ -21,8 +22,8 @@ from gateway_extproc.core.chat import (
     UsageReport,
 )
 from gateway_extproc.core.endpoint import find_endpoint, with_path, without_key
-from gateway_extproc.core.ports import Sent
 from gateway_extproc.core.errors import RequestError, refuse
+from gateway_extproc.core.ports import Sent
 from gateway_extproc.core.usage import Usage
 from gateway_extproc.providers.callids import signed_id, split_id
 from gateway_extproc.providers.gemini.reader import GeminiReader
@@ -508,7 +509,10 @@ def test_finish_reasons_are_told_in_openais_words(reason: str, expected: str) ->
 
 
 def test_a_blocked_prompt_is_an_answer_that_was_filtered() -> None:
-    document = {"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 3}}
+    document = {
+        "promptFeedback": {"blockReason": "SAFETY"},
+        "usageMetadata": {"promptTokenCount": 3},
+    }
     release = translator("openai", "gemini", "chat").answer(document, b"")
     assert (release.stop_reason, release.usage) == ("content_filter", Usage(3, 0))
     chunks = GeminiReader().feed(events(document), last=True)
@@ -550,7 +554,7 @@ def test_any_cut_of_a_stream_means_the_same(cuts: list[int]) -> None:
     places = [0, *sorted(cuts), len(GEMINI_STREAM)]
     reader = GeminiReader()
     chunks: list[Chunk] = []
-    for begin, end in zip(places, places[1:], strict=False):
+    for begin, end in itertools.pairwise(places):
         chunks += reader.feed(GEMINI_STREAM[begin:end], last=False)
     chunks += reader.feed(b"", last=True)
     assert [event for chunk in chunks for event in chunk.events] == EXPECTED
@@ -625,9 +629,9 @@ def test_an_openai_client_gets_text_calls_and_usage() -> None:
     out = written("openai")
     assert b"I think." not in out
     chunks = [orjson.loads(one[6:]) for one in out.split(b"\n\n") if one and b"[DONE]" not in one]
-    assert "".join(c["choices"][0]["delta"].get("content") or "" for c in chunks if c["choices"]) == (
-        "Let me see."
-    )
+    assert "".join(
+        c["choices"][0]["delta"].get("content") or "" for c in chunks if c["choices"]
+    ) == ("Let me see.")
     assert chunks[-1]["usage"]["completion_tokens_details"] == {"reasoning_tokens": 2}
     assert out.endswith(b"data: [DONE]\n\n")
 
@@ -719,4 +723,7 @@ def test_a_signature_travels_in_an_id(call: str, signature: bytes) -> None:
     from base64 import b64encode
 
     text = b64encode(signature).decode()
-    assert split_id(signed_id("c" + call.replace("_", ""), text)) == ("c" + call.replace("_", ""), text)
+    assert split_id(signed_id("c" + call.replace("_", ""), text)) == (
+        "c" + call.replace("_", ""),
+        text,
+    )

@@ -35,7 +35,14 @@ from gateway_extproc.core.chat import (
     UsageReport,
 )
 from gateway_extproc.core.usage import Usage
-from gateway_extproc.providers.translate import ANTHROPIC, BEDROCK, GEMINI, OPENAI, VERTEX, translator
+from gateway_extproc.providers.translate import (
+    ANTHROPIC,
+    BEDROCK,
+    GEMINI,
+    OPENAI,
+    VERTEX,
+    translator,
+)
 from providers.samples import read
 from providers.test_bedrock import event
 
@@ -59,7 +66,9 @@ values: st.SearchStrategy[Any] = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
     max_leaves=5,
 )
-arguments = st.dictionaries(words, values, max_size=3).map(lambda value: orjson.dumps(value).decode())
+arguments = st.dictionaries(words, values, max_size=3).map(
+    lambda value: orjson.dumps(value).decode()
+)
 
 
 @st.composite
@@ -144,9 +153,7 @@ def _value(part: Any) -> Any:
     return (part.call_id, part.text) if isinstance(part, ToolResult) else part.text
 
 
-fast = settings(
-    max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+fast = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.mark.parametrize(("here", "there"), PAIRS)

@@ -12,8 +12,8 @@ from openai.types.chat import ChatCompletion
 
 from gateway_extproc.core.chat import Document
 from gateway_extproc.core.errors import RequestError, refuse
-from gateway_extproc.core.usage import Usage
 from gateway_extproc.core.ports import Sent
+from gateway_extproc.core.usage import Usage
 from gateway_extproc.providers.translate import DIALECTS, translator
 from providers.samples import ANTHROPIC_REQUEST, OPENAI_REQUEST, read
 

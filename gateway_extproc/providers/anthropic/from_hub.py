@@ -21,8 +21,8 @@ from gateway_extproc.core.chat import (
     ToolResult,
 )
 from gateway_extproc.core.errors import invalid, unsupported
-from gateway_extproc.providers.callids import split_id, without_signature
 from gateway_extproc.providers.anthropic.answer import write_call
+from gateway_extproc.providers.callids import split_id, without_signature
 
 DEFAULT_MAX_TOKENS: Final = 4096
 """Anthropic requires a cap; the gateway always names one, this is for other callers."""

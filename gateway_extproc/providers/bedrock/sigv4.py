@@ -76,9 +76,12 @@ def sign(key: AwsKey, sent: Sent, service: str) -> tuple[Header, ...]:
     scope = f"{day}/{sent.region}/{service}/aws4_request"
     digest = hashlib.sha256(canonical_request(sent, signed, names).encode()).hexdigest()
     to_sign = f"{ALGORITHM}\n{stamp}\n{scope}\n{digest}"
-    signature = hmac.digest(day_key(key.secret, day, sent.region, service), to_sign.encode(), "sha256")
+    signature = hmac.digest(
+        day_key(key.secret, day, sent.region, service), to_sign.encode(), "sha256"
+    )
     authorization = (
-        f"{ALGORITHM} Credential={key.id}/{scope}, SignedHeaders={names}, Signature={signature.hex()}"
+        f"{ALGORITHM} Credential={key.id}/{scope}, SignedHeaders={names}, "
+        f"Signature={signature.hex()}"
     )
     return (
         ("authorization", authorization),
@@ -105,7 +108,7 @@ def canonical_request(sent: Sent, signed: list[Header], names: str) -> str:
 
 @lru_cache(maxsize=64)
 def day_key(secret: str, day: str, region: str, service: str) -> bytes:
-    """The key that signs for one day, region and service: four of the five digests of a signature."""
+    """The key that signs for one day, region and service: most of the work of a signature."""
     key = f"AWS4{secret}".encode()
     for part in (day, region, service, "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")

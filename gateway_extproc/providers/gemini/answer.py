@@ -17,8 +17,8 @@ from gateway_extproc.core.chat import (
     Thought,
     ToolCall,
 )
-from gateway_extproc.providers.checks import string_leaves
 from gateway_extproc.providers.callids import made_id, signed_id, split_id
+from gateway_extproc.providers.checks import string_leaves
 from gateway_extproc.providers.gemini.usage import read_usage, write_usage
 from gateway_extproc.providers.problems import Unreadable
 

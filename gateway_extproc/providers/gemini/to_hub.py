@@ -42,9 +42,7 @@ _NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {"safetySettings": ([],)}
 _CONFIG: Final = frozenset({"stopSequences", "temperature", "topP", "maxOutputTokens"})
 _FORMAT: Final = frozenset({"responseMimeType", "responseSchema", "responseJsonSchema"})
 _CONFIG_OF: Final[dict[str, frozenset[str]]] = {
-    "openai": _CONFIG
-    | _FORMAT
-    | {"seed", "presencePenalty", "frequencyPenalty", "thinkingConfig"},
+    "openai": _CONFIG | _FORMAT | {"seed", "presencePenalty", "frequencyPenalty", "thinkingConfig"},
     "anthropic": _CONFIG | _FORMAT | {"topK", "thinkingConfig"},
 }
 """What of ``generationConfig`` the targets can be told."""
