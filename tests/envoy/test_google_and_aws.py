@@ -412,8 +412,9 @@ def test_a_google_client_calls_tools(cloud: Cloud, model: str, stream: bool) -> 
 
 
 def test_a_google_client_hears_refusals_as_googles_errors(cloud: Cloud) -> None:
+    nobody = google_sdk(cloud, "nobody")
     with pytest.raises(errors.ClientError) as caught:
-        google_sdk(cloud, "nobody").models.generate_content(model="gpt-4o", contents="x")
+        nobody.models.generate_content(model="gpt-4o", contents="x")
     assert (caught.value.code, caught.value.status) == (401, "UNAUTHENTICATED")
     client = google_sdk(cloud)
     with pytest.raises(errors.ClientError) as caught:

@@ -170,7 +170,7 @@ def read_call(part: Document, answer_id: str, number: int) -> ToolCall:
 
 def answer_from_chat(answer: ChatResponse) -> dict[str, Any]:
     """The hub's answer as a whole answer; raises ``Unreadable`` for broken arguments."""
-    document = {
+    document: dict[str, Any] = {
         "candidates": [
             {
                 "content": {"parts": [write_part(part) for part in answer.parts], "role": "model"},
