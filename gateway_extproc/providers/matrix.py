@@ -133,7 +133,7 @@ def _conversation(*, failed: bool) -> Mapping[str, Overlay]:
     use = {"type": "tool_use", "id": "c1", "name": "marked", "input": {}}
     result = {"type": "tool_result", "tool_use_id": "c1", "content": "told4711"}
     response = {"error" if failed else "output": "told4711"}
-    asked = {
+    asked: dict[str, Overlay] = {
         "openai": {
             "messages": [
                 question,

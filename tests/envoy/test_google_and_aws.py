@@ -168,6 +168,7 @@ def test_an_openai_client_streams(openai_sdk: openai.OpenAI, model: str) -> None
 def test_an_openai_client_calls_tools(openai_sdk: openai.OpenAI, model: str, stream: bool) -> None:
     tools: Any = [{"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}]
     question: Any = {"role": "user", "content": "What is the weather in both cities?"}
+    message: Any
     if stream:
         with openai_sdk.chat.completions.stream(
             model=model, messages=[question], tools=tools
