@@ -151,7 +151,8 @@ def test_a_signing_model_wants_its_signature_back(gemini: ThreadedSimulator) -> 
     first = client.models.generate_content(model="gemini-3-x", contents=[question], config=config)
     assert first.candidates is not None
     said = first.candidates[0].content
-    assert said is not None and said.parts is not None
+    assert said is not None
+    assert said.parts is not None
     result = types.Part(
         function_response=types.FunctionResponse(name="get_weather", response={"output": "sunny"})
     )

@@ -62,7 +62,7 @@ def _walk(node: Any) -> Any:
     written: dict[str, Any] = {}
     changed = False
     for key, value in node.items():
-        name = _CAMEL[key] if key in _CAMEL else key
+        name = str(_CAMEL.get(key, key))
         if name in written or (name is not key and name in node):
             raise invalid(name, "one spelling of this field, not two")
         new = value if name in _OPAQUE else _walk(value)
