@@ -76,8 +76,9 @@ proto: $(STAMP) ## generated classes of proto/
 	sed -i 's/^from gateway\.v1 import/from gateway_extproc.pb.gateway.v1 import/' \
 	  gateway_extproc/pb/gateway/v1/*_pb2.py gateway_extproc/pb/gateway/v1/*_pb2.pyi
 
-configs: $(STAMP) ## what is generated: Envoy configurations, docs/configuration.md
+configs: $(STAMP) ## what is generated: Envoy configurations, docs/configuration.md, docs/dialects.md
 	$(BIN)/python -m gateway_extproc.config.reference > docs/configuration.md
+	$(BIN)/python -m gateway_extproc.providers.matrix > docs/dialects.md
 	for name in standalone failover mtls; do \
 	  $(BIN)/gateway-extproc envoy render envoy/$$name.gateway.yaml > envoy/$$name.yaml; done
 	$(BIN)/gateway-extproc envoy render k8s/base/gateway.yaml > k8s/base/envoy.yaml

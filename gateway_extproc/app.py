@@ -128,7 +128,7 @@ def pipeline(parts: Parts) -> list[Stage]:
     """
     snapshot, config = parts.snapshot, parts.snapshot.config
     ids = Ids()
-    attempts = AttemptBuilder(parts.dialects, translator_for, parts.credentials)
+    attempts = AttemptBuilder(parts.dialects, translator_for, parts.credentials, time.time)
     authorize = Authorize(snapshot.routes, time.time)
     route = Route(
         snapshot.routes,
@@ -278,7 +278,7 @@ class Gateway:
             watcher=self._watcher,
             shadows=open_shadows(
                 config, snapshot.revision, worker, self.recorder.metrics,
-                AttemptBuilder(DIALECTS, translator_for, credentials), translator_for,
+                AttemptBuilder(DIALECTS, translator_for, credentials, time.time), translator_for,
                 self._limits.limiter, spending.rules,
             ),
         )  # fmt: skip
@@ -383,7 +383,7 @@ def make_shed(parts: Parts) -> Shed:
 
 def build_processor(parts: Parts) -> Processor:
     """The wire's view of the gateway."""
-    attempts = AttemptBuilder(parts.dialects, translator_for, parts.credentials)
+    attempts = AttemptBuilder(parts.dialects, translator_for, parts.credentials, time.time)
     return Processor(
         Pipeline(pipeline(parts), RefusalWriter(parts.dialects)),
         Fallback(parts.snapshot, parts.dialects, attempts),

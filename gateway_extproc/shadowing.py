@@ -216,12 +216,22 @@ class ShadowSender:
     async def _post(self, copy: Copy) -> Posted:
         request, target = copy.request, copy.target
         body = self._attempts.body(request, target.dialect, target.model, copy.cap_tokens)
-        path, *others = self._attempts.body_headers(request, target.dialect, target.base_path, body)
+        path, *others = self._attempts.body_headers(
+            request, target.dialect, target.base_path, target.model, body
+        )
         headers = [
             ("host", "shadow"),
             (SHADOW_HEADER, target.provider),
             *others,
-            *self._attempts.credential_headers(target.provider, target.dialect, {}),
+            *self._attempts.credential_headers(
+                target.provider,
+                target.dialect,
+                {},
+                host=target.host,
+                region=target.region,
+                path=path[1],
+                body=body,
+            ),
         ]
         if copy.traceparent:
             headers.append(("traceparent", copy.traceparent))

@@ -10,8 +10,8 @@ Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Mode = Literal["enforce", "shadow"]
 EndpointName = Literal[
-    "chat", "messages", "responses", "completions", "embeddings", "moderations", "images", "rerank",
-    "count_tokens", "models",
+    "chat", "messages", "generate_content", "responses", "completions", "embeddings", "moderations",
+    "images", "rerank", "count_tokens", "models",
 ]  # fmt: skip
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Positive = Annotated[int, Field(gt=0)]

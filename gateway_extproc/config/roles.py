@@ -12,8 +12,8 @@ from typing import Final
 from gateway_extproc.config.model import Role
 
 _ANSWERS: Final = (
-    "chat", "messages", "responses", "completions", "embeddings", "moderations", "images", "rerank",
-    "count_tokens",
+    "chat", "messages", "generate_content", "responses", "completions", "embeddings", "moderations",
+    "images", "rerank", "count_tokens",
 )  # fmt: skip
 
 SHIPPED: Final[tuple[Role, ...]] = (

@@ -85,6 +85,7 @@ class TargetTable:
             cluster=provider.id,
             fallback_cluster=fallback_cluster(provider.id),
             base_path=urlsplit(provider.base_url).path.rstrip("/"),
+            host=urlsplit(provider.base_url).netloc,
             region=provider.region,
             data_classes=classes - self._elsewhere(known.facts.regions),
             price=self._price(self._prices.get(model)) or known.price,

@@ -93,6 +93,13 @@ class ToolResult:
     is_error: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Thought:
+    """What a model thought before it answered; only in answers to clients that asked for it."""
+
+    text: str
+
+
 Part = Text | Image | ToolCall | ToolResult
 
 
@@ -106,11 +113,15 @@ class ChatMessage:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function the model may call; ``parameters`` is its JSON schema."""
+    """A function the model may call; ``parameters`` is its JSON schema.
+
+    With ``strict`` the model's arguments must follow the schema to the letter.
+    """
 
     name: str
     description: str | None
     parameters: Document
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +130,27 @@ class ToolChoice:
 
     mode: Literal["auto", "none", "required", "named"]
     name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerFormat:
+    """The answer shall be JSON; with ``schema`` (JSON schema) such as it describes."""
+
+    schema: Document | None = None
+    name: str = "answer"
+    strict: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """How much a model may think: in words (``effort``), or in tokens (``budget``; 0 is nothing).
+
+    ``shown`` tells whether the client wants to read the thoughts.
+    """
+
+    effort: str | None = None
+    budget: int | None = None
+    shown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +171,12 @@ class ChatRequest:
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     user: str | None = None
+    top_k: int | None = None
+    seed: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    answer_format: AnswerFormat | None = None
+    thinking: Thinking | None = None
 
 
 # ------------------------------------------------------------------ the hub: answers
@@ -148,11 +186,11 @@ StopReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 @dataclass(frozen=True, slots=True)
 class ChatResponse:
-    """A whole answer: its parts (Text, ToolCall), why it ended, what it used."""
+    """A whole answer: its parts, why it ended, what it used."""
 
     id: str
     model: str
-    parts: tuple[Text | ToolCall, ...]
+    parts: tuple[Text | ToolCall | Thought, ...]
     stop_reason: StopReason
     usage: Usage | None
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import parse_qsl, unquote, urlencode
+
+from gateway_extproc.core.chat import Document
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +17,7 @@ class Endpoint:
     ``providers`` are the dialects that can say the same; None where every dialect can, because
     there is a translation.  ``aliases`` are further paths of the same interface.
     ``batch`` tells whether providers charge its requests by their price for batches.
+    A ``{model}`` in ``path`` stands for the model, which these clients name there.
     """
 
     name: str
@@ -48,9 +52,19 @@ COUNT_TOKENS: Final = Endpoint(
 )  # fmt: skip
 MODELS: Final = Endpoint("models", "GET", "/v1/models", "openai", has_body=False)
 
+GENERATE: Final = Endpoint(
+    "generate_content", "POST", "/v1beta/models/{model}:generateContent", "gemini"
+)
+STREAM_GENERATE: Final = Endpoint(
+    "generate_content", "POST", "/v1beta/models/{model}:streamGenerateContent", "gemini"
+)
+_GEMINI_VERSIONS: Final = ("/v1beta/models/", "/v1/models/", "/v1alpha/models/")
+"""Which of its API's versions a client of Gemini names makes no difference here."""
+_VERBS: Final = {"generateContent": GENERATE, "streamGenerateContent": STREAM_GENERATE}
+
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
-    CHAT, MESSAGES, RESPONSES, COMPLETIONS, EMBEDDINGS, MODERATIONS, IMAGES, RERANK, COUNT_TOKENS,
-    MODELS,
+    CHAT, MESSAGES, GENERATE, STREAM_GENERATE, RESPONSES, COMPLETIONS, EMBEDDINGS, MODERATIONS,
+    IMAGES, RERANK, COUNT_TOKENS, MODELS,
 )  # fmt: skip
 BY_NAME: Final[dict[str, Endpoint]] = {endpoint.name: endpoint for endpoint in ENDPOINTS}
 BY_PATH: Final[dict[str, Endpoint]] = {
@@ -60,7 +74,57 @@ BY_PATH: Final[dict[str, Endpoint]] = {
 
 def find_endpoint(path: str) -> Endpoint | None:
     """The endpoint behind a request path (query string ignored), or None."""
-    return BY_PATH.get(path.partition("?")[0])
+    plain = path.partition("?")[0]
+    known = BY_PATH.get(plain)
+    if known is not None:
+        return known
+    model, verb = _model_and_verb(plain)
+    return _VERBS.get(verb) if model else None
+
+
+def _model_and_verb(path: str) -> tuple[str, str]:
+    """What a path of Gemini's interface says after ``models/``; nothing for other paths."""
+    for prefix in _GEMINI_VERSIONS:
+        if path.startswith(prefix):
+            model, _, verb = path.removeprefix(prefix).rpartition(":")
+            return model, verb
+    return "", ""
+
+
+def with_path(endpoint: Endpoint, path: str, document: Document) -> Document:
+    """The document, and in it what clients of this endpoint say in the path.
+
+    Gemini's clients name the model there, whether they want a stream (``stream``), and whether
+    as server-sent events (``alt`` is ``sse``) or as one JSON array.
+    """
+    if "{model}" not in endpoint.path or path == endpoint.path:
+        return document
+    plain, _, query = path.partition("?")
+    model = unquote(_model_and_verb(plain)[0])
+    alt = dict(parse_qsl(query)).get("alt", "json")
+    return {**document, "model": model, "stream": endpoint is STREAM_GENERATE, "alt": alt}
+
+
+def _is_geminis(path: str) -> bool:
+    """Whether nobody but a client of Gemini would ask there, served or not."""
+    return path.startswith(_GEMINI_VERSIONS[0]) or bool(_model_and_verb(path)[0])
+
+
+def without_key(path: str) -> tuple[str, str | None]:
+    """A path of Gemini's interface without the key in its query, and that key.
+
+    A key in an address ends in logs: it is taken out before anybody looks at the path.
+    """
+    plain, mark, query = path.partition("?")
+    if not mark or not _is_geminis(plain):
+        return path, None
+    fields = parse_qsl(query, keep_blank_values=True)
+    keys = [value for name, value in fields if name == "key"]
+    if not keys:
+        return path, None
+    rest = urlencode([field for field in fields if field[0] != "key"])
+    # Several keys leave open which one counts: joined they are nobody's.
+    return f"{plain}?{rest}" if rest else plain, ",".join(keys)
 
 
 def error_dialect(path: str, headers: Mapping[str, str]) -> str:
@@ -68,4 +132,6 @@ def error_dialect(path: str, headers: Mapping[str, str]) -> str:
     endpoint = find_endpoint(path)
     if endpoint is not None and endpoint is not MODELS:
         return endpoint.dialect
+    if _is_geminis(path) or "x-goog-api-key" in headers:
+        return "gemini"
     return "anthropic" if "anthropic-version" in headers else "openai"

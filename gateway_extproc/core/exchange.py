@@ -218,7 +218,9 @@ class Exchange:
     cost_nanos: int = 0
     price_version: str = ""
 
-    # --- translate
+    # --- translate (``sent_path`` and ``sent_body`` of the first attempt, for its signature)
+    sent_path: str = ""
+    sent_body: bytes = b""
     answered_by: Target | None = None
     reader: AnswerReader | None = None
     arrived: Release | None = None

@@ -62,6 +62,20 @@ class AnswerWriter(Protocol):
         """A polite end with the content-filter stop reason, and the end mark."""
 
 
+class Sent(NamedTuple):
+    """A finished request to a provider, as a credential that signs it must know it.
+
+    ``path`` goes with its query; ``now_s`` is Unix time.
+    """
+
+    method: str
+    host: str
+    path: str
+    body: bytes
+    region: str
+    now_s: float
+
+
 class Dialect(Protocol):
     """One wire shape, as spoken by clients and by providers.  Pure."""
 
@@ -78,8 +92,11 @@ class Dialect(Protocol):
         """Every text of a whole answer in this dialect."""
 
     # -- as the provider's language
-    def credential_headers(self, secret: str) -> tuple[Header, ...]:
-        """The headers that prove the gateway to the provider."""
+    def credential_headers(self, secret: str, sent: Sent) -> tuple[Header, ...]:
+        """The headers that prove the gateway to the provider.
+
+        Raises LookupError for a secret that is none of this dialect's.
+        """
 
     def read_error(self, status: int, document: Document | None) -> Refusal:
         """A provider's error answer, with its own type, code and message kept."""
@@ -93,11 +110,17 @@ class Translator(Protocol):
     ) -> Document:
         """The provider's body; raises ``RequestError`` for what it cannot express."""
 
-    def path(self, base_path: str) -> str:
-        """The provider's path for this endpoint, below its base path."""
+    def path(self, base_path: str, model: str = "", *, stream: bool = False) -> str:
+        """The provider's path for this endpoint, below its base path.
 
-    def answer(self, document: Document, raw: bytes) -> Release:
-        """A provider's whole answer, translated for the client."""
+        ``model`` and ``stream`` are for providers that are told in the path.
+        """
+
+    def answer(self, document: Document, raw: bytes, model: str = "") -> Release:
+        """A provider's whole answer, translated for the client.
+
+        ``model`` is told to clients where the provider names none.
+        """
 
     def reader(self) -> AnswerReader:
         """A reader for the provider's stream."""

@@ -35,6 +35,7 @@ CAPABILITIES: Final[tuple[Capability, ...]] = get_args(Capability)
 class Target:
     """One chosen upstream: a model at a provider, behind an Envoy cluster.
 
+    ``host`` is what Envoy writes into the host header, with the port where it is not the usual one.
     ``cluster`` serves it as the first attempt, ``fallback_cluster`` (same
     endpoints, with the upstream-level ext_proc filter) as a later one.
     """
@@ -49,6 +50,7 @@ class Target:
     data_classes: frozenset[str] = frozenset({"standard"})
     price: Price | None = None
     facts: ModelFacts = UNKNOWN
+    host: str = ""
 
     @property
     def name(self) -> str:

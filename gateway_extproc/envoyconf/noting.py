@@ -25,12 +25,17 @@ READ_BYTES: Final = 16 * 1024
 
 REFUSING: Final = ("400", "413", "422")
 
+STREAM_TYPES: Final = ("text/event-stream", "application/vnd.amazon.eventstream")
+"""Answers that are not waited for: their first byte is enough."""
+
 TOLD_BY: Final = {
     "context_window": (
         "context_length_exceeded",  # OpenAI, Azure
         "maximum context length",  # servers that speak OpenAI's dialect
         "prompt is too long",  # Anthropic
         "exceed context limit",  # Anthropic, of prompt and max_tokens together
+        "exceeds the maximum number of tokens allowed",  # Gemini
+        "input is too long for requested model",  # Bedrock
     ),
     "content_policy": (
         "content_policy_violation",  # OpenAI
@@ -82,8 +87,10 @@ function envoy_on_response(handle)
     handle:headers():remove(kind.header)
   end
   local media = handle:headers():get("content-type") or ""
-  if string.find(media, "text/event-stream", 1, true) == 1 then
-    return
+  for _, stream in ipairs({{ {streams} }}) do
+    if string.find(media, stream, 1, true) == 1 then
+      return
+    end
   end
   -- Waits for the whole body: an answer that breaks off in its middle can still be asked elsewhere.
   local body = handle:body()
@@ -128,6 +135,7 @@ def script(config: Config, provider: Provider) -> str:
         statuses=", ".join(f'["{status}"] = true' for status in REFUSING),
         kinds="\n".join(_kind(name, words) for name, words in TOLD_BY.items()),
         bytes=READ_BYTES,
+        streams=", ".join(f'"{kind}"' for kind in STREAM_TYPES),
     )
 
 

@@ -18,8 +18,8 @@ from gateway_extproc.core.ports import KeyTable
 from gateway_extproc.core.secret import Secret
 from gateway_extproc.identity.token import looks_like_token
 
-KEY_HEADERS: Final = ("x-api-key", "api-key")
-"""Where Anthropic's and Azure OpenAI's SDKs put a key; OpenAI's use ``authorization``."""
+KEY_HEADERS: Final = ("x-api-key", "api-key", "x-goog-api-key")
+"""Where the SDKs of Anthropic, Azure OpenAI, Gemini put a key; OpenAI's use ``authorization``."""
 
 _NO_KEY: Final = bytes(32)
 _MAX_KEY_CHARS: Final = 256

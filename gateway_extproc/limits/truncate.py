@@ -1,8 +1,9 @@
 """Makes a conversation shorter by leaving out its oldest turns.
 
 System and developer messages and everything from the last user turn on stay.  A call of a tool
-and its results are one: they stay together or leave together.  The documents of both dialects keep
-their turns in ``messages``; Anthropic's system prompt stands beside them.
+and its results are one: they stay together or leave together.  OpenAI's and Anthropic's documents
+keep their turns in ``messages``, Gemini's in ``contents``; system prompts of the latter two stand
+beside them.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def shorten(
 
     ``count`` tells the tokens of a document.  The input is not changed.
     """
-    messages = document["messages"]
+    messages = document[_turns(document)]
     groups = _groups(messages)
     last = _last_user(groups, messages)
     droppable = [
@@ -53,12 +54,17 @@ def shorten(
 
 def _without(document: Document, groups: Sequence[Sequence[int]], number: int) -> Shortened:
     gone = {index for group in groups[:number] for index in group}
-    messages = [m for i, m in enumerate(document["messages"]) if i not in gone]
+    key = _turns(document)
+    messages = [m for i, m in enumerate(document[key]) if i not in gone]
     # An answer without its question in front makes no sense, and Anthropic refuses it.
     while number and (at := _first_turn(messages)) is not None and not _opens(messages[at]):
         del messages[at]
-    dropped = len(document["messages"]) - len(messages)
-    return Shortened({**document, "messages": messages}, dropped)
+    dropped = len(document[key]) - len(messages)
+    return Shortened({**document, key: messages}, dropped)
+
+
+def _turns(document: Document) -> str:
+    return "contents" if "contents" in document else "messages"
 
 
 def _count_without(
@@ -79,7 +85,8 @@ def _first_turn(messages: Sequence[Message]) -> int | None:
 
 def _opens(message: Message) -> bool:
     """Whether a conversation may begin with it: what a user says, not a tool's result."""
-    return message.get("role") == "user" and not _answers_tools(message)
+    # Gemini's only speaker may be left unnamed.
+    return message.get("role", "user") == "user" and not _answers_tools(message)
 
 
 def _groups(messages: Sequence[Message]) -> list[list[int]]:
@@ -95,15 +102,21 @@ def _groups(messages: Sequence[Message]) -> list[list[int]]:
 
 def _calls_tools(message: Message) -> bool:
     return bool(
-        message.get("tool_calls") or message.get("function_call") or "tool_use" in _kinds(message)
+        message.get("tool_calls")
+        or message.get("function_call")
+        or _kinds(message) & {"tool_use", "functionCall"}
     )
 
 
 def _answers_tools(message: Message) -> bool:
-    return message.get("role") in RESULT_ROLES or "tool_result" in _kinds(message)
+    kinds = _kinds(message) & {"tool_result", "functionResponse"}
+    return message.get("role") in RESULT_ROLES or bool(kinds)
 
 
 def _kinds(message: Message) -> set[Any]:
+    parts = message.get("parts")
+    if type(parts) is list:  # Gemini's kinds are keys
+        return {key for part in parts for key in part}
     content = message.get("content")
     if type(content) is not list:
         return set()

@@ -52,10 +52,10 @@ class Passed:
         edits = self._interface.edit(request, model, max_tokens, force_usage)
         return {**request.document, **edits}
 
-    def path(self, base_path: str) -> str:
+    def path(self, base_path: str, model: str = "", *, stream: bool = False) -> str:
         return base_path.rstrip("/") + self._interface.path
 
-    def answer(self, document: Document, raw: bytes) -> Release:
+    def answer(self, document: Document, raw: bytes, model: str = "") -> Release:
         try:
             return self._interface.answer(document, raw)
         except Unreadable:

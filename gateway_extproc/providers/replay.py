@@ -24,6 +24,7 @@ from gateway_extproc.core.chat import (
     StreamEvent,
     Text,
     TextDelta,
+    Thought,
     ToolCall,
     ToolStart,
     UsageReport,
@@ -72,7 +73,7 @@ def replay(
         response, created = (_read_whole if form == "whole" else _read_stream)(body, dialect)
     except (Unreadable, ValueError, TypeError, KeyError, AttributeError, IndexError):
         return None
-    if not response.parts:
+    if not response.parts or any(isinstance(part, Thought) for part in response.parts):
         return None
     told = ChatResponse(
         response.id, response.model, response.parts, response.stop_reason, response.usage or usage
@@ -256,6 +257,7 @@ def _events(response: ChatResponse) -> Iterable[StreamEvent]:
         if isinstance(part, Text):
             yield TextDelta((0, "content"), part.text)
             continue
+        assert isinstance(part, ToolCall)
         yield ToolStart(call, part.id, part.name)
         yield TextDelta((0, "arguments", call), part.arguments, "arguments", call)
         call += 1

@@ -10,27 +10,38 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
-from gateway_extproc.core.chat import ChatResponse, Document, LlmRequest, TextAt
+from gateway_extproc.core.chat import ChatRequest, ChatResponse, Document, LlmRequest, TextAt
 from gateway_extproc.core.errors import invalid
 from gateway_extproc.core.ports import AnswerReader, AnswerWriter, Dialect, Release, Translator
-from gateway_extproc.providers import anthropic, openai
+from gateway_extproc.providers import anthropic, bedrock, gemini, openai
 from gateway_extproc.providers.anthropic import answer as anthropic_answer
 from gateway_extproc.providers.anthropic import usage as anthropic_usage
 from gateway_extproc.providers.anthropic import writer as anthropic_writer
 from gateway_extproc.providers.anthropic.reader import anthropic_reader
+from gateway_extproc.providers.bedrock.reader import BedrockReader
+from gateway_extproc.providers.gemini import writer as gemini_writer
+from gateway_extproc.providers.gemini.passing import GeminiToGemini
+from gateway_extproc.providers.gemini.reader import GeminiReader
 from gateway_extproc.providers.interface import Clock, Passed
 from gateway_extproc.providers.openai import answer as openai_answer
 from gateway_extproc.providers.openai import usage as openai_usage
 from gateway_extproc.providers.openai import writer as openai_writer
 from gateway_extproc.providers.openai.reader import openai_reader
+from gateway_extproc.providers.pairs import ClientSide, OverHub, ProviderSide
 from gateway_extproc.providers.problems import Unreadable, unreadable
 
 OPENAI: Final = openai.OpenAI()
 ANTHROPIC: Final = anthropic.Anthropic()
 
-DIALECTS: Final[dict[str, Dialect]] = {OPENAI.name: OPENAI, ANTHROPIC.name: ANTHROPIC}
+GEMINI: Final = gemini.Gemini()
+VERTEX: Final = gemini.Vertex()
+BEDROCK: Final = bedrock.Bedrock()
 
-_ENDPOINTS: Final = {"openai": "chat", "anthropic": "messages"}
+DIALECTS: Final[dict[str, Dialect]] = {
+    dialect.name: dialect for dialect in (OPENAI, ANTHROPIC, GEMINI, VERTEX, BEDROCK)
+}
+
+_ENDPOINTS: Final = {"openai": "chat", "anthropic": "messages", "gemini": "generate_content"}
 _PASSED: Final = {"openai": openai.INTERFACES, "anthropic": anthropic.INTERFACES}
 
 CAPS: Final = ("max_tokens", "max_completion_tokens")
@@ -59,14 +70,99 @@ def translator(client: str, provider: str, endpoint: str, now: Clock = no_time) 
             return AnthropicToOpenAI()
         case "anthropic", "anthropic":
             return AnthropicToAnthropic()
+        case "gemini", ("gemini" | "vertex"):
+            return GeminiToGemini(VERTEX if provider == "vertex" else GEMINI)
+        case _, _ if provider in _PROVIDERS:
+            return OverHub(_CLIENTS[client], _PROVIDERS[provider], now)
         case _:
             raise ValueError(f"no dialect {provider!r}")
+
+
+_CLIENTS: Final = {
+    side.name: side
+    for side in (
+        ClientSide(
+            OPENAI.name,
+            OPENAI.to_chat,
+            OPENAI.answer_from_chat,
+            OPENAI.answer_texts,
+            lambda request, created: openai_writer.EncodingWriter(
+                request.model, wants_usage=request.wants_usage, created=created
+            ),
+        ),
+        ClientSide(
+            ANTHROPIC.name,
+            ANTHROPIC.to_chat,
+            ANTHROPIC.answer_from_chat,
+            ANTHROPIC.answer_texts,
+            lambda request, created: anthropic_writer.EncodingWriter(
+                request.model, thoughts=bool(request.document.get("thinking"))
+            ),
+        ),
+        ClientSide(
+            GEMINI.name,
+            GEMINI.to_chat,
+            GEMINI.answer_from_chat,
+            GEMINI.answer_texts,
+            lambda request, created: gemini_writer.EncodingWriter(
+                request.model, array=request.document.get("alt") != "sse"
+            ),
+        ),
+    )
+}
+
+
+def _openai_request(chat: ChatRequest, client: str) -> dict[str, Any]:
+    document = OPENAI.from_chat(chat)
+    if chat.stream:  # the client gets usage, or the gateway needs it
+        document["stream_options"] = {"include_usage": True}
+    return document
+
+
+def _gemini_side(dialect: gemini.Gemini) -> ProviderSide:
+    return ProviderSide(
+        dialect.name,
+        dialect.from_chat,
+        dialect.answer_to_chat,
+        lambda base, model, stream: gemini.provider_path(base, model, stream=stream),
+        GeminiReader,
+    )
+
+
+_PROVIDERS: Final = {
+    side.name: side
+    for side in (
+        ProviderSide(
+            OPENAI.name,
+            _openai_request,
+            OPENAI.answer_to_chat,
+            lambda base, model, stream: _ToOpenAI().path(base),
+            openai_reader,
+        ),
+        ProviderSide(
+            ANTHROPIC.name,
+            lambda chat, client: ANTHROPIC.from_chat(chat),
+            ANTHROPIC.answer_to_chat,
+            lambda base, model, stream: _ToAnthropic().path(base),
+            anthropic_reader,
+        ),
+        _gemini_side(GEMINI),
+        _gemini_side(VERTEX),
+        ProviderSide(
+            BEDROCK.name,
+            BEDROCK.from_chat,
+            BEDROCK.answer_to_chat,
+            lambda base, model, stream: bedrock.provider_path(base, model, stream=stream),
+            BedrockReader,
+        ),
+    )
+}
 
 
 class _ToOpenAI:
     """What both ways to an OpenAI-compatible provider share."""
 
-    def path(self, base_path: str) -> str:
+    def path(self, base_path: str, model: str = "", *, stream: bool = False) -> str:
         return base_path.rstrip("/") + "/chat/completions"
 
     def reader(self) -> AnswerReader:
@@ -76,7 +172,7 @@ class _ToOpenAI:
 class _ToAnthropic:
     """What both ways to an Anthropic-compatible provider share."""
 
-    def path(self, base_path: str) -> str:
+    def path(self, base_path: str, model: str = "", *, stream: bool = False) -> str:
         return base_path.rstrip("/") + "/messages"
 
     def reader(self) -> AnswerReader:
@@ -106,7 +202,7 @@ class OpenAIToOpenAI(_ToOpenAI):
             document["stream_options"] = {**options, "include_usage": True}
         return document
 
-    def answer(self, document: Document, raw: bytes) -> Release:
+    def answer(self, document: Document, raw: bytes, model: str = "") -> Release:
         try:
             texts = OPENAI.answer_texts(document)
         except Unreadable:
@@ -141,7 +237,7 @@ class AnthropicToAnthropic(_ToAnthropic):
             document["thinking"] = {**thinking, "budget_tokens": _thinking(thinking, cap)}
         return document
 
-    def answer(self, document: Document, raw: bytes) -> Release:
+    def answer(self, document: Document, raw: bytes, model: str = "") -> Release:
         try:
             texts = ANTHROPIC.answer_texts(document)
         except Unreadable:
@@ -173,7 +269,7 @@ class OpenAIToAnthropic(_ToAnthropic):
             replace(chat, model=model, max_tokens=_capped(request, max_tokens))
         )
 
-    def answer(self, document: Document, raw: bytes) -> Release:
+    def answer(self, document: Document, raw: bytes, model: str = "") -> Release:
         try:
             response = ANTHROPIC.answer_to_chat(document)
         except Unreadable:
@@ -200,7 +296,7 @@ class AnthropicToOpenAI(_ToOpenAI):
             document["stream_options"] = {"include_usage": True}
         return document
 
-    def answer(self, document: Document, raw: bytes) -> Release:
+    def answer(self, document: Document, raw: bytes, model: str = "") -> Release:
         try:
             response = OPENAI.answer_to_chat(document)
             written = ANTHROPIC.answer_from_chat(response, 0)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import orjson
 
 from gateway_extproc.core.chat import LlmRequest
-from gateway_extproc.core.ports import Credentials, Dialect, Translator
+from gateway_extproc.core.ports import Credentials, Dialect, Sent, Translator
 from gateway_extproc.core.verdict import Header
 from gateway_extproc.routing.watched import credential_name
 
@@ -43,10 +43,12 @@ class AttemptBuilder:
         dialects: Mapping[str, Dialect],
         translator_for: TranslatorFor,
         credentials: Credentials,
+        now_s: Callable[[], float],
     ) -> None:
         self._dialects = dialects
         self._translator_for = translator_for
         self._credentials = credentials
+        self._now_s = now_s
 
     def body(self, request: LlmRequest, dialect: str, model: str, max_tokens: int) -> bytes:
         """The provider's body; raises ``RequestError`` for what it cannot express."""
@@ -56,12 +58,12 @@ class AttemptBuilder:
         )
 
     def body_headers(
-        self, request: LlmRequest, dialect: str, base_path: str, body: bytes
+        self, request: LlmRequest, dialect: str, base_path: str, model: str, body: bytes
     ) -> tuple[Header, ...]:
         """Where the body goes and what it is."""
         translator = self._translator_for(request.dialect, dialect, request.endpoint)
         return (
-            (":path", translator.path(base_path)),
+            (":path", translator.path(base_path, model, stream=request.stream)),
             ("content-type", "application/json"),
             ("content-length", str(len(body))),
             # Output filters read the answer; nobody here would gain from compressing it.
@@ -69,20 +71,31 @@ class AttemptBuilder:
         )
 
     def credential_headers(
-        self, provider: str, dialect: str, present: Mapping[str, str], position: int = 0
+        self,
+        provider: str,
+        dialect: str,
+        present: Mapping[str, str],
+        position: int = 0,
+        *,
+        host: str,
+        region: str,
+        path: str,
+        body: bytes,
     ) -> tuple[Header, ...]:
         """The provider's own credential; raises LookupError when it is not at hand.
 
         ``position`` tells which, where the provider has several.
+        Some credentials sign what is sent, so ``path`` and ``body`` must be final.
 
         Beside it come headers that the provider demands, such as an API version; a
         client of the same dialect that already says one in ``present`` is believed.
         """
         secret = self._credentials.get(credential_name(provider, position))
+        sent = Sent("POST", host, path, body, region, self._now_s())
         special = FORWARDED_TO.get(dialect, frozenset())
         return tuple(
             header
-            for header in self._dialects[dialect].credential_headers(secret.reveal())
+            for header in self._dialects[dialect].credential_headers(secret.reveal(), sent)
             if header[0] not in special or header[0] not in present
         )
 

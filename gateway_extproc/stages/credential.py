@@ -31,7 +31,14 @@ class Credential(Stage):
         position = exchange.watching.positions.get(first.cluster, 0) if exchange.watching else 0
         try:
             headers = self._attempts.credential_headers(
-                first.provider, first.dialect, exchange.headers, position
+                first.provider,
+                first.dialect,
+                exchange.headers,
+                position,
+                host=first.host,
+                region=first.region,
+                path=exchange.sent_path,
+                body=exchange.sent_body,
             )
         except LookupError:
             log.error("no credential for provider %s", first.provider)

@@ -92,9 +92,19 @@ class Fallback:
         cap = original["max_tokens"]
         assert isinstance(cap, int)
         body = self._attempts.body(request, dialect, model, cap)
+        body_headers = self._attempts.body_headers(request, dialect, base_path, model, body)
         set_headers = (
-            *self._attempts.body_headers(request, dialect, base_path, body),
-            *self._attempts.credential_headers(provider.id, dialect, headers, position),
+            *body_headers,
+            *self._attempts.credential_headers(
+                provider.id,
+                dialect,
+                headers,
+                position,
+                host=urlsplit(provider.base_url).netloc,
+                region=provider.region,
+                path=dict(body_headers)[":path"],
+                body=body,
+            ),
         )
         names = {name for name, _ in set_headers}
         foreign = foreign_headers(headers, dialect)

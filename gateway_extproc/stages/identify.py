@@ -18,8 +18,8 @@ from gateway_extproc.core.verdict import CONTINUE, Respond, Verdict
 from gateway_extproc.identity.abuse import NOTHING, AbuseWatch
 from gateway_extproc.identity.directory import Directory
 
-CREDENTIAL_HEADERS: Final = ("authorization", "x-api-key", "api-key")
-"""Where SDKs put a key or a token: OpenAI's, Anthropic's, Azure OpenAI's."""
+CREDENTIAL_HEADERS: Final = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
+"""Where SDKs put a key or a token: OpenAI's, Anthropic's, Azure OpenAI's, Gemini's."""
 
 UNIQUE_HEADERS: Final = frozenset({*CREDENTIAL_HEADERS, "signature", "signature-input"})
 """Headers of which a second one would leave open which of them counts."""

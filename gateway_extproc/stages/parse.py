@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import orjson
 
+from gateway_extproc.core.endpoint import with_path
 from gateway_extproc.core.errors import refuse
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.jsonin import read_object
@@ -45,7 +46,9 @@ class Parse(Stage):
             return CONTINUE
         if not body:
             return Respond(refuse("body_required", "This endpoint needs a JSON body."))
-        document = read_object(body, max_depth=self._max_depth)
+        document = with_path(
+            exchange.endpoint, exchange.path, read_object(body, max_depth=self._max_depth)
+        )
         dialect = self._dialects[exchange.endpoint.dialect]
         exchange.asked = dialect.read_request(exchange.endpoint.name, document)
         exchange.asked_body = body

@@ -33,6 +33,8 @@ ANSWER_HEADERS = frozenset(
 """What of a provider's headers reaches a client; the rest may name accounts and topology."""
 
 EVENT_STREAM = "text/event-stream"
+STREAM_TYPES = {"bedrock": "application/vnd.amazon.eventstream"}
+"""How providers mark their streams, where not as server-sent events."""
 
 
 class Translate(Stage):
@@ -54,7 +56,10 @@ class Translate(Stage):
         first = exchange.targets[0]
         cap = exchange.cap_tokens
         translated = self._attempts.body(request, first.dialect, first.model, cap)
-        headers = self._attempts.body_headers(request, first.dialect, first.base_path, translated)
+        headers = self._attempts.body_headers(
+            request, first.dialect, first.base_path, first.model, translated
+        )
+        exchange.sent_path, exchange.sent_body = dict(headers)[":path"], translated
         return Amend(
             set_headers=headers,
             body=translated,
@@ -80,13 +85,15 @@ class Translate(Stage):
         exchange.streaming = (
             exchange.approved.stream
             and exchange.response_status == 200
-            and kind == EVENT_STREAM
             and exchange.answered_by is not None
+            and kind == STREAM_TYPES.get(exchange.answered_by.dialect, EVENT_STREAM)
         )
         if not exchange.streaming:
             return Amend(remove_headers=removed)
+        client_type = _stream_type(exchange.approved)
+        retyped = () if kind == client_type else (("content-type", client_type),)
         return Amend(
-            set_headers=(("cache-control", "no-cache"), ("x-accel-buffering", "no")),
+            set_headers=(("cache-control", "no-cache"), ("x-accel-buffering", "no"), *retyped),
             remove_headers=(*removed, "content-length"),
             body_mode="streamed",
         )
@@ -108,7 +115,7 @@ class Translate(Stage):
         if document is None or request.stream:
             return Respond(_UNREADABLE)
         translator = self._translator_for(request.dialect, target.dialect, request.endpoint)
-        release = translator.answer(document, body)
+        release = translator.answer(document, body, request.model)
         if release.refusal is not None:
             return Respond(release.refusal)
         exchange.arrived = release
@@ -159,6 +166,12 @@ _TIMEOUT = refuse("provider_timeout", "The providers of this model did not answe
 _INCOMPLETE = refuse(
     "provider_stream_incomplete", "The provider's stream ended before its answer was complete."
 )
+
+
+def _stream_type(request: LlmRequest) -> str:
+    """What a client's stream is: events, or the JSON array that Gemini's may ask for."""
+    is_array = request.dialect == "gemini" and request.document.get("alt") != "sse"
+    return "application/json" if is_array else EVENT_STREAM
 
 
 def _speaks_for_a_provider(details: str) -> bool:
@@ -218,6 +231,8 @@ def _object(body: bytes) -> dict[str, object] | None:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
         return None
+    if isinstance(document, list) and document:  # Google's errors may stand in an array
+        document = document[0]
     return document if isinstance(document, dict) else None
 
 

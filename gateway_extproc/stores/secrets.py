@@ -22,9 +22,15 @@ class SecretUnavailable(LookupError):
 
 
 def read_secret(path: Path) -> Secret:
-    """The secret in a file, without surrounding space; raises ``SecretUnavailable``."""
+    """The secret in a file, without surrounding space; raises ``SecretUnavailable``.
+
+    It is one line, or a credential of several fields (JSON, or ini as AWS writes it), which
+    becomes one line.
+    """
     try:
         text = path.read_text().strip()
+        if text.startswith(("{", "[")):
+            text = " ".join(text.split())
     except (OSError, UnicodeDecodeError) as error:
         raise SecretUnavailable(f"{path}: {type(error).__name__}") from None
     if not text or not text.isprintable():

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 
 from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 
-from gateway_extproc.core.endpoint import error_dialect
+from gateway_extproc.core.endpoint import error_dialect, without_key
 from gateway_extproc.core.errors import DEADLINE, EVIDENCE_UNAVAILABLE, Refusal, refuse
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.phase import MAY_FOLLOW, Phase
@@ -356,7 +356,12 @@ def _note(exchange: Exchange, answer: Answer) -> None:
 
 
 def _open(headers: pb.HttpHeaders, values: dict[str, str], repeated: frozenset[str]) -> Exchange:
-    path = values.get(":path", "")
+    path, key = without_key(values.get(":path", ""))
+    if key is not None:
+        values[":path"] = path
+        if "x-goog-api-key" in values:  # two credentials: which one counts is left open
+            repeated |= {"x-goog-api-key"}
+        values["x-goog-api-key"] = key
     return Exchange(
         method=values.get(":method", ""),
         path=path,

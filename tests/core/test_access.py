@@ -25,8 +25,8 @@ STANDARD = frozenset({"standard"})
 
 TABLE: Final[dict[str, tuple[set[str], set[str]]]] = {
     # role: (endpoints, admin permissions); everything that is not listed is refused
-    "developer": ({"chat", "messages", "models"}, set()),
-    "application": ({"chat", "messages"}, set()),
+    "developer": ({"chat", "messages", "generate_content", "models"}, set()),
+    "application": ({"chat", "messages", "generate_content"}, set()),
     "platform-admin": (
         {"models"},
         {

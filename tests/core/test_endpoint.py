@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from gateway_extproc.core.endpoint import CHAT, MESSAGES, MODELS, error_dialect, find_endpoint
+from gateway_extproc.core.endpoint import (
+    CHAT,
+    GENERATE,
+    MESSAGES,
+    MODELS,
+    STREAM_GENERATE,
+    error_dialect,
+    find_endpoint,
+)
 
 
 @pytest.mark.parametrize(
@@ -15,6 +23,9 @@ from gateway_extproc.core.endpoint import CHAT, MESSAGES, MODELS, error_dialect,
         ("/v1/messages", MESSAGES),
         ("/v1/messages?beta=true", MESSAGES),
         ("/v1/models", MODELS),
+        ("/v1beta/models/m:generateContent", GENERATE),
+        ("/v1/models/m:streamGenerateContent?alt=sse", STREAM_GENERATE),
+        ("/v1/models/m", None),
         ("/v1/messages/", None),
         ("/v1/messages/count_tokens", None),
         ("/V1/messages", None),
@@ -36,6 +47,9 @@ def test_a_path_is_one_interface_or_none(path: str, endpoint: object) -> None:
         ("/v1/models", {"anthropic-version": "2023-06-01"}, "anthropic"),
         ("/nowhere", {"anthropic-version": "2023-06-01"}, "anthropic"),
         ("/nowhere", {}, "openai"),
+        ("/nowhere", {"x-goog-api-key": "k"}, "gemini"),
+        ("/v1beta/models/m:embedContent", {}, "gemini"),
+        ("/v1/models/m:generateContent", {}, "gemini"),
     ],
 )
 def test_errors_come_in_the_clients_language(

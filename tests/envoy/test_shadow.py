@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -64,7 +65,9 @@ class Shadows:
         self.sender = ShadowSender(
             config.shadow,
             UnixPostbox(str(gateway.run_dir / "sockets" / "shadow.sock"), 1 << 20),
-            AttemptBuilder(DIALECTS, app.translator_for, SecretFiles(secrets, lambda: 0)),
+            AttemptBuilder(
+                DIALECTS, app.translator_for, SecretFiles(secrets, lambda: 0), time.time
+            ),
             app.translator_for,
             bench.parts.limiter,
             RuleBook(compile_rules(bench.parts.snapshot.config)),

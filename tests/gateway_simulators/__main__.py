@@ -1,4 +1,4 @@
-"""``python -m gateway_simulators``: both providers in one process until a signal."""
+"""``python -m gateway_simulators``: simulated providers in one process until a signal."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import get_args
 
-from gateway_simulators.server import ShapeName, Simulator
+from gateway_simulators.server import SHAPES, ShapeName, Simulator
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    if options.openai is None and options.anthropic is None:
-        print("give --openai, --anthropic or both", file=sys.stderr)
+    if all(getattr(options, shape) is None for shape in SHAPES):
+        print(f"give at least one of --{', --'.join(SHAPES)}", file=sys.stderr)
         return 2
     asyncio.run(_run(options))
     return 0
@@ -24,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gateway_simulators", description=__doc__)
-    for shape in ("openai", "anthropic"):
+    for shape in SHAPES:
         parser.add_argument(f"--{shape}", metavar="HOST:PORT", type=_address)
         parser.add_argument(f"--{shape}-key-file", metavar="FILE", type=_key)
     parser.add_argument("--chunk-delay-ms", type=int, default=0, help="wait between SSE events")
@@ -54,7 +55,7 @@ async def _run(options: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    shapes: tuple[ShapeName, ...] = ("openai", "anthropic")
+    shapes: tuple[ShapeName, ...] = get_args(ShapeName)
     async with AsyncExitStack() as stack:
         for shape in shapes:
             address = getattr(options, shape)

@@ -10,8 +10,9 @@ import orjson
 from gateway_simulators import anthropic_checks
 from gateway_simulators.answers import Question, Reply, pieces, prompt_tokens
 from gateway_simulators.anthropic_checks import invalid
+from gateway_simulators.connection import Request
 from gateway_simulators.problem import Problem
-from gateway_simulators.shape import Headers, Other
+from gateway_simulators.shape import SSE, Headers, Other
 
 RESET: Final = "2025-06-15T15:06:40Z"
 _BY_STATUS: Final[dict[int, str]] = {
@@ -47,8 +48,13 @@ class Anthropic:
     others: Final[Mapping[str, Other]] = {"/v1/messages/count_tokens": _count_tokens}
     foreign_credential: Final = "authorization"
 
-    def check_headers(self, headers: Mapping[str, str], key: str | None) -> None:
-        anthropic_checks.check_headers(headers, key)
+    stream_type: Final = SSE
+
+    def at(self, path: str) -> Anthropic | None:
+        return self if path.partition("?")[0] == self.path else None
+
+    def check_request(self, request: Request, key: str | None) -> None:
+        anthropic_checks.check_headers(dict(request.headers), key)
 
     def read(self, document: object) -> Question:
         return anthropic_checks.read(document)

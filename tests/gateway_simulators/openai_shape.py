@@ -9,10 +9,11 @@ import orjson
 
 from gateway_simulators import openai_checks
 from gateway_simulators.answers import Question, Reply, pieces
+from gateway_simulators.connection import Request
 from gateway_simulators.openai_checks import invalid
 from gateway_simulators.openai_others import OTHERS
 from gateway_simulators.problem import Problem
-from gateway_simulators.shape import Headers
+from gateway_simulators.shape import SSE, Headers
 
 CREATED: Final = 1_750_000_000
 FINGERPRINT: Final = "fp_simulator"
@@ -42,8 +43,13 @@ class OpenAI:
     others: Final = OTHERS
     foreign_credential: Final = "x-api-key"
 
-    def check_headers(self, headers: Mapping[str, str], key: str | None) -> None:
-        openai_checks.check_headers(headers, key)
+    stream_type: Final = SSE
+
+    def at(self, path: str) -> OpenAI | None:
+        return self if path.partition("?")[0] == self.path else None
+
+    def check_request(self, request: Request, key: str | None) -> None:
+        openai_checks.check_headers(dict(request.headers), key)
 
     def read(self, document: object) -> Question:
         return openai_checks.read(document)

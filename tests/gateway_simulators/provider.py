@@ -20,10 +20,9 @@ from gateway_simulators.connection import Connection, Request
 from gateway_simulators.faults import FaultBox, Faults
 from gateway_simulators.journal import Journal, Received, Violation
 from gateway_simulators.problem import Problem
-from gateway_simulators.shape import Headers, Shape
+from gateway_simulators.shape import SSE, Headers, Shape
 
 JSON: Final = ("content-type", "application/json")
-EVENT_STREAM: Final = ("content-type", "text/event-stream; charset=utf-8")
 GARBAGE: Final = b"<html>upstream connect error{{{ this is no JSON"
 OUTAGE: Final = "The simulated provider fails on purpose."
 FORBIDDEN: Final = frozenset({"cookie", "x-forwarded-for"})
@@ -39,8 +38,9 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """An answer as SSE events."""
+    """An answer as events, of this media type."""
 
+    type: str
     events: Iterator[bytes]
 
 
@@ -92,7 +92,7 @@ class Provider:
         if isinstance(plan, Whole):
             await self._send_whole(connection, received, faults, plan.body)
         else:
-            await self._send_stream(connection, received, faults, plan.events)
+            await self._send_stream(connection, received, faults, plan)
 
     # ---------------------------------------------------------------- deciding
 
@@ -110,14 +110,14 @@ class Provider:
 
     def _decide(self, request: Request) -> Whole | Stream:
         """What to answer; raises ``Problem`` for what the provider would refuse."""
-        shape = self._shape
         path = request.path.partition("?")[0]
-        other = shape.others.get(path)
-        if path != shape.path and other is None:
-            raise shape.not_found(request.method, request.path)
+        other = self._shape.others.get(path)
+        shape = self._shape if other is not None else self._shape.at(request.path)
+        if shape is None:
+            raise self._shape.not_found(request.method, request.path)
         if request.method != "POST":
             raise shape.wrong_method(request.method, path)
-        shape.check_headers(dict(request.headers), self._key)
+        shape.check_request(request, self._key)
         try:
             document = orjson.loads(request.body)
         except ValueError:
@@ -126,11 +126,11 @@ class Provider:
         seed = blake2b(request.body, digest_size=12).hexdigest()
         if other is not None:
             said = other(document, seed, self._width)
-            return Whole(said) if isinstance(said, bytes) else Stream(said)
+            return Whole(said) if isinstance(said, bytes) else Stream(SSE, said)
         question = shape.read(document)
         reply = answer(question)
         if question.stream:
-            return Stream(shape.events(question, reply, seed, self._width))
+            return Stream(shape.stream_type, shape.events(question, reply, seed, self._width))
         return Whole(shape.whole(question, reply, seed))
 
     # ------------------------------------------------------------------ acting
@@ -192,14 +192,15 @@ class Provider:
             await connection.send_half(200, headers, body)
 
     async def _send_stream(
-        self, connection: Connection, received: Received, faults: Faults, events: Iterator[bytes]
+        self, connection: Connection, received: Received, faults: Faults, plan: Stream
     ) -> None:
-        connection.start(200, [EVENT_STREAM, ("cache-control", "no-cache"), *self._headers()])
+        kind = ("content-type", plan.type)
+        connection.start(200, [kind, ("cache-control", "no-cache"), *self._headers()])
         if faults.silent:
             await self._fall_silent(connection, received)
             return
         delay_s = (faults.chunk_delay_ms or self._chunk_delay_ms) / 1000
-        for number, event in enumerate(events):
+        for number, event in enumerate(plan.events):
             if number == faults.truncate_after_events:
                 await self._truncate(connection, received, faults)
                 return

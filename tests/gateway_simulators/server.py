@@ -5,24 +5,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Literal, Self
 
 import h11
 
 from gateway_simulators.anthropic_shape import Anthropic
+from gateway_simulators.bedrock_shape import Bedrock
 from gateway_simulators.connection import BodyTooLarge, Connection
 from gateway_simulators.control import PREFIX, Control
 from gateway_simulators.faults import FaultBox
+from gateway_simulators.gemini_shape import Gemini, Vertex
 from gateway_simulators.journal import Journal, Received, Violation
 from gateway_simulators.openai_shape import OpenAI
 from gateway_simulators.provider import JSON, Provider
 from gateway_simulators.shape import Shape
 
-ShapeName = Literal["openai", "anthropic"]
-SHAPES: Final[dict[str, type[OpenAI] | type[Anthropic]]] = {
+ShapeName = Literal["openai", "anthropic", "gemini", "vertex", "bedrock"]
+SHAPES: Final[dict[str, Callable[[], Shape]]] = {
     "openai": OpenAI,
     "anthropic": Anthropic,
+    "gemini": Gemini,
+    "vertex": Vertex,
+    "bedrock": Bedrock,
 }
 BACKLOG: Final = 1024
 

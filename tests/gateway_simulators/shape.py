@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway_simulators.answers import Question, Reply
 from gateway_simulators.problem import Problem
+
+if TYPE_CHECKING:
+    from gateway_simulators.connection import Request
 
 Headers = list[tuple[str, str]]
 Other = Callable[[object, str, int], bytes | Iterator[bytes]]
 """Another interface: from a document, a seed for ids, and the characters of an event, to a whole
 answer or to events; raises ``Problem``."""
+
+SSE: Final = "text/event-stream; charset=utf-8"
 
 
 class Shape(Protocol):
@@ -22,18 +27,25 @@ class Shape(Protocol):
 
     @property
     def path(self) -> str:
-        """The path of chats."""
+        """The path of chats; a pattern where the model stands in it."""
 
     @property
     def others(self) -> Mapping[str, Other]:
         """What else is served, by path."""
 
+    def at(self, path: str) -> Shape | None:
+        """The shape as it answers chats at this path; None where nothing is served."""
+
+    @property
+    def stream_type(self) -> str:
+        """The media type of its streams."""
+
     @property
     def foreign_credential(self) -> str:
         """The other provider's credential header: seeing it here is a leak."""
 
-    def check_headers(self, headers: Mapping[str, str], key: str | None) -> None:
-        """Raises ``Problem`` unless the provider would accept these headers.
+    def check_request(self, request: Request, key: str | None) -> None:
+        """Raises ``Problem`` unless the provider would accept credential and headers.
 
         ``key`` None accepts any credential, but not none at all.
         """

@@ -112,3 +112,19 @@ def test_no_more_turns_leave_than_have_to() -> None:
     shortened = shorten({"messages": turns}, 4, lambda d: len(d["messages"]))
     assert shortened is not None
     assert [m["content"] for m in shortened.document["messages"]] == ["6", "7", "8", "9"]
+
+
+def test_a_gemini_conversation_loses_its_oldest_turns_and_keeps_calls_with_results() -> None:
+    turn = {"role": "user", "parts": [{"text": "old question"}]}
+    call = {"role": "model", "parts": [{"functionCall": {"name": "f", "args": {}}}]}
+    result = {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {}}}]}
+    said = {"role": "model", "parts": [{"text": "answer"}]}
+    last = {"parts": [{"text": "new question"}]}
+    document = {"model": "m", "contents": [turn, call, result, said, last]}
+    before = copy.deepcopy(document)
+    shortened = shorten(document, 3, lambda found: len(found["contents"]))
+    assert shortened is not None
+    assert shortened.document["contents"] == [last]
+    assert shortened.dropped == 4
+    assert document == before
+    assert DIALECTS["gemini"].read_request("generate_content", shortened.document).texts

@@ -27,7 +27,7 @@ ANTHROPIC_REQUEST: dict[str, Any] = {
 
 
 def read(dialect: str, document: dict[str, Any]) -> LlmRequest:
-    endpoint = {"openai": "chat", "anthropic": "messages"}[dialect]
+    endpoint = {"openai": "chat", "anthropic": "messages", "gemini": "generate_content"}[dialect]
     return DIALECTS[dialect].read_request(endpoint, document)
 
 

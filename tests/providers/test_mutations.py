@@ -15,6 +15,7 @@ from gateway_extproc.core.chat import Path
 from gateway_extproc.core.document import replace_at
 from gateway_extproc.core.errors import RequestError
 from gateway_extproc.providers.translate import DIALECTS, translator
+from providers.gemini_samples import GEMINI_ANSWER, GEMINI_DOCUMENTS, GEMINI_TOOLS
 from providers.samples import ANTHROPIC_STREAM, OPENAI_STREAM, data, documents, named, read
 from providers.test_read_request import ANTHROPIC_FULL, OPENAI_FULL
 from providers.test_translate import (
@@ -24,7 +25,7 @@ from providers.test_translate import (
     OPENAI_TOOLS,
 )
 
-ENDPOINTS = {"openai": "chat", "anthropic": "messages"}
+ENDPOINTS = {"openai": "chat", "anthropic": "messages", "gemini": "generate_content"}
 VALUES: list[Any] = [
     *(None, True, 0, -1, 1.5, 10**18, "", "auto", "text", "function", "tool_use", "user"),
     *([], {}, [[]], [{}], [None], ["x"], {"type": "text"}, {"type": "x"}, {"index": 0}),
@@ -61,6 +62,7 @@ REQUESTS = [
     ("openai", OPENAI_FULL),
     ("anthropic", ANTHROPIC_TOOLS),
     ("anthropic", ANTHROPIC_FULL),
+    ("gemini", GEMINI_TOOLS),
 ]
 
 
@@ -83,9 +85,10 @@ def test_a_mutated_request_is_read_or_refused(
             assert refused.refusal.param
 
 
-@pytest.mark.parametrize("client", list(DIALECTS))
+@pytest.mark.parametrize("client", list(ENDPOINTS))
 @pytest.mark.parametrize(
-    ("provider", "document"), [("openai", OPENAI_ANSWER), ("anthropic", ANTHROPIC_ANSWER)]
+    ("provider", "document"),
+    [("openai", OPENAI_ANSWER), ("anthropic", ANTHROPIC_ANSWER), ("gemini", GEMINI_ANSWER)],
 )
 @settings(max_examples=150, deadline=None)
 @given(drawn=st.data())
@@ -97,14 +100,15 @@ def test_a_mutated_answer_is_read_or_refused(
     assert (release.refusal is None) == (release.document is not None)
 
 
-@pytest.mark.parametrize("client", list(DIALECTS))
-@pytest.mark.parametrize("provider", list(DIALECTS))
+@pytest.mark.parametrize("client", list(ENDPOINTS))
+@pytest.mark.parametrize("provider", ["openai", "anthropic", "gemini"])
 @settings(max_examples=150, deadline=None)
 @given(drawn=st.data())
 def test_a_mutated_stream_is_written_or_reported(
     client: str, provider: str, drawn: st.DataObject
 ) -> None:
-    found = documents(OPENAI_STREAM if provider == "openai" else ANTHROPIC_STREAM)
+    streams = {"openai": OPENAI_STREAM, "anthropic": ANTHROPIC_STREAM}
+    found = documents(streams[provider]) if provider in streams else list(GEMINI_DOCUMENTS)
     index = drawn.draw(st.integers(0, len(found) - 1))
     found[index] = drawn.draw(mutated(found[index]))
     if provider == "anthropic":
@@ -113,7 +117,8 @@ def test_a_mutated_stream_is_written_or_reported(
         )
     else:
         stream = data(*found)
-    base = OPENAI_TOOLS if client == "openai" else ANTHROPIC_TOOLS
+    tools = {"openai": OPENAI_TOOLS, "anthropic": ANTHROPIC_TOOLS, "gemini": GEMINI_TOOLS}
+    base = tools[client]
     way = translator(client, provider, ENDPOINTS[client])
     writer = way.writer(read(client, {**base, "stream": True}))
     for one in way.reader().feed(stream, last=True):

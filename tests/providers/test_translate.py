@@ -12,9 +12,12 @@ from openai.types.chat import ChatCompletion
 
 from gateway_extproc.core.chat import Document
 from gateway_extproc.core.errors import RequestError, refuse
+from gateway_extproc.core.ports import Sent
 from gateway_extproc.core.usage import Usage
 from gateway_extproc.providers.translate import DIALECTS, translator
 from providers.samples import ANTHROPIC_REQUEST, OPENAI_REQUEST, read
+
+SENT = Sent("POST", "example.org", "/", b"", "", 0.0)
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 PNG = "iVBORw0KGgo="
@@ -514,8 +517,8 @@ def test_an_unreadable_error_gets_neutral_words(document: dict[str, Any] | None)
 
 
 def test_credentials_stand_in_each_providers_header() -> None:
-    assert DIALECTS["openai"].credential_headers("s") == (("authorization", "Bearer s"),)
-    assert DIALECTS["anthropic"].credential_headers("s") == (
+    assert DIALECTS["openai"].credential_headers("s", SENT) == (("authorization", "Bearer s"),)
+    assert DIALECTS["anthropic"].credential_headers("s", SENT) == (
         ("x-api-key", "s"),
         ("anthropic-version", "2023-06-01"),
     )

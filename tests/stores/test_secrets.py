@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway_extproc.providers.bedrock.sigv4 import read_key
 from gateway_extproc.stores.secrets import SecretFiles, SecretUnavailable, read_secret
 from support.clock import FakeClock
 
@@ -112,3 +113,18 @@ def test_no_content_of_a_file_is_logged(
         files.get("s")
     assert "planted" not in caplog.text + str(caught.value)
     assert str(tmp_path / "s") in caplog.text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{\n  "aws_access_key_id": "AKIDEXAMPLE",\n  "aws_secret_access_key": "a/b+c"\n}\n',
+        "[default]\naws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = a/b+c\n",
+    ],
+)
+def test_a_credential_of_several_fields_may_take_several_lines(
+    content: str, tmp_path: Path
+) -> None:
+    (tmp_path / "aws").write_text(content)
+    key = read_key(read_secret(tmp_path / "aws").reveal())
+    assert key == ("AKIDEXAMPLE", "a/b+c", "")

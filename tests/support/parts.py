@@ -112,7 +112,7 @@ class Bench:
 
     @property
     def attempts(self) -> AttemptBuilder:
-        return AttemptBuilder(DIALECTS, translator, self.parts.credentials)
+        return AttemptBuilder(DIALECTS, translator, self.parts.credentials, lambda: 0.0)
 
     @property
     def fallback(self) -> Fallback:

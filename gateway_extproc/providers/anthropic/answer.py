@@ -14,6 +14,7 @@ from gateway_extproc.core.chat import (
     StopReason,
     Text,
     TextAt,
+    Thought,
     ToolCall,
 )
 from gateway_extproc.providers.anthropic import reader
@@ -95,8 +96,14 @@ def answer_from_chat(answer: ChatResponse) -> dict[str, Any]:
     }
 
 
-def _block(part: Text | ToolCall) -> dict[str, Any]:
-    return {"type": "text", "text": part.text} if isinstance(part, Text) else write_call(part)
+def _block(part: Text | ToolCall | Thought) -> dict[str, Any]:
+    match part:
+        case Text():
+            return {"type": "text", "text": part.text}
+        case Thought():  # the SDKs want a signature; another provider's thoughts have none
+            return {"type": "thinking", "thinking": part.text, "signature": ""}
+        case ToolCall():
+            return write_call(part)
 
 
 def write_call(call: ToolCall) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from gateway_extproc.core.chat import (
+    AnswerFormat,
     ChatMessage,
     ChatRequest,
     Image,
@@ -21,6 +22,7 @@ from gateway_extproc.core.chat import (
 )
 from gateway_extproc.core.errors import invalid, unsupported
 from gateway_extproc.providers.anthropic.answer import write_call
+from gateway_extproc.providers.callids import split_id, without_signature
 
 DEFAULT_MAX_TOKENS: Final = 4096
 """Anthropic requires a cap; the gateway always names one, this is for other callers."""
@@ -44,6 +46,9 @@ def from_chat(chat: ChatRequest) -> dict[str, Any]:
         "system": _system(chat.messages),
         "temperature": chat.temperature,
         "top_p": chat.top_p,
+        "top_k": chat.top_k,
+        "output_config": _output(chat.answer_format),
+        "thinking": None if chat.thinking is None else {"type": "disabled"},
         "stop_sequences": list(chat.stop) or None,
         "tools": [_tool(tool) for tool in chat.tools] or None,
         "tool_choice": _tool_choice(chat),
@@ -52,6 +57,12 @@ def from_chat(chat: ChatRequest) -> dict[str, Any]:
     }
     document.update({key: value for key, value in optional.items() if value is not None})
     return document
+
+
+def _output(wanted: AnswerFormat | None) -> dict[str, Any] | None:
+    if wanted is None:
+        return None
+    return {"format": {"type": "json_schema", "schema": wanted.schema}}
 
 
 def _system(turns: tuple[ChatMessage, ...]) -> str | list[dict[str, Any]] | None:
@@ -96,9 +107,10 @@ def _block(part: Part) -> dict[str, Any]:
         case Image():
             return {"type": "image", "source": _source(part)}
         case ToolCall():
-            return write_call(part)
+            return write_call(without_signature(part))
         case ToolResult():
-            block = {"type": "tool_result", "tool_use_id": part.call_id, "content": part.text}
+            call_id = split_id(part.call_id)[0]
+            block = {"type": "tool_result", "tool_use_id": call_id, "content": part.text}
             return {**block, "is_error": True} if part.is_error else block
 
 

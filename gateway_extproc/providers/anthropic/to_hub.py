@@ -13,6 +13,7 @@ from typing import Any, Final
 import orjson
 
 from gateway_extproc.core.chat import (
+    AnswerFormat,
     ChatMessage,
     ChatRequest,
     Document,
@@ -20,12 +21,14 @@ from gateway_extproc.core.chat import (
     Part,
     Path,
     Text,
+    Thinking,
     Tool,
     ToolCall,
     ToolChoice,
     ToolResult,
 )
 from gateway_extproc.providers.fields import cannot, refuse_unknown
+from gateway_extproc.providers.images import shown
 
 _KNOWN: Final = frozenset(
     {
@@ -33,6 +36,11 @@ _KNOWN: Final = frozenset(
         *("stop_sequences", "tools", "tool_choice", "metadata", "cache_control"),
     }
 )
+_GOOGLE: Final = frozenset({"top_k", "thinking", "output_config"})
+_KNOWN_BY: Final = {"gemini": _KNOWN | _GOOGLE, "vertex": _KNOWN | _GOOGLE}
+"""Targets that can be told more."""
+_DROPPED: Final = frozenset({"thinking", "redacted_thinking"})
+"""Another model's thoughts: nobody else could read their signatures."""
 _NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {
     "thinking": ({"type": "disabled"},),
     "service_tier": ("auto",),
@@ -60,7 +68,8 @@ _NEUTRAL_TOOL: Final[dict[str, tuple[Any, ...]]] = {
 
 def to_chat(document: Document, target: str) -> ChatRequest:
     """The hub's request; raises ``RequestError`` for what ``target`` could not be told."""
-    refuse_unknown(document, (), target, known=_KNOWN, neutral=_NEUTRAL)
+    known = _KNOWN_BY.get(target, _KNOWN)
+    refuse_unknown(document, (), target, known=known, neutral=_NEUTRAL)
     metadata = document.get("metadata") or {}
     refuse_unknown(metadata, ("metadata",), target, known=("user_id",))
     choice = document.get("tool_choice")
@@ -76,7 +85,40 @@ def to_chat(document: Document, target: str) -> ChatRequest:
         tool_choice=_tool_choice(choice, target),
         parallel_tool_calls=_parallel(choice),
         user=metadata.get("user_id"),
+        **(_more(document, target) if target in _KNOWN_BY else {}),
     )
+
+
+def _more(document: Document, target: str) -> dict[str, Any]:
+    """What Gemini's models can be told beyond that."""
+    output = document.get("output_config") or {}
+    refuse_unknown(output, ("output_config",), target, known=("format",))
+    wanted = output.get("format")
+    if wanted is not None and (type(wanted) is not dict or wanted.get("type") != "json_schema"):
+        raise cannot(("output_config", "format", "type"), target)
+    if wanted is not None:
+        refuse_unknown(wanted, ("output_config", "format"), target, known=("type", "schema"))
+    return {
+        "top_k": document.get("top_k"),
+        "thinking": _thinking(document.get("thinking"), target),
+        "answer_format": None if wanted is None else AnswerFormat(wanted.get("schema")),
+    }
+
+
+def _thinking(thinking: Any, target: str) -> Thinking | None:
+    if thinking is None:
+        return None
+    known = ("type", "budget_tokens")
+    refuse_unknown(thinking, ("thinking",), target, known=known)
+    match thinking["type"]:
+        case "enabled":
+            return Thinking(budget=thinking.get("budget_tokens"), shown=True)
+        case "adaptive":  # the model decides, as Gemini's do when nothing is said
+            return Thinking(budget=-1, shown=True)
+        case "disabled":
+            return Thinking(budget=0)
+        case _:
+            raise cannot(("thinking", "type"), target)
 
 
 def _system_first(*messages: ChatMessage) -> tuple[ChatMessage, ...]:
@@ -113,7 +155,11 @@ def _turns(document: Document, target: str) -> Iterator[ChatMessage]:
 def _content(content: Any, path: Path, target: str) -> list[Part]:
     if isinstance(content, str):
         return [Text(content)]
-    return [_block(block, (*path, index), target) for index, block in enumerate(content)]
+    return [
+        _block(block, (*path, index), target)
+        for index, block in enumerate(content)
+        if not (target in _KNOWN_BY and block["type"] in _DROPPED)
+    ]
 
 
 def _block(block: Document, path: Path, target: str) -> Part:
@@ -131,12 +177,14 @@ def _block(block: Document, path: Path, target: str) -> Part:
     return ToolResult(block["tool_use_id"], text, block.get("is_error") is True)
 
 
-def _image(source: Document, path: Path, target: str) -> Image:
+def _image(source: Any, path: Path, target: str) -> Image:
+    if type(source) is not dict:  # nobody looked into those inside of results
+        raise cannot(path, target)
     if source.get("type") == "url" and isinstance(source.get("url"), str):
-        return Image(url=source["url"])
+        return shown(Image(url=source["url"]), (*path, "url"), target)
     data, media_type = source.get("data"), source.get("media_type")
     if source.get("type") == "base64" and isinstance(data, str) and isinstance(media_type, str):
-        return Image(media_type=media_type, data=data)
+        return shown(Image(media_type=media_type, data=data), (*path, "media_type"), target)
     raise cannot((*path, "type"), target)
 
 

@@ -31,14 +31,19 @@ class EncodingWriter:
 
     One block is open at a time: a new text or tool call closes the one before.
     Stop reason and usage leave together, as Anthropic sends them, when the
-    provider's end mark comes.  Reasoning is left out: the client could not ask
-    for it, and a thinking block without a signature could not be sent back.
+    provider's end mark comes.  Reasoning is written with ``thoughts`` only, for a
+    client that asked for it, and without a signature: other dialects have none.
     """
 
-    __slots__ = ("_calls", "_closed", "_model", "_next", "_open", "_reason", "_started", "_usage")
+    __slots__ = (
+        *("_calls", "_closed", "_model", "_next", "_open", "_reason", "_started"),
+        *("_thinking", "_thoughts", "_usage"),
+    )
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, *, thoughts: bool = False) -> None:
         self._model = model
+        self._thoughts = thoughts
+        self._thinking: int | None = None  # the open block, if it is one of thoughts
         self._next = 0
         self._open: int | None = None  # the open block; a text, unless it is in _calls
         self._calls: dict[int | None, int] = {}
@@ -113,15 +118,23 @@ class EncodingWriter:
 
     def _text(self, event: TextDelta) -> bytes:
         if event.field == "reasoning":
-            return b""
+            return self._thought(event) if self._thoughts else b""
         if event.field == "arguments":
             index = self._calls.get(event.call)
             # Without its call there is no block; a closed one still takes the text
             # by its index, as the SDKs do.
             return b"" if index is None else frames.block_delta(index, event)
         opened = b""
-        if self._open is None or self._open in self._calls.values():
+        if self._open in (None, self._thinking, *self._calls.values()):
             opened = self._open_block({"type": "text", "text": ""})
+        assert self._open is not None
+        return opened + frames.block_delta(self._open, event)
+
+    def _thought(self, event: TextDelta) -> bytes:
+        opened = b""
+        if self._open is None or self._open != self._thinking:
+            opened = self._open_block({"type": "thinking", "thinking": "", "signature": ""})
+            self._thinking = self._open
         assert self._open is not None
         return opened + frames.block_delta(self._open, event)
 

@@ -8,6 +8,7 @@ import orjson
 
 from gateway_extproc.core.chat import ChatRequest, ChatResponse, Document, LlmRequest, TextAt
 from gateway_extproc.core.errors import Refusal, RequestError, refuse
+from gateway_extproc.core.ports import Sent
 from gateway_extproc.core.verdict import Header
 from gateway_extproc.providers.openai import answer, from_hub, request, to_hub
 from gateway_extproc.providers.openai.completions import COMPLETIONS
@@ -45,7 +46,7 @@ class OpenAI:
         answer.check_answer(document)
         return answer.answer_texts(document)
 
-    def credential_headers(self, secret: str) -> tuple[Header, ...]:
+    def credential_headers(self, secret: str, sent: Sent) -> tuple[Header, ...]:
         """The API key as a bearer token (RFC 6750)."""
         return (("authorization", f"Bearer {secret}"),)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from gateway_extproc.core.chat import (
+    AnswerFormat,
     ChatMessage,
     ChatRequest,
     Image,
@@ -17,6 +18,7 @@ from gateway_extproc.core.chat import (
     ToolResult,
 )
 from gateway_extproc.core.errors import unsupported
+from gateway_extproc.providers.callids import split_id, without_signature
 from gateway_extproc.providers.openai.answer import write_call
 
 _MAX_STOPS: Final = 4
@@ -41,16 +43,32 @@ def from_chat(chat: ChatRequest) -> dict[str, Any]:
         "parallel_tool_calls": chat.parallel_tool_calls,
         "user": chat.user,
         "stream": chat.stream or None,
+        "seed": chat.seed,
+        "presence_penalty": chat.presence_penalty,
+        "frequency_penalty": chat.frequency_penalty,
+        "response_format": _answer_format(chat.answer_format),
+        "reasoning_effort": None if chat.thinking is None else chat.thinking.effort,
     }
     document.update({key: value for key, value in optional.items() if value is not None})
     return document
+
+
+def _answer_format(wanted: AnswerFormat | None) -> dict[str, Any] | None:
+    if wanted is None:
+        return None
+    if wanted.schema is None:
+        return {"type": "json_object"}
+    described: dict[str, Any] = {"name": wanted.name, "schema": wanted.schema}
+    if wanted.strict is not None:
+        described["strict"] = wanted.strict
+    return {"type": "json_schema", "json_schema": described}
 
 
 def _message(turn: ChatMessage) -> Iterator[dict[str, Any]]:
     if turn.role == "tool":
         yield from (_result(part) for part in turn.parts if isinstance(part, ToolResult))
         return
-    calls = [write_call(part) for part in turn.parts if isinstance(part, ToolCall)]
+    calls = [write_call(without_signature(c)) for c in turn.parts if isinstance(c, ToolCall)]
     content = _content([part for part in turn.parts if not isinstance(part, ToolCall)])
     message: dict[str, Any] = {"role": turn.role, "content": content}
     if calls:
@@ -63,7 +81,7 @@ def _message(turn: ChatMessage) -> Iterator[dict[str, Any]]:
 def _result(result: ToolResult) -> dict[str, Any]:
     """One message a result; OpenAI has no error mark, so the text says it."""
     text = f"Error: {result.text}" if result.is_error else result.text
-    return {"role": "tool", "tool_call_id": result.call_id, "content": text}
+    return {"role": "tool", "tool_call_id": split_id(result.call_id)[0], "content": text}
 
 
 def _content(parts: list[Part]) -> str | list[dict[str, Any]] | None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import orjson
 
 from gateway_extproc.core.chat import (
+    AnswerFormat,
     ChatMessage,
     ChatRequest,
     Document,
@@ -20,6 +21,7 @@ from gateway_extproc.core.chat import (
     Path,
     Role,
     Text,
+    Thinking,
     Tool,
     ToolCall,
     ToolChoice,
@@ -28,6 +30,7 @@ from gateway_extproc.core.chat import (
 from gateway_extproc.core.errors import invalid
 from gateway_extproc.providers.checks import name_of
 from gateway_extproc.providers.fields import cannot, refuse_unknown
+from gateway_extproc.providers.images import shown
 
 # Translated; or hints about caching, accounting and abuse that do not touch the answer.
 _KNOWN: Final = frozenset(
@@ -38,6 +41,12 @@ _KNOWN: Final = frozenset(
         "prompt_cache_options",
     }
 )
+_GOOGLE: Final = frozenset(
+    {"seed", "frequency_penalty", "presence_penalty", "response_format", "reasoning_effort"}
+)
+_KNOWN_BY: Final = {"gemini": _KNOWN | _GOOGLE, "vertex": _KNOWN | _GOOGLE}
+"""Targets that can be told more."""
+_EFFORTS: Final = frozenset({"none", "minimal", "low", "medium", "high", "xhigh"})
 _NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {
     "n": (1,),
     "frequency_penalty": (0,),
@@ -66,7 +75,8 @@ _SYSTEM: Final = ("system", "developer")
 
 def to_chat(document: Document, target: str) -> ChatRequest:
     """The hub's request; raises ``RequestError`` for what ``target`` could not be told."""
-    refuse_unknown(document, (), target, known=_KNOWN, neutral=_NEUTRAL)
+    known = _KNOWN_BY.get(target, _KNOWN)
+    refuse_unknown(document, (), target, known=known, neutral=_NEUTRAL)
     options = document.get("stream_options") or {}
     stream_known = ("include_usage", "include_obfuscation")
     refuse_unknown(options, ("stream_options",), target, known=stream_known)
@@ -84,7 +94,39 @@ def to_chat(document: Document, target: str) -> ChatRequest:
         tool_choice=_tool_choice(document.get("tool_choice"), target),
         parallel_tool_calls=document.get("parallel_tool_calls"),
         user=document.get("user") or document.get("safety_identifier"),
+        **(_more(document, target) if target in _KNOWN_BY else {}),
     )
+
+
+def _more(document: Document, target: str) -> dict[str, Any]:
+    """What Gemini's models can be told beyond that."""
+    effort = document.get("reasoning_effort")
+    if effort is not None and effort not in _EFFORTS:
+        raise cannot(("reasoning_effort",), target)
+    return {
+        "seed": document.get("seed"),
+        "presence_penalty": document.get("presence_penalty"),
+        "frequency_penalty": document.get("frequency_penalty"),
+        "answer_format": _answer_format(document.get("response_format"), target),
+        "thinking": None if effort is None else Thinking(effort=effort),
+    }
+
+
+def _answer_format(wanted: Any, target: str) -> AnswerFormat | None:
+    """JSON mode, or a schema; its name and description are words for OpenAI's models only."""
+    if wanted is None or wanted["type"] == "text":
+        return None
+    path = ("response_format",)
+    refuse_unknown(wanted, path, target, known=("type", "json_schema"))
+    if wanted["type"] == "json_object":
+        return AnswerFormat()
+    described = wanted.get("json_schema")
+    if wanted["type"] != "json_schema" or type(described) is not dict:
+        raise cannot((*path, "type"), target)
+    known = ("name", "description", "schema", "strict")
+    refuse_unknown(described, (*path, "json_schema"), target, known=known)
+    schema = described.get("schema")
+    return AnswerFormat(schema, described.get("name") or "answer", described.get("strict"))
 
 
 def _messages(messages: list[Any], target: str) -> tuple[ChatMessage, ...]:
@@ -142,7 +184,7 @@ def _part(part: Document, path: Path, target: str) -> Part:
     refuse_unknown(part, path, target, known=_PART | {kind})
     image, at = part["image_url"], (*path, "image_url")
     refuse_unknown(image, at, target, known=("url",), neutral={"detail": ("auto",)})
-    return _image(image["url"], (*at, "url"))
+    return shown(_image(image["url"], (*at, "url")), (*at, "url"), target)
 
 
 def _image(url: str, path: Path) -> Image:
@@ -180,10 +222,11 @@ def _tool(tool: Document, path: Path, target: str) -> Tool:
         raise cannot((*path, "type"), target)
     refuse_unknown(tool, path, target, known=("type", "function", "cache_control"))
     function, at = tool["function"], (*path, "function")
-    known = ("name", "description", "parameters")
+    known = ("name", "description", "parameters", *(("strict",) if target in _KNOWN_BY else ()))
     refuse_unknown(function, at, target, known=known, neutral={"strict": (False,)})
     parameters = function.get("parameters") or {"type": "object", "properties": {}}
-    return Tool(function["name"], function.get("description"), parameters)
+    strict = function.get("strict") is True
+    return Tool(function["name"], function.get("description"), parameters, strict)
 
 
 def _tool_choice(choice: Any, target: str) -> ToolChoice | None:

@@ -1,0 +1,144 @@
+"""What the events of a Gemini stream mean.
+
+Each event is an answer of its own, with the parts that are new.  Calls of functions come whole.
+Slots are ``(candidate, field)``, and ``(candidate, "arguments", call)`` for a call.
+
+There is no end mark: the stream is complete when every candidate has told why it ended and the
+provider closes the stream.  So the end is told with the last bytes, not before.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import orjson
+
+from gateway_extproc.core.chat import (
+    Chunk,
+    Document,
+    End,
+    Start,
+    Stop,
+    StreamEvent,
+    TextDelta,
+    ToolStart,
+    UsageReport,
+)
+from gateway_extproc.providers.gemini.answer import (
+    candidates_of,
+    is_blocked,
+    parts_of,
+    read_call,
+    stop_reason_of,
+    text_of,
+)
+from gateway_extproc.providers.gemini.errors import read_stream_error
+from gateway_extproc.providers.gemini.usage import read_usage
+from gateway_extproc.providers.problems import Unreadable
+from gateway_extproc.providers.reading import StreamReader
+from gateway_extproc.providers.sse import SseEvent
+
+CODE: Final = (("executableCode", "code"), ("codeExecutionResult", "output"))
+"""Parts of Gemini's own interpreter, and where they carry text."""
+
+_END: Final = (Chunk(None, None, (End(),)),)
+
+
+class GeminiReader:
+    """Reads one stream (``core.ports.AnswerReader``)."""
+
+    __slots__ = ("_interpreter", "_stream")
+
+    def __init__(self) -> None:
+        self._interpreter = _Interpreter()
+        self._stream = StreamReader(self._interpreter)
+
+    def feed(self, data: bytes, *, last: bool) -> tuple[Chunk, ...]:
+        """The chunks that ``data`` completed, in any cut of the bytes."""
+        chunks = self._stream.feed(data, last=last)
+        return (*chunks, *_END) if last and self._interpreter.complete else chunks
+
+
+class _Interpreter:
+    """Knows what one stream has begun: its candidates, and their calls."""
+
+    __slots__ = ("_calls", "_ended", "_failed", "_seen", "_started")
+
+    def __init__(self) -> None:
+        self._started = self._failed = False
+        self._calls: dict[int, int] = {}
+        self._seen: set[int] = set()
+        self._ended: set[int] = set()
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that began has ended well."""
+        return bool(self._ended) and self._seen <= self._ended and not self._failed
+
+    def __call__(self, event: SseEvent, data: bytes) -> Chunk:
+        document = orjson.loads(data)
+        if type(document) is not dict:
+            raise Unreadable
+        return Chunk(event.raw, document, tuple(self._events(document)))
+
+    def _events(self, document: Document) -> list[StreamEvent]:
+        if document.get("error"):
+            self._failed = True
+            return [read_stream_error(document["error"])]
+        events: list[StreamEvent] = []
+        answer_id = text_of(document, "responseId")
+        if not self._started:
+            self._started = True
+            events.append(Start(answer_id, text_of(document, "modelVersion")))
+        stops: list[StreamEvent] = []
+        for candidate in candidates_of(document):
+            self._candidate(candidate, answer_id, events, stops)
+        if is_blocked(document):
+            self._ended.add(0)
+            stops.append(Stop("content_filter"))
+        usage = read_usage(document.get("usageMetadata"))
+        if usage is not None:
+            events.append(UsageReport(usage))
+        return events + stops
+
+    def _candidate(
+        self,
+        candidate: Document,
+        answer_id: str,
+        events: list[StreamEvent],
+        stops: list[StreamEvent],
+    ) -> None:
+        index = candidate.get("index", 0)
+        if type(index) is not int:
+            raise Unreadable
+        self._seen.add(index)
+        for part in parts_of(candidate):
+            self._part(index, part, answer_id, events)
+        reason = candidate.get("finishReason")
+        if reason and reason != "FINISH_REASON_UNSPECIFIED":
+            self._ended.add(index)
+            has_calls = self._calls.get(index, 0) > 0
+            stops.append(Stop(stop_reason_of(reason, has_calls=has_calls)))
+
+    def _part(self, index: int, part: Document, answer_id: str, events: list[StreamEvent]) -> None:
+        text = part.get("text")
+        if text is not None and type(text) is not str:  # a shape that no guard can look into
+            raise Unreadable
+        if text:
+            thought = part.get("thought") is True
+            field, key = ("reasoning", "thought") if thought else ("content", "text")
+            events.append(TextDelta((index, key), text, field))  # type: ignore[arg-type]
+        if "functionCall" in part:
+            number = sum(self._calls.values())
+            self._calls[index] = self._calls.get(index, 0) + 1
+            call = read_call(part, answer_id, number)
+            events.append(ToolStart(number, call.id, call.name))
+            slot = (index, "arguments", number)
+            events.append(TextDelta(slot, call.arguments, "arguments", number))
+        for kind, key in CODE:
+            inside = part.get(kind)
+            told = inside.get(key) if type(inside) is dict else None
+            if told:
+                if type(told) is not str:
+                    raise Unreadable
+                events.append(TextDelta((index, kind), told))

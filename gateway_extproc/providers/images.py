@@ -1,0 +1,32 @@
+"""Which images which provider can be shown; the gateway itself fetches and converts nothing."""
+
+from __future__ import annotations
+
+import mimetypes
+from typing import Final
+
+from gateway_extproc.core.chat import Image, Path
+from gateway_extproc.providers.fields import cannot
+
+BEDROCK_FORMATS: Final = {
+    "image/png": "png",
+    "image/jpeg": "jpeg",
+    "image/gif": "gif",
+    "image/webp": "webp",
+}
+
+
+def shown(image: Image, path: Path, target: str) -> Image:
+    """The image; raises ``RequestError`` naming ``path`` where ``target`` cannot be shown it."""
+    by_address = image.url is not None
+    if target == "bedrock" and (by_address or image.media_type not in BEDROCK_FORMATS):
+        raise cannot(path, target)
+    if target in ("gemini", "vertex") and by_address and type_of(image.url) is None:
+        raise cannot(path, target)
+    return image
+
+
+def type_of(url: str | None) -> str | None:
+    """The media type that an address ends in; Gemini wants it beside the address."""
+    kind, _ = mimetypes.guess_type((url or "").partition("?")[0])
+    return kind if kind is not None and kind.startswith("image/") else None

@@ -1,0 +1,478 @@
+"""What of each client's dialect reaches which provider, from the code: ``docs/dialects.md``.
+
+Nothing here is a claim: every cell is the outcome of a translation.  A feature is asked for with a
+value that stands nowhere else; where that value arrives the cell says ``full``, where the request
+passes without it ``lossy``, and where it is refused with 400 ``refused``.
+``python -m gateway_extproc.providers.matrix`` prints the page; a test holds the file equal to it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from gateway_extproc.core.errors import RequestError
+from gateway_extproc.providers.translate import DIALECTS, translator
+
+Overlay = Mapping[str, Any]
+
+CLIENTS: Final = {
+    "openai": ("chat", "OpenAI chat completions (`POST /v1/chat/completions`)"),
+    "anthropic": ("messages", "Anthropic messages (`POST /v1/messages`)"),
+    "gemini": (
+        "generate_content",
+        "Gemini (`POST /v1beta/models/{model}:generateContent` and `:streamGenerateContent`)",
+    ),
+}
+PROVIDERS: Final = tuple(DIALECTS)
+
+INTRODUCTION: Final = """\
+# Dialects
+
+A client speaks the dialect of the endpoint that it calls, a provider the one that its section
+names. Where both are the same the document passes with the fewest edits, so fields that this
+gateway has never heard of survive. Where they differ it is translated, and what cannot be said in
+the provider's dialect is refused with 400 and the field's name, never dropped in silence.
+
+The tables are made by translating: `full` means that the value arrived, `lossy` that the request or
+the answer passes without it or with the nearest that there is, `refused` that the client gets 400
+(a provider's answer: 502), and a dash that the dialect has no word for it.
+
+Rendered from `gateway_extproc/providers/matrix.py`; do not edit. To write it anew:
+
+    python -m gateway_extproc.providers.matrix > docs/dialects.md
+"""
+
+NOTES: Final = """\
+## What "lossy" means
+
+- A result of a tool that failed carries a mark at Anthropic, Gemini and Bedrock. OpenAI has none,
+  so the text begins with `Error: `.
+- OpenAI's words of effort become a budget of tokens at Gemini (none 0, minimal 512, low 1,024,
+  medium 8,192, high and xhigh 24,576; never more than the answer's cap).
+- Thoughts of other models are left out, in both directions, but for Anthropic clients of Gemini's
+  models that ask for thinking: they read them in `thinking` blocks without a signature.
+- `cache_control`, identifiers of end users and labels say how to pay or whom to blame, not what to
+  answer; where the provider has no place for them they are left out.
+- Of an answer with several choices clients of another dialect would get the first, so asking for
+  several is refused.
+- Log probabilities, citations and annotations of an answer reach clients of the same dialect only.
+
+## Signatures of Gemini's thoughts
+
+Gemini's thinking models sign their function calls and want the signature back with the call. Other
+dialects have no field for it, so it travels inside of the call's id (`...__signed__...`), which
+clients send back as they got it. No process remembers anything. At a provider of another dialect
+the plain id is used again; only where an OpenAI client's conversation goes on at an OpenAI provider
+untranslated does the long id reach it.
+
+## Providers
+
+| dialect | `base_url` | `credential_file` | `region` |
+|---|---|---|---|
+| `openai` | `https://api.openai.com/v1` | the key | free |
+| `anthropic` | `https://api.anthropic.com/v1` | the key | free |
+| `gemini` | `https://generativelanguage.googleapis.com/v1beta` | the key | free |
+| `vertex` | `https://LOCATION-aiplatform.googleapis.com/v1/projects/PROJECT/locations/LOCATION/publishers/google` | an access token; whoever mounts the file keeps it fresh | free |
+| `bedrock` | `https://bedrock-runtime.REGION.amazonaws.com` | access key id, secret access key and, if it has one, session token: JSON, or the ini format of AWS's own files (the first profile counts) | the AWS region; required, because signatures name it |
+
+Requests to Bedrock are signed with Signature Version 4 after everything else is decided: the
+signature covers method, path, host, content type, time and the final body, of a fallback anew.
+
+## Clients of Gemini
+
+The key stands in `x-goog-api-key` or in the query (`?key=`). A key in the query is taken out before
+anything is decided, recorded or logged, and never sent on; two keys are refused. `v1beta`, `v1` and
+`v1alpha` mean the same. With `alt=sse` a stream is server-sent events, without it one JSON array.
+Fields may be written in camelCase or in snake_case, as at Google; both at once are refused.
+"""  # noqa: E501 (rows of a table)
+
+
+class Feature(NamedTuple):
+    """Something a client can ask for: what it adds to each dialect's plain request.
+
+    ``kept`` holds texts of which one stands in the provider's document where it arrived.
+    """
+
+    name: str
+    kept: tuple[str, ...]
+    asked: Mapping[str, Overlay]
+
+
+_PIXEL: Final = "iVBORw0KGgo="
+_SCHEMA: Final = {"type": "object", "properties": {"marked": {"type": "string"}}}
+
+
+def _openai_user(*parts: Overlay) -> Overlay:
+    return {"messages": [{"role": "user", "content": list(parts)}]}
+
+
+def _gemini_config(**config: Any) -> Overlay:
+    return {"generationConfig": {"maxOutputTokens": 9000, **config}}
+
+
+def _tools(**more: Any) -> Mapping[str, Overlay]:
+    """A function for each dialect; ``more`` stands beside the tools, by dialect."""
+    function = {"name": "marked", "description": "d", "parameters": _SCHEMA}
+    declared = {"name": "marked", "description": "d", "parametersJsonSchema": _SCHEMA}
+    asked: dict[str, Overlay] = {
+        "openai": {"tools": [{"type": "function", "function": function}]},
+        "anthropic": {"tools": [{"name": "marked", "description": "d", "input_schema": _SCHEMA}]},
+        "gemini": {"tools": [{"functionDeclarations": [declared]}]},
+    }
+    return {name: {**asked[name], **more[name]} for name in more} if more else asked
+
+
+def _conversation(*, failed: bool) -> Mapping[str, Overlay]:
+    """A call and its result."""
+    question = {"role": "user", "content": "q"}
+    call = {"type": "function", "id": "c1", "function": {"name": "marked", "arguments": "{}"}}
+    use = {"type": "tool_use", "id": "c1", "name": "marked", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "c1", "content": "told4711"}
+    response = {"error" if failed else "output": "told4711"}
+    asked: dict[str, Overlay] = {
+        "openai": {
+            "messages": [
+                question,
+                {"role": "assistant", "content": None, "tool_calls": [call]},
+                {"role": "tool", "tool_call_id": "c1", "content": "told4711"},
+            ]
+        },
+        "anthropic": {
+            "messages": [
+                question,
+                {"role": "assistant", "content": [use]},
+                {"role": "user", "content": [{**result, "is_error": True} if failed else result]},
+            ]
+        },
+        "gemini": {
+            "contents": [
+                {"role": "user", "parts": [{"text": "q"}]},
+                {"role": "model", "parts": [{"functionCall": {"name": "marked", "args": {}}}]},
+                {
+                    "role": "user",
+                    "parts": [{"functionResponse": {"name": "marked", "response": response}}],
+                },
+            ]
+        },
+    }
+    if failed:
+        del asked["openai"]
+    return {name: {**_tools()[name], **overlay} for name, overlay in asked.items()}
+
+
+REQUESTS: Final = (
+    Feature("text", ("q4711",), {
+        "openai": {"messages": [{"role": "user", "content": "q4711"}]},
+        "anthropic": {"messages": [{"role": "user", "content": "q4711"}]},
+        "gemini": {"contents": [{"parts": [{"text": "q4711"}]}]},
+    }),
+    Feature("system prompt", ("s4711",), {
+        "openai": {"messages": [{"role": "developer", "content": "s4711"},
+                                {"role": "user", "content": "q"}]},
+        "anthropic": {"system": "s4711"},
+        "gemini": {"systemInstruction": {"parts": [{"text": "s4711"}]}},
+    }),
+    Feature("image by value", (_PIXEL,), {
+        "openai": _openai_user(
+            {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{_PIXEL}"}}),
+        "anthropic": _openai_user({"type": "image", "source": {
+            "type": "base64", "media_type": "image/png", "data": _PIXEL}}),
+        "gemini": {"contents": [{"parts": [
+            {"inlineData": {"mimeType": "image/png", "data": _PIXEL}}]}]},
+    }),
+    Feature("image by address", ("https://example.org/4711.png",), {
+        "openai": _openai_user(
+            {"type": "image_url", "image_url": {"url": "https://example.org/4711.png"}}),
+        "anthropic": _openai_user({"type": "image", "source": {
+            "type": "url", "url": "https://example.org/4711.png"}}),
+        "gemini": {"contents": [{"parts": [{"fileData": {
+            "mimeType": "image/png", "fileUri": "https://example.org/4711.png"}}]}]},
+    }),
+    Feature("document (PDF)", (_PIXEL,), {
+        "openai": _openai_user(
+            {"type": "file", "file": {"filename": "a.pdf", "file_data": _PIXEL}}),
+        "anthropic": _openai_user({"type": "document", "source": {
+            "type": "base64", "media_type": "application/pdf", "data": _PIXEL}}),
+        "gemini": {"contents": [{"parts": [
+            {"inlineData": {"mimeType": "application/pdf", "data": _PIXEL}}]}]},
+    }),
+    Feature("sound", (_PIXEL,), {
+        "openai": _openai_user(
+            {"type": "input_audio", "input_audio": {"data": _PIXEL, "format": "wav"}}),
+        "gemini": {"contents": [{"parts": [
+            {"inlineData": {"mimeType": "audio/wav", "data": _PIXEL}}]}]},
+    }),
+    Feature("tools", ('"marked":{"type":"string"}',), _tools()),
+    Feature("strict tools", ('"strict":true', "VALIDATED"), {
+        "openai": {"tools": [{"type": "function", "function": {
+            "name": "marked", "parameters": _SCHEMA, "strict": True}}]},
+        "anthropic": {"tools": [{"name": "marked", "input_schema": _SCHEMA, "strict": True}]},
+        "gemini": _tools(gemini={"toolConfig": {
+            "functionCallingConfig": {"mode": "VALIDATED"}}})["gemini"],
+    }),
+    Feature("tool choice: required", ('"required"', '"any"', "ANY"), _tools(
+        openai={"tool_choice": "required"},
+        anthropic={"tool_choice": {"type": "any"}},
+        gemini={"toolConfig": {"functionCallingConfig": {"mode": "ANY"}}},
+    )),
+    Feature("tool choice: one by name", ('"name":"marked"}', '["marked"]'), _tools(
+        openai={"tool_choice": {"type": "function", "function": {"name": "marked"}}},
+        anthropic={"tool_choice": {"type": "tool", "name": "marked"}},
+        gemini={"toolConfig": {"functionCallingConfig": {
+            "mode": "ANY", "allowedFunctionNames": ["marked"]}}},
+    )),
+    Feature("tool choice: none", ('"none"', "NONE"), _tools(
+        openai={"tool_choice": "none"},
+        anthropic={"tool_choice": {"type": "none"}},
+        gemini={"toolConfig": {"functionCallingConfig": {"mode": "NONE"}}},
+    )),
+    Feature("no parallel calls", (
+        '"parallel_tool_calls":false', '"disable_parallel_tool_use":true',
+    ), _tools(
+        openai={"parallel_tool_calls": False},
+        anthropic={"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}},
+    )),
+    Feature("calls and results", ("told4711",), _conversation(failed=False)),
+    Feature("results that failed", (
+        '"is_error":true', '{"error":"told4711"}', '"status":"error"',
+    ), _conversation(failed=True)),
+    Feature("temperature, top_p", ("0.4711",), {
+        "openai": {"temperature": 0.5, "top_p": 0.4711},
+        "anthropic": {"top_p": 0.4711},
+        "gemini": _gemini_config(temperature=0.5, topP=0.4711),
+    }),
+    Feature("temperature above 1", ("1.4711",), {
+        "openai": {"temperature": 1.4711},
+        "gemini": _gemini_config(temperature=1.4711),
+    }),
+    Feature("top_k", ("4711",), {
+        "anthropic": {"top_k": 4711},
+        "gemini": _gemini_config(topK=4711),
+    }),
+    Feature("stop sequences", ("stop4711",), {
+        "openai": {"stop": ["stop4711"]},
+        "anthropic": {"stop_sequences": ["stop4711"]},
+        "gemini": _gemini_config(stopSequences=["stop4711"]),
+    }),
+    Feature("seed", ("4711",), {
+        "openai": {"seed": 4711}, "gemini": _gemini_config(seed=4711)}),
+    Feature("penalties", ("0.4711",), {
+        "openai": {"presence_penalty": 0.4711},
+        "gemini": _gemini_config(presencePenalty=0.4711),
+    }),
+    Feature("several answers", ('"n":2', '"candidateCount":2'), {
+        "openai": {"n": 2}, "gemini": _gemini_config(candidateCount=2)}),
+    Feature("log probabilities", ('"logprobs":true', '"responseLogprobs":true'), {
+        "openai": {"logprobs": True}, "gemini": _gemini_config(responseLogprobs=True)}),
+    Feature("logit bias", ("4711",), {"openai": {"logit_bias": {"4711": 1}}}),
+    Feature("JSON mode", ("json_object", "application/json"), {
+        "openai": {"response_format": {"type": "json_object"}},
+        "gemini": _gemini_config(responseMimeType="application/json"),
+    }),
+    Feature("answer by JSON schema", ('"marked":{"type":"string"}',), {
+        "openai": {"response_format": {
+            "type": "json_schema", "json_schema": {"name": "n", "schema": _SCHEMA}}},
+        "anthropic": {"output_config": {"format": {"type": "json_schema", "schema": _SCHEMA}}},
+        "gemini": _gemini_config(responseMimeType="application/json", responseJsonSchema=_SCHEMA),
+    }),
+    Feature("thinking: effort in words", ('"low"',), {
+        "openai": {"reasoning_effort": "low"},
+        "gemini": _gemini_config(thinkingConfig={"thinkingLevel": "low"}),
+    }),
+    Feature("thinking: budget of tokens", ("4711",), {
+        "anthropic": {"thinking": {"type": "enabled", "budget_tokens": 4711}},
+        "gemini": _gemini_config(thinkingConfig={"thinkingBudget": 4711}),
+    }),
+    Feature("thinking: none", ('"disabled"', '"thinkingBudget":0', '"effort":"none"', '"none"'), {
+        "openai": {"reasoning_effort": "none"},
+        "anthropic": {"thinking": {"type": "disabled"}},
+        "gemini": _gemini_config(thinkingConfig={"thinkingBudget": 0}),
+    }),
+    Feature("cache control", ("ephemeral", "cachePoint"), {
+        "anthropic": {"system": [
+            {"type": "text", "text": "s", "cache_control": {"type": "ephemeral"}}]},
+        "gemini": {"cachedContent": "ephemeral"},
+    }),
+    Feature("end user's id", ("u4711",), {
+        "openai": {"user": "u4711"}, "anthropic": {"metadata": {"user_id": "u4711"}}}),
+    Feature("tools of the provider", ("4711",), {
+        "openai": {"web_search_options": {"search_context_size": "4711"}},
+        "anthropic": {"tools": [{"type": "web_search_4711", "name": "web_search"}]},
+        "gemini": {"tools": [{"googleSearch": {"marked": "4711"}}]},
+    }),
+    Feature("safety settings", ("4711",), {
+        "gemini": {"safetySettings": [{"category": "4711"}]}}),
+)  # fmt: skip
+
+PLAIN: Final[Mapping[str, Overlay]] = {
+    "openai": {"model": "m", "max_tokens": 9000, "messages": [{"role": "user", "content": "q"}]},
+    "anthropic": {"model": "m", "max_tokens": 9000, "messages": [{"role": "user", "content": "q"}]},
+    "gemini": {"model": "m", "contents": [{"parts": [{"text": "q"}]}], **_gemini_config()},
+}
+
+_OPENAI_USAGE: Final = {"prompt_tokens": 20, "completion_tokens": 9}
+_ANTHROPIC_USAGE: Final = {"input_tokens": 20, "output_tokens": 9}
+_GEMINI_USAGE: Final = {"promptTokenCount": 20, "candidatesTokenCount": 9}
+_BEDROCK_USAGE: Final = {"inputTokens": 20, "outputTokens": 9}
+
+
+def _openai_answer(
+    finish: str = "stop", usage: Overlay | None = None, **message: Any
+) -> dict[str, Any]:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "a", **message}}
+    return {"choices": [{**choice, "finish_reason": finish}], "usage": usage or _OPENAI_USAGE}
+
+
+def _anthropic_answer(
+    *blocks: Overlay, stop: str = "end_turn", usage: Overlay | None = None
+) -> dict[str, Any]:
+    content = list(blocks) or [{"type": "text", "text": "a"}]
+    return {"content": content, "stop_reason": stop, "usage": usage or _ANTHROPIC_USAGE}
+
+
+def _gemini_answer(
+    *parts: Overlay, finish: str = "STOP", usage: Overlay | None = None, **candidate: Any
+) -> dict[str, Any]:
+    content = {"parts": list(parts) or [{"text": "a"}]}
+    told = {"content": content, "finishReason": finish, **candidate}
+    return {"candidates": [told], "usageMetadata": usage or _GEMINI_USAGE}
+
+
+def _bedrock_answer(
+    *blocks: Overlay, stop: str = "end_turn", usage: Overlay | None = None
+) -> dict[str, Any]:
+    message = {"content": list(blocks) or [{"text": "a"}]}
+    return {"output": {"message": message}, "stopReason": stop, "usage": usage or _BEDROCK_USAGE}
+
+
+_CALL: Final = {"id": "c1", "type": "function", "function": {"name": "f4711", "arguments": "{}"}}
+
+ANSWERS: Final = (
+    Feature("text", ("a4711",), {
+        "openai": _openai_answer(content="a4711"),
+        "anthropic": _anthropic_answer({"type": "text", "text": "a4711"}),
+        "gemini": _gemini_answer({"text": "a4711"}),
+        "bedrock": _bedrock_answer({"text": "a4711"}),
+    }),
+    Feature("tool calls", ("f4711",), {
+        "openai": _openai_answer("tool_calls", tool_calls=[_CALL]),
+        "anthropic": _anthropic_answer(
+            {"type": "tool_use", "id": "c1", "name": "f4711", "input": {}}, stop="tool_use"),
+        "gemini": _gemini_answer({"functionCall": {"name": "f4711", "args": {}}}),
+        "bedrock": _bedrock_answer(
+            {"toolUse": {"toolUseId": "c1", "name": "f4711", "input": {}}}, stop="tool_use"),
+    }),
+    Feature("cut at the cap", ('"length"', '"max_tokens"', "MAX_TOKENS"), {
+        "openai": _openai_answer("length"),
+        "anthropic": _anthropic_answer(stop="max_tokens"),
+        "gemini": _gemini_answer(finish="MAX_TOKENS"),
+        "bedrock": _bedrock_answer(stop="max_tokens"),
+    }),
+    Feature("filtered", ("content_filter", '"refusal"', "SAFETY"), {
+        "openai": _openai_answer("content_filter"),
+        "anthropic": _anthropic_answer(stop="refusal"),
+        "gemini": _gemini_answer(finish="SAFETY"),
+        "bedrock": _bedrock_answer(stop="guardrail_intervened"),
+    }),
+    Feature("refusal", ("no4711",), {"openai": _openai_answer(content=None, refusal="no4711")}),
+    Feature("thoughts", ("hm4711",), {
+        "openai": _openai_answer(reasoning_content="hm4711"),
+        "anthropic": _anthropic_answer(
+            {"type": "thinking", "thinking": "hm4711", "signature": "s"},
+            {"type": "text", "text": "a"}),
+        "gemini": _gemini_answer({"text": "hm4711", "thought": True}, {"text": "a"}),
+        "bedrock": _bedrock_answer(
+            {"reasoningContent": {"reasoningText": {"text": "hm4711"}}}, {"text": "a"}),
+    }),
+    Feature("usage: cached tokens", (
+        '"cached_tokens":7', '"cache_read_input_tokens":7', '"cachedContentTokenCount":7',
+    ), {
+        "openai": _openai_answer(
+            usage={**_OPENAI_USAGE, "prompt_tokens_details": {"cached_tokens": 7}}),
+        "anthropic": _anthropic_answer(usage={**_ANTHROPIC_USAGE, "cache_read_input_tokens": 7}),
+        "gemini": _gemini_answer(usage={**_GEMINI_USAGE, "cachedContentTokenCount": 7}),
+        "bedrock": _bedrock_answer(usage={**_BEDROCK_USAGE, "cacheReadInputTokens": 7}),
+    }),
+    Feature("usage: reasoning tokens", (
+        '"reasoning_tokens":6', '"thoughtsTokenCount":6', '"thinking_tokens":6',
+    ), {
+        "openai": _openai_answer(
+            usage={**_OPENAI_USAGE, "completion_tokens_details": {"reasoning_tokens": 6}}),
+        "anthropic": _anthropic_answer(
+            usage={**_ANTHROPIC_USAGE, "output_tokens_details": {"thinking_tokens": 6}}),
+        "gemini": _gemini_answer(usage={**_GEMINI_USAGE, "thoughtsTokenCount": 6}),
+    }),
+    Feature("log probabilities", ("l4711",), {
+        "openai": {"choices": [{
+            "index": 0, "message": {"content": "a"}, "finish_reason": "stop",
+            "logprobs": {"content": [{"token": "l4711"}]}}]},
+        "gemini": _gemini_answer(logprobsResult={"chosenCandidates": [{"token": "l4711"}]}),
+    }),
+    Feature("citations", ("k4711",), {
+        "openai": _openai_answer(annotations=[{"type": "url_citation", "url": "k4711"}]),
+        "anthropic": _anthropic_answer(
+            {"type": "text", "text": "a", "citations": [{"cited_text": "k4711"}]}),
+        "gemini": _gemini_answer(groundingMetadata={"webSearchQueries": ["k4711"]}),
+    }),
+)  # fmt: skip
+
+
+def request_outcome(feature: Feature, client: str, provider: str) -> str:
+    """What becomes of a feature of a request on its way to a provider."""
+    overlay = feature.asked.get(client)
+    if overlay is None:
+        return "–"
+    endpoint = CLIENTS[client][0]
+    try:
+        asked = DIALECTS[client].read_request(endpoint, {**PLAIN[client], **overlay})
+        way = translator(client, provider, endpoint)
+        sent = way.request(asked, "m", 9000, force_usage=True)
+    except RequestError:
+        return "refused"
+    return _kept(feature, sent)
+
+
+def answer_outcome(feature: Feature, client: str, provider: str) -> str:
+    """What becomes of a feature of an answer on its way to a client."""
+    document = feature.asked.get("gemini" if provider == "vertex" else provider)
+    if document is None:
+        return "–"
+    release = translator(client, provider, CLIENTS[client][0]).answer({**document}, b"")
+    return "refused" if release.document is None else _kept(feature, release.document)
+
+
+def _kept(feature: Feature, document: Any) -> str:
+    text = orjson.dumps(document).decode()
+    return "full" if any(mark in text for mark in feature.kept) else "lossy"
+
+
+def page() -> str:
+    """The whole page."""
+    return "\n".join((INTRODUCTION, *_tables(), NOTES))
+
+
+def _tables() -> Iterator[str]:
+    for client, (_, title) in CLIENTS.items():
+        yield f"## Clients of {title}\n"
+        yield "What a client asks for, and who can be told:\n"
+        yield from _table(client, REQUESTS, request_outcome)
+        yield "What a provider answers, and what of it the client reads:\n"
+        yield from _table(client, ANSWERS, answer_outcome)
+
+
+def _table(client: str, features: tuple[Feature, ...], outcome: Any) -> Iterator[str]:
+    yield f"| feature | {' | '.join(PROVIDERS)} |"
+    yield "|---" * (len(PROVIDERS) + 1) + "|"
+    for feature in features:
+        cells = [outcome(feature, client, provider) for provider in PROVIDERS]
+        if set(cells) != {"–"}:
+            yield f"| {feature.name} | {' | '.join(cells)} |"
+    yield ""
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

@@ -1,0 +1,81 @@
+"""Any client's dialect with any provider's, over the hub.
+
+What a dialect needs for that is told by one value for each of its two sides.  ``translate.py``
+keeps the ways that need no hub, and those of which more is known than the hub can say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gateway_extproc.core.chat import ChatRequest, ChatResponse, Document, LlmRequest, TextAt
+from gateway_extproc.core.ports import AnswerReader, AnswerWriter, Release
+from gateway_extproc.providers.problems import Unreadable, unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSide:
+    """How clients of one dialect are understood and answered.
+
+    ``to_chat`` takes the provider's dialect as well, ``write_answer`` and ``writer`` the time.
+    """
+
+    name: str
+    to_chat: Callable[[Document, str], ChatRequest]
+    write_answer: Callable[[ChatResponse, int], Document]
+    answer_texts: Callable[[Document], tuple[TextAt, ...]]
+    writer: Callable[[LlmRequest, int], AnswerWriter]
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSide:
+    """How providers of one dialect are asked and understood; ``from_chat`` takes the client's
+    dialect as well, so that it can name what it refuses in the client's words."""
+
+    name: str
+    from_chat: Callable[[ChatRequest, str], dict[str, Any]]
+    read_answer: Callable[[Document], ChatResponse]
+    path: Callable[[str, str, bool], str]
+    reader: Callable[[], AnswerReader]
+
+
+class OverHub:
+    """One way (``core.ports.Translator``)."""
+
+    def __init__(self, client: ClientSide, provider: ProviderSide, now: Callable[[], int]) -> None:
+        self._client, self._provider, self._now = client, provider, now
+
+    def request(
+        self, request: LlmRequest, model: str, max_tokens: int, *, force_usage: bool
+    ) -> Document:
+        chat = self._client.to_chat(request.document, self._provider.name)
+        asked = request.max_tokens
+        cap = max_tokens if asked is None else min(asked, max_tokens)
+        chat = replace(chat, model=model, max_tokens=cap, stream=request.stream)
+        return self._provider.from_chat(chat, self._client.name)
+
+    def path(self, base_path: str, model: str = "", *, stream: bool = False) -> str:
+        return self._provider.path(base_path, model, stream)
+
+    def answer(self, document: Document, raw: bytes, model: str = "") -> Release:
+        try:
+            response = self._provider.read_answer(document)
+            named = replace(response, model=response.model or model)
+            written = self._client.write_answer(named, self._now())
+        except Unreadable:
+            return Release(refusal=unreadable())
+        return Release(
+            document=written,
+            texts=self._client.answer_texts(written),
+            usage=response.usage,
+            model=response.model,
+            stop_reason=response.stop_reason,
+        )
+
+    def reader(self) -> AnswerReader:
+        return self._provider.reader()
+
+    def writer(self, request: LlmRequest) -> AnswerWriter:
+        return self._client.writer(request, self._now())
