@@ -51,7 +51,10 @@ class Failover(Section):
     """Refusals of a provider (400, 413, 422) after which the next target is tried:
     ``context_window`` for a prompt that is too long for the model, ``content_policy`` for one that
     the provider's own filter rejects."""
-    repeat: tuple[EndpointName, ...] = ("chat", "messages")
+    repeat: tuple[EndpointName, ...] = (
+        "chat", "messages", "generate_content", "responses", "completions", "embeddings",
+        "moderations", "rerank", "count_tokens",
+    )  # fmt: skip
     """Interfaces whose requests may reach a second provider although the first may have served
     them. Of all others only what surely was not served goes on: unsent requests, 429, ``refusals``.
     """

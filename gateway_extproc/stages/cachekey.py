@@ -46,7 +46,7 @@ class CachePolicy:
             return "degraded"
         if not permit.data_classes <= self._classes:
             return "data_class"
-        if asked.completions != 1:
+        if asked.completions > 1:
             return "completions"
         return "" if self._is_steady(asked.document) else "sampling"
 

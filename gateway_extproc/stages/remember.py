@@ -106,9 +106,15 @@ def may_keep(exchange: Exchange) -> bool:
         and exchange.response_status == 200
         and exchange.answer_ended_well
         and exchange.stop_reason in WHOLE_ENDS
-        and exchange.answer_text_bytes > 0
+        and _says_something(exchange)
         and not exchange.findings
         and not exchange.stream_blocked_by
         and not exchange.failed_open
         and "guard" not in exchange.degraded
     )
+
+
+def _says_something(exchange: Exchange) -> bool:
+    """Whether there is text in an answer that should have some; embeddings have none."""
+    assert exchange.approved is not None
+    return exchange.answer_text_bytes > 0 or not exchange.approved.completions
