@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from support.gateway import RunningGateway, running_gateway
+from support.gateway import FORGIVING, RunningGateway, running_gateway
 
 ATTEMPT_S = 0.6
 REFUSED_ON = ["context_window", "content_policy"]
@@ -32,6 +32,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway
             {"provider": "openai", "model": "gpt-4o-mini"},
             {"provider": "anthropic", "model": "claude-haiku-4-5"},
         ]
+        document["health"] = FORGIVING
         document["models"] += [
             {"model": name, "targets": pair, "failover": said} for name, said in ROUTES.items()
         ]

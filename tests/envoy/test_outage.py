@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from support.gateway import RunningGateway, running_gateway, wait_for
+from support.gateway import FORGIVING, RunningGateway, running_gateway, wait_for
 
 ATTEMPT_S = 3.0
 A_SECOND = 100
@@ -33,6 +33,7 @@ OUTAGES: dict[str, dict[str, Any]] = {
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     def change(document: dict[str, Any]) -> None:
         document["failover"] = {"attempt_timeout_s": ATTEMPT_S, "max_attempts": 2}
+        document["health"] = FORGIVING  # each request meets the outage, none is spared
         # About failures of providers, not about a machine that has too much to do.
         document["server"]["shed"] = {"lag_ms": 1000.0}
 
@@ -102,6 +103,7 @@ def test_a_provider_that_refuses_connections_is_passed_over(
 ) -> None:
     def change(document: dict[str, Any]) -> None:
         document["server"]["shed"] = {"lag_ms": 1000.0}
+        document["health"] = FORGIVING
         document["providers"][0]["base_url"] = "http://127.0.0.1:1/v1"
 
     with running_gateway(tmp_path_factory.mktemp("refusing"), change) as gateway:
@@ -134,6 +136,7 @@ def test_a_checked_provider_that_is_gone_is_not_waited_for(
 
     def change(document: dict[str, Any]) -> None:
         document["failover"] = {"attempt_timeout_s": 5.0, "max_attempts": 2}
+        document["health"] = FORGIVING
         document["providers"][0]["check"] = {
             "path": "/v1/models", "interval_s": 0.2, "timeout_s": 0.2,
         }  # fmt: skip
