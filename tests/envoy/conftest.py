@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from support.gateway import FORGIVING, RunningGateway, running_gateway
+from support.gateway import FORGIVING, ROOMY, RunningGateway, running_gateway
 
 HERE = Path(__file__).parent
 
@@ -23,6 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     def change(document: dict[str, Any]) -> None:
         document["health"] = FORGIVING
+        document["catalogue"] = ROOMY
 
     with running_gateway(tmp_path_factory.mktemp("gateway"), change) as gateway:
         yield gateway

@@ -35,6 +35,14 @@ FORGIVING: dict[str, Any] = {
 """A section ``health`` that watches and holds nothing against a provider: for gateways of many
 tests, each of which breaks a provider that the next one finds in order."""
 
+ROOMY: dict[str, Any] = {
+    "models": [
+        {"model": model, "context_tokens": 10**9}
+        for model in ("gpt-4o-mini", "gpt-4o", "claude-haiku-4-5", "claude-sonnet-4-5")
+    ]
+}
+"""A section ``catalogue`` for tests of bytes: prompts of megabytes fit into every model."""
+
 START_S = 120.0
 RECORD_S = 5.0
 
