@@ -37,7 +37,7 @@ tests, each of which breaks a provider that the next one finds in order."""
 
 ROOMY: dict[str, Any] = {
     "models": [
-        {"model": model, "context_tokens": 10**9}
+        {"model": model, "context_tokens": 10**9, "max_output_tokens": 10**9}
         for model in ("gpt-4o-mini", "gpt-4o", "claude-haiku-4-5", "claude-sonnet-4-5")
     ]
 }
