@@ -181,7 +181,8 @@ async def explain(
         exchange = _exchange(question)
         decision = await _decide(Pipeline(stages, RefusalWriter(DIALECTS)), exchange, question.body)
         route = next(stage for stage in stages if isinstance(stage, Route))
-    return _explanation(snapshot, exchange, decision, notes, route.candidates(exchange))
+        candidates = route.candidates(exchange)
+    return _explanation(snapshot, exchange, decision, notes, candidates)
 
 
 async def _decide(pipeline_: Pipeline, exchange: Exchange, body: bytes) -> Decision:

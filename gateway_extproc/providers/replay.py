@@ -14,6 +14,7 @@ import orjson
 
 from gateway_extproc.core.cached import Form
 from gateway_extproc.core.chat import (
+    BlockEnd,
     ChatResponse,
     Chunk,
     Document,
@@ -211,6 +212,8 @@ def _assemble(events: Iterable[StreamEvent]) -> ChatResponse:
                 usage = event.usage
             case End():
                 ended = True
+            case BlockEnd():
+                pass
             case _:
                 raise Unreadable
     if reason is None or not ended:

@@ -23,10 +23,15 @@ from support.config import make_snapshot
 
 STANDARD = frozenset({"standard"})
 
+ANSWERS: Final = {
+    "chat", "messages", "generate_content", "responses", "completions", "embeddings", "moderations",
+    "images", "rerank", "count_tokens",
+}  # fmt: skip
+
 TABLE: Final[dict[str, tuple[set[str], set[str]]]] = {
     # role: (endpoints, admin permissions); everything that is not listed is refused
-    "developer": ({"chat", "messages", "generate_content", "models"}, set()),
-    "application": ({"chat", "messages", "generate_content"}, set()),
+    "developer": ({*ANSWERS, "models"}, set()),
+    "application": (ANSWERS, set()),
     "platform-admin": (
         {"models"},
         {

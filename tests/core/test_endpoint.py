@@ -6,9 +6,11 @@ import pytest
 
 from gateway_extproc.core.endpoint import (
     CHAT,
+    COUNT_TOKENS,
     GENERATE,
     MESSAGES,
     MODELS,
+    RERANK,
     STREAM_GENERATE,
     error_dialect,
     find_endpoint,
@@ -27,7 +29,9 @@ from gateway_extproc.core.endpoint import (
         ("/v1/models/m:streamGenerateContent?alt=sse", STREAM_GENERATE),
         ("/v1/models/m", None),
         ("/v1/messages/", None),
-        ("/v1/messages/count_tokens", None),
+        ("/v1/messages/count_tokens", COUNT_TOKENS),
+        ("/v2/rerank", RERANK),
+        ("/v1/audio/speech", None),
         ("/V1/messages", None),
         ("", None),
         ("/", None),

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from gateway_extproc.cli.processes import envoy_binary
-from support.gateway import RunningGateway, running_gateway
+from support.gateway import ROOMY, RunningGateway, running_gateway
 
 FLAG = "envoy.reloadable_features.http2_use_oghttp2"
 MEGABYTE = 1_000_000
@@ -34,6 +34,7 @@ def paired(
     def change(document: dict[str, Any]) -> None:
         document["server"]["wire"] = wire
         document["caps"]["max_tokens"] = 2_000_000
+        document["catalogue"] = ROOMY
 
     environment = {"ENVOY_BIN": str(_envoy_with(folder, use_oghttp2=codec == "oghttp2"))}
     with running_gateway(folder, change, width=20_000, environment=environment) as gateway:

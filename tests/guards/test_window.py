@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway_extproc.core.chat import (
+    BlockEnd,
     Chunk,
     End,
     Start,
@@ -309,9 +310,9 @@ def test_text_and_stop_in_one_chunk_stay_in_it() -> None:
 
 def test_the_end_of_a_block_lets_its_text_leave() -> None:
     window = open_window()
-    stop = Chunk(b"x", {"type": "content_block_stop", "index": 0}, ())
+    stop = Chunk(b"x", {"type": "content_block_stop", "index": 0}, (BlockEnd(0),))
     result = window.push([delta(HELD), delta("other jane", (1, "content")), stop], last=False)
-    assert kinds(result.chunks) == ["call ", "other ", "jane"]
+    assert kinds(result.chunks) == ["call ", "other ", "jane", "BlockEnd"]
     assert result.chunks[-1] is stop
 
 

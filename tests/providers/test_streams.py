@@ -14,6 +14,7 @@ from openai.types.chat import ChatCompletionChunk
 from pydantic import TypeAdapter
 
 from gateway_extproc.core.chat import (
+    BlockEnd,
     Chunk,
     End,
     Start,
@@ -109,13 +110,17 @@ def test_an_anthropic_stream_means_these_events() -> None:
         Start("msg_1", "claude-x"),
         UsageReport(Usage(18, 1, 5, cache_write_tokens=3)),
         TextDelta((0, "reasoning"), "hm", "reasoning"),
+        BlockEnd(0),
         TextDelta((1, "content"), "Gr\u00fc\u00dfe"),
         TextDelta((1, "content"), " an alle"),
+        BlockEnd(1),
         ToolStart(0, "t0", "weather"),
         TextDelta((2, "arguments"), '{"city":', "arguments", 0),
         TextDelta((2, "arguments"), '"Paris"}', "arguments", 0),
+        BlockEnd(2),
         ToolStart(1, "t1", "weather"),
         TextDelta((3, "arguments"), '{"city":"Rome"}', "arguments", 1),
+        BlockEnd(3),
         Stop("tool_calls"),
         UsageReport(Usage(18, 9, 5, cache_write_tokens=3)),
         End(),

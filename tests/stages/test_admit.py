@@ -54,7 +54,7 @@ async def test_close_frees_the_slot_of_the_admitted_only(load: Load) -> None:
 @pytest.mark.parametrize(
     ("path", "method", "headers", "expected"),
     [
-        ("/v1/embeddings", "POST", {}, "unknown_endpoint"),
+        ("/v1/audio/speech", "POST", {}, "unknown_endpoint"),
         ("/", "GET", {}, "unknown_endpoint"),
         ("/v1/chat/completions", "GET", {}, "method_not_allowed"),
         ("/v1/chat/completions", "", {}, "method_not_allowed"),
