@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from support.gateway import ROOMY, RunningGateway, running_gateway
+from support.gateway import FORGIVING, ROOMY, RunningGateway, running_gateway
 
 MEGABYTE = 1_000_000
 
@@ -22,7 +22,7 @@ def roomy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     """A gateway that lets long answers pass, and providers that send long events."""
 
     def change(document: dict[str, Any]) -> None:
-        document["catalogue"] = ROOMY
+        document["catalogue"], document["health"] = ROOMY, FORGIVING
         document["caps"]["max_tokens"] = 2_000_000
         document["failover"]["attempt_timeout_s"] = 30.0
         # About sizes, not about a machine that has too much to do.

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from gateway_extproc.cli.processes import envoy_binary
-from support.gateway import ROOMY, RunningGateway, running_gateway
+from support.gateway import FORGIVING, ROOMY, RunningGateway, running_gateway
 
 FLAG = "envoy.reloadable_features.http2_use_oghttp2"
 MEGABYTE = 1_000_000
@@ -34,7 +34,9 @@ def paired(
     def change(document: dict[str, Any]) -> None:
         document["server"]["wire"] = wire
         document["caps"]["max_tokens"] = 2_000_000
-        document["catalogue"] = ROOMY
+        document["catalogue"], document["health"] = ROOMY, FORGIVING
+        # About bytes, not about a machine that has too much to do.
+        document["server"]["shed"] = {"lag_ms": 1000.0}
 
     environment = {"ENVOY_BIN": str(_envoy_with(folder, use_oghttp2=codec == "oghttp2"))}
     with running_gateway(folder, change, width=20_000, environment=environment) as gateway:
