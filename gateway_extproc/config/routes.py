@@ -182,6 +182,8 @@ def _policy(key: str, how: Choosing, refs: tuple[TargetRef, ...], table: TargetT
         percentile=how.percentile,
         score=ScoreWeights(how.score.quality, how.score.cost, how.score.latency),
         threshold=how.threshold,
+        target_saving=how.target_saving,
+        target_quality=how.target_quality,
         regions=name_matcher(how.regions) if how.regions else None,
         shadows=shadows,
         least_context=_least_context(choices, shadows),

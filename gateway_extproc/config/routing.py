@@ -66,6 +66,13 @@ class Choosing(Section):
     """For ``score``: what weighs how much."""
     threshold: Portion = 0.5
     """For ``complexity``: from here on requests go to targets with ``tier: above`` first."""
+    target_saving: Portion | None = None
+    """Instead of ``threshold``: the share of requests that targets with ``tier: below`` shall
+    answer."""
+    target_quality: Portion | None = None
+    """Instead of ``threshold``: the share of the gap between both tiers' quality that shall be
+    recovered. Both wishes are turned into a threshold by the shipped table; other traffic is
+    another mixture (docs/complexity.md)."""
     regions: tuple[RegionPattern, ...] = ()
     """Only targets in these regions, or prefixes ending in ``*``; empty means all."""
     shadow: tuple[ShadowRef, ...] = ()

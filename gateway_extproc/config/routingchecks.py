@@ -12,6 +12,7 @@ from gateway_extproc.config.model import Config, ModelRoute
 from gateway_extproc.config.routing import Choosing, RouteRule, TargetRef
 
 ALIAS_FIELDS: Final = frozenset({"model", "alias_of"})
+WISHES: Final = ("threshold", "target_saving", "target_quality")
 PROVIDERS: Final = "providers of this file"
 
 
@@ -79,6 +80,7 @@ def _bad_choosing(
         yield Mistake(f"{path}.targets", "weights of 0", "at least one weight above 0")
     if not any((how.score.quality, how.score.cost, how.score.latency)):
         yield Mistake(f"{path}.score", "weights of 0", "at least one weight above 0")
+    yield from _bad_wishes(path, how)
     yield from _bad_tiers(path, how, targets)
 
 
@@ -88,6 +90,17 @@ def _unsent(path: str, how: Choosing, config: Config) -> Iterator[Mistake]:
         yield Mistake(path, "targets", "none without a section 'shadow', which says how to send")
     elif how.shadow and config.server.tcp is not None:
         yield Mistake(path, "targets", "none with 'server.tcp': copies need Envoy on this host")
+
+
+def _bad_wishes(path: str, how: Choosing) -> Iterator[Mistake]:
+    """A threshold follows from one wish, or is given itself."""
+    named = [name for name in WISHES if name in how.model_fields_set]
+    if len(named) > 1:
+        yield Mistake(f"{path}.{named[1]}", "a second wish", f"nothing beside '{named[0]}'")
+    for name in named:
+        if how.strategy != "complexity":
+            expected = "nothing, but for strategy 'complexity'"
+            yield Mistake(f"{path}.{name}", repr(getattr(how, name)), expected)
 
 
 def _bad_tiers(path: str, how: Choosing, targets: tuple[TargetRef, ...]) -> Iterator[Mistake]:

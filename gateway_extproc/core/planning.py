@@ -69,6 +69,8 @@ class Policy:
     percentile: Literal["p50", "p95"] = "p50"
     score: ScoreWeights = EVEN
     threshold: float = 0.5
+    target_saving: float | None = None
+    target_quality: float | None = None
     regions: Matcher | None = None
     shadows: tuple[Shadow, ...] = ()
     least_context: int | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -16,6 +16,7 @@ from gateway_extproc.core.money import Price
 from gateway_extproc.core.planning import Choice, Policy, Query, StrategyName
 from gateway_extproc.core.standing import Standings
 from gateway_extproc.core.usage import Usage
+from gateway_extproc.routing.complexity import threshold_for
 
 Choices = Sequence[Choice]
 Strategy = Callable[[Choices, Policy, Query, Standings], Choices]
@@ -131,7 +132,7 @@ def _region(choices: Choices, policy: Policy, query: Query, standings: Standings
 
 
 def _complexity(choices: Choices, policy: Policy, query: Query, standings: Standings) -> Choices:
-    tier = "above" if query.complexity >= policy.threshold else "below"
+    tier = "above" if query.complexity >= threshold_of(policy) else "below"
     return _ascending(choices, [0 if choice.tier == tier else 1 for choice in choices])
 
 
@@ -145,6 +146,18 @@ _STRATEGIES: Final[Mapping[StrategyName, Strategy]] = {
     "region": _region,
     "complexity": _complexity,
 }
+
+
+def threshold_of(policy: Policy) -> float:
+    """From which complexity on the stronger tier answers: as given, or as a wish needs it."""
+    return _threshold(policy.threshold, policy.target_saving, policy.target_quality)
+
+
+@cache
+def _threshold(given: float, saving: float | None, quality: float | None) -> float:
+    if saving is None and quality is None:
+        return given
+    return threshold_for(saving=saving, quality=quality)
 
 
 def _ascending(choices: Choices, values: Sequence[float]) -> Choices:

@@ -14,7 +14,7 @@ from gateway_extproc.core.planning import Choice, Policy, ScoreWeights, Tier
 from gateway_extproc.core.standing import Standing
 from gateway_extproc.routing.draws import Draws
 from gateway_extproc.routing.planner import Planner
-from gateway_extproc.routing.strategies import EXPLORED, distance, order, scores
+from gateway_extproc.routing.strategies import EXPLORED, distance, order, scores, threshold_of
 from support.plans import Stands, planned, policy, priced, query, target
 
 DECISIONS = 100_000
@@ -200,3 +200,22 @@ def test_hard_requests_go_above_the_threshold_and_simple_ones_below(
     plan = planned(how, query(complexity=score))
     assert plan[0] == first
     assert sorted(plan) == ["cheap", "strong"]
+
+
+@pytest.mark.parametrize(
+    ("wish", "low", "high"),
+    [
+        ({"target_saving": 0.25}, 0.0, 0.4),
+        ({"target_saving": 0.75}, 0.6, 1.0),
+        ({"target_quality": 0.9}, 0.0, 0.3),
+        ({"target_quality": 0.5}, 0.5, 1.0),
+        ({"threshold": 0.33}, 0.33, 0.33),
+    ],
+)
+def test_a_wish_becomes_a_threshold(wish: dict[str, float], low: float, high: float) -> None:
+    choices = (Choice(target("a"), 1, "below"), Choice(target("b"), 1, "above"))
+    how = Policy("tiers", choices, strategy="complexity", **wish)  # type: ignore[arg-type]
+    found = threshold_of(how)
+    assert low <= found <= high
+    assert planned(how, query(complexity=found))[0].startswith("b")
+    assert planned(how, query(complexity=max(0.0, found - 0.01)))[0].startswith("a")
