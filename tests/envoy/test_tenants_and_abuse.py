@@ -176,7 +176,7 @@ def test_sudden_volume_suspends_a_key_until_the_command_line_lifts_it(
     assert seen in ("credential_throttled", "suspended_api_key")
     wait_for(
         lambda: all(code_of(models(gateway, key)) == "suspended_api_key" for _ in range(6)),
-        4,
+        15,
         "not suspended everywhere",
     )
     events = [e for r in gateway.records() for e in r.get("events", ()) if e["subject"] == key_id]
@@ -186,11 +186,13 @@ def test_sudden_volume_suspends_a_key_until_the_command_line_lifts_it(
     shown = _keys_command(gateway, "show", key_id)
     assert (shown["state"], shown["reason"]) == ("suspended", "abuse rule burst")
     assert _keys_command(gateway, "resume", key_id)["state"] == "active"
-    wait_for(lambda: models(gateway, key).status_code == 200, 3, "not lifted")
+    wait_for(lambda: models(gateway, key).status_code == 200, 10, "not lifted")
 
 
 def _tipped(gateway: RunningGateway, key: str) -> str:
-    return next(filter(None, (code_of(models(gateway, key)) for _ in range(2 * VOLUME))), "")
+    """Why a request was refused; a worker that has not heard of the key yet is no answer."""
+    codes = (code_of(models(gateway, key)) for _ in range(2 * VOLUME))
+    return next((code for code in codes if code not in ("", "invalid_api_key")), "")
 
 
 def test_many_wrong_keys_from_one_address_are_an_event(gateway: RunningGateway) -> None:

@@ -232,6 +232,8 @@ def _document(
         "listen": {"port": find_free_port()},
         "admin": {"port": find_free_port()},
         "envoy_admin": {"port": find_free_port()},
+        # Nor about a machine that has too much to do; tests of shedding say so themselves.
+        "shed": {"lag_ms": 1000.0},
     }
     # Tests under load are not about this limit; the trial tenant's is what limits tests use.
     document["limits"][0]["requests"] = 10_000_000
