@@ -197,7 +197,10 @@ def test_tail_follows_all_workers_over_rotation(tmp_path: Path) -> None:
         sys.executable, "-m", "gateway_extproc.cli.main", "decisions", "tail", "--json",
         "--tenant", "acme", "--dir", str(evidence),
     ]  # fmt: skip
+    # What runs in the background ignores Ctrl-C, and so would its children.
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        signal.signal(signal.SIGINT, heard)
         assert process.stdout is not None
         try:
             first = json.loads(process.stdout.readline())
