@@ -175,9 +175,9 @@ class Requests(RuleBasedStateMachine):
 def test_no_sequence_of_requests_reaches_what_its_data_must_not() -> None:
     Requests.passed = 0
     run_state_machine_as_test(
-        Requests, settings=settings(max_examples=60, stateful_step_count=30, deadline=None)
+        Requests, settings=settings(max_examples=150, stateful_step_count=30, deadline=None)
     )
-    assert Requests.passed > 30, "hardly anything passed: this proves nothing"
+    assert Requests.passed > 100, "hardly anything passed: this proves nothing"
 
 
 async def test_a_violation_is_refused_and_is_a_governance_event(tmp_path: Path) -> None:
