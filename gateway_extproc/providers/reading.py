@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway_extproc.core.chat import Chunk
+from gateway_extproc.core.chat import Chunk, Document
 from gateway_extproc.providers.problems import UNREADABLE, Unreadable
 from gateway_extproc.providers.sse import EventTooLarge, SseEvent, SseParser
 
@@ -41,3 +41,9 @@ class StreamReader:
             return self._interpret(event, event.data)
         except (Unreadable, ValueError):
             return Chunk(None, None, (UNREADABLE,))
+
+
+def text_of(document: Document, key: str) -> str:
+    """A text that a provider may have left out, or spelled as something else; "" then."""
+    value = document.get(key)
+    return value if type(value) is str else ""

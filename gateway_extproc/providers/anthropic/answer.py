@@ -22,6 +22,7 @@ from gateway_extproc.providers.anthropic.frames import STOP_REASONS as WRITTEN
 from gateway_extproc.providers.anthropic.usage import read_usage, write_usage
 from gateway_extproc.providers.checks import string_leaves
 from gateway_extproc.providers.problems import Unreadable
+from gateway_extproc.providers.reading import text_of
 
 
 def check_answer(document: Document) -> None:
@@ -55,8 +56,8 @@ def answer_to_chat(document: Document) -> ChatResponse:
     """The message for the hub, thoughts left out; raises ``Unreadable``."""
     check_answer(document)
     return ChatResponse(
-        id=_str(document, "id"),
-        model=_str(document, "model"),
+        id=text_of(document, "id"),
+        model=text_of(document, "model"),
         parts=tuple(_parts(document["content"])),
         stop_reason=stop_reason(document),
         usage=read_usage(document.get("usage")),
@@ -115,8 +116,3 @@ def write_call(call: ToolCall) -> dict[str, Any]:
     if type(arguments) is not dict:
         raise Unreadable
     return {"type": "tool_use", "id": call.id, "name": call.name, "input": arguments}
-
-
-def _str(document: Document, key: str) -> str:
-    value = document.get(key)
-    return value if type(value) is str else ""

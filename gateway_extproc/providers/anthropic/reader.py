@@ -28,7 +28,7 @@ from gateway_extproc.core.chat import (
 )
 from gateway_extproc.providers.anthropic.usage import read_usage
 from gateway_extproc.providers.problems import Unreadable, stream_error
-from gateway_extproc.providers.reading import StreamReader
+from gateway_extproc.providers.reading import StreamReader, text_of
 from gateway_extproc.providers.sse import SseEvent
 
 Field = Literal["content", "reasoning", "arguments"]
@@ -86,14 +86,14 @@ class _Interpreter:
 
     def _message_start(self, document: Document) -> Events:
         message = _object(document, "message")
-        start = Start(_str(message, "id"), _str(message, "model"))
+        start = Start(text_of(message, "id"), text_of(message, "model"))
         return (start, *self._reported(message.get("usage")))
 
     def _block_start(self, document: Document) -> Events:
         index, block = _index(document), _object(document, "content_block")
         if block.get("type") == "tool_use":
             call = self._calls.setdefault(index, len(self._calls))
-            return (ToolStart(call, _str(block, "id"), _str(block, "name")),)
+            return (ToolStart(call, text_of(block, "id"), text_of(block, "name")),)
         return self._texts(index, block)
 
     def _block_delta(self, document: Document) -> Events:
@@ -143,8 +143,3 @@ def _index(document: Document) -> int:
     if type(index) is not int:
         raise Unreadable
     return index
-
-
-def _str(document: Document, key: str) -> str:
-    value = document.get(key)
-    return value if type(value) is str else ""

@@ -21,6 +21,7 @@ from gateway_extproc.providers.callids import made_id, signed_id, split_id
 from gateway_extproc.providers.checks import string_leaves
 from gateway_extproc.providers.gemini.usage import read_usage, write_usage
 from gateway_extproc.providers.problems import Unreadable
+from gateway_extproc.providers.reading import text_of
 
 STOP_REASONS: Final[dict[str, StopReason]] = {
     "STOP": "stop",
@@ -203,8 +204,3 @@ def write_part(part: Text | ToolCall | Thought) -> dict[str, Any]:
             call_id, signature = split_id(part.id)
             call = {"functionCall": {"id": call_id, "name": part.name, "args": arguments}}
             return call if signature is None else {**call, "thoughtSignature": signature}
-
-
-def text_of(document: Document, key: str) -> str:
-    value = document.get(key)
-    return value if type(value) is str else ""

@@ -13,6 +13,7 @@ from gateway_extproc.providers.gemini.spelling import canonical
 from gateway_extproc.providers.gemini.usage import read_usage
 from gateway_extproc.providers.gemini.writer import PassWriter
 from gateway_extproc.providers.problems import Unreadable, unreadable
+from gateway_extproc.providers.reading import text_of
 
 
 class GeminiToGemini:
@@ -56,7 +57,7 @@ class GeminiToGemini:
             texts=texts,
             echoes=answer.echoes(document),
             usage=read_usage(document.get("usageMetadata")),
-            model=answer.text_of(document, "modelVersion"),
+            model=text_of(document, "modelVersion"),
             stop_reason=reason,
         )
 

@@ -30,12 +30,11 @@ from gateway_extproc.providers.gemini.answer import (
     parts_of,
     read_call,
     stop_reason_of,
-    text_of,
 )
 from gateway_extproc.providers.gemini.errors import read_stream_error
 from gateway_extproc.providers.gemini.usage import read_usage
 from gateway_extproc.providers.problems import Unreadable
-from gateway_extproc.providers.reading import StreamReader
+from gateway_extproc.providers.reading import StreamReader, text_of
 from gateway_extproc.providers.sse import SseEvent
 
 CODE: Final = (("executableCode", "code"), ("codeExecutionResult", "output"))

@@ -18,6 +18,7 @@ from gateway_extproc.providers.checks import string_leaves
 from gateway_extproc.providers.openai import reader
 from gateway_extproc.providers.openai.usage import read_usage, write_usage
 from gateway_extproc.providers.problems import Unreadable
+from gateway_extproc.providers.reading import text_of
 
 _TEXTS = ("content", "refusal", "reasoning_content", "reasoning", "reasoning_details")
 
@@ -92,8 +93,8 @@ def answer_to_chat(document: Document) -> ChatResponse:
             parts.append(Text(text))
     parts.extend(_tool_call(call) for call in message.get("tool_calls") or ())
     return ChatResponse(
-        id=_str(document, "id"),
-        model=_str(document, "model"),
+        id=text_of(document, "id"),
+        model=text_of(document, "model"),
         parts=tuple(parts),
         stop_reason=stop_reason(document),
         usage=read_usage(document.get("usage")),
@@ -144,8 +145,3 @@ def write_call(call: ToolCall) -> dict[str, Any]:
         "type": "function",
         "function": {"name": call.name, "arguments": call.arguments},
     }
-
-
-def _str(document: Document, key: str) -> str:
-    value = document.get(key)
-    return value if type(value) is str else ""

@@ -16,6 +16,7 @@ from gateway_extproc.providers.openai.plain import refuse_tokens
 from gateway_extproc.providers.openai.usage import read_usage
 from gateway_extproc.providers.openai.writer import PassWriter
 from gateway_extproc.providers.problems import Unreadable
+from gateway_extproc.providers.reading import text_of
 
 DEFAULT_TOKENS: Final = 16
 """The cap of a completion that names none (OpenAI's reference; vLLM does the same)."""
@@ -92,7 +93,6 @@ def _answer(document: Document, raw: bytes) -> Release:
         raise Unreadable
     if not all(type(choice) is dict and type(choice.get("text")) is str for choice in choices):
         raise Unreadable
-    model = document.get("model")
     return Release(
         document=document,
         raw=raw,
@@ -106,7 +106,7 @@ def _answer(document: Document, raw: bytes) -> Release:
             if choice.get("logprobs")
         ),
         usage=read_usage(document.get("usage")),
-        model=model if type(model) is str else "",
+        model=text_of(document, "model"),
         stop_reason=reader.stop_reason(choices[0].get("finish_reason")),
     )
 

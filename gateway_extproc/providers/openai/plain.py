@@ -16,6 +16,7 @@ from gateway_extproc.providers import checks
 from gateway_extproc.providers.interface import Interface, answer_leaves, only_model, read_plain
 from gateway_extproc.providers.openai.usage import count, read_usage
 from gateway_extproc.providers.problems import Unreadable
+from gateway_extproc.providers.reading import text_of
 
 MODERATION_MODEL: Final = "omni-moderation-latest"
 """What OpenAI takes where a request for moderation names no model."""
@@ -183,10 +184,9 @@ def _ranking_usage(document: Document) -> Usage | None:
 def _release(
     document: Document, raw: bytes, usage: Usage | None, texts: tuple[Any, ...] = ()
 ) -> Release:
-    model = document.get("model")
     return Release(
         document=document, raw=raw, texts=texts, usage=usage,
-        model=model if type(model) is str else "", stop_reason="stop",
+        model=text_of(document, "model"), stop_reason="stop",
     )  # fmt: skip
 
 

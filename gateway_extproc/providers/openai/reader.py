@@ -27,7 +27,7 @@ from gateway_extproc.core.chat import (
 )
 from gateway_extproc.providers.openai.usage import read_usage
 from gateway_extproc.providers.problems import Unreadable, stream_error
-from gateway_extproc.providers.reading import StreamReader
+from gateway_extproc.providers.reading import StreamReader, text_of
 from gateway_extproc.providers.sse import SseEvent
 
 Field = Literal["content", "reasoning", "refusal", "arguments"]
@@ -101,7 +101,7 @@ class _Interpreter:
                 raise Unreadable
             if not self._started:
                 self._started = True
-                events.append(Start(_str(document, "id"), _str(document, "model")))
+                events.append(Start(text_of(document, "id"), text_of(document, "model")))
             for choice in choices:
                 self._read(choice, events)
         usage = document.get("usage")
@@ -144,7 +144,7 @@ class _Interpreter:
                 raise Unreadable
             if (index, number) not in self._calls:
                 self._calls.add((index, number))
-                events.append(ToolStart(number, _str(item, "id"), _str(called, "name")))
+                events.append(ToolStart(number, text_of(item, "id"), text_of(called, "name")))
             text = called.get("arguments") or called.get("input")
             if text:
                 events.append(_arguments((index, "arguments", number), text, number))
@@ -167,8 +167,3 @@ def _arguments(slot: tuple[int | str, ...], text: Any, call: int | None) -> Text
     if type(text) is not str:
         raise Unreadable
     return TextDelta(slot, text, "arguments", call)
-
-
-def _str(document: Document, key: str) -> str:
-    value = document.get(key)
-    return value if type(value) is str else ""

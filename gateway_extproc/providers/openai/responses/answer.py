@@ -11,6 +11,7 @@ from gateway_extproc.core.usage import Usage
 from gateway_extproc.providers.checks import string_leaves
 from gateway_extproc.providers.openai.usage import count
 from gateway_extproc.providers.problems import Unreadable, provider_refusal
+from gateway_extproc.providers.reading import text_of
 
 Slot = tuple[int | str, ...]
 
@@ -57,7 +58,6 @@ def answer(document: Document, raw: bytes) -> Release:
         raise Unreadable
     if document.get("status") == "failed":
         return Release(refusal=provider_refusal(502, document))
-    model = document.get("model")
     return Release(
         document=document,
         raw=raw,
@@ -69,7 +69,7 @@ def answer(document: Document, raw: bytes) -> Release:
             if type(part) is dict and part.get("logprobs")
         ),
         usage=read_usage(document.get("usage")),
-        model=model if type(model) is str else "",
+        model=text_of(document, "model"),
         stop_reason=stop_reason(document),
     )
 

@@ -26,7 +26,7 @@ from gateway_extproc.core.chat import (
 )
 from gateway_extproc.providers.openai.responses.answer import places, read_usage, stop_reason
 from gateway_extproc.providers.problems import Unreadable, stream_error
-from gateway_extproc.providers.reading import StreamReader
+from gateway_extproc.providers.reading import StreamReader, text_of
 from gateway_extproc.providers.sse import SseEvent
 
 Field = Literal["content", "reasoning", "refusal", "arguments"]
@@ -81,7 +81,7 @@ class _Interpreter:
             return _ended(kind, _object(document, "response"))
         if kind == "response.created":
             response = _object(document, "response")
-            return [Start(_str(response, "id"), _str(response, "model"))]
+            return [Start(text_of(response, "id"), text_of(response, "model"))]
         if kind == "response.output_item.added":
             return self._added(document)
         if kind == "error":
@@ -99,7 +99,7 @@ class _Interpreter:
         if item.get("type") not in _CALLS:
             return []
         call = self._calls.setdefault(output, len(self._calls))
-        return [ToolStart(call, _str(item, "call_id"), _str(item, "name"))]
+        return [ToolStart(call, text_of(item, "call_id"), text_of(item, "name"))]
 
 
 def _ended(kind: str, response: Document) -> list[StreamEvent]:
@@ -131,8 +131,3 @@ def _delta(document: Document) -> str:
     if type(text) is not str:
         raise Unreadable
     return text
-
-
-def _str(document: Document, key: str) -> str:
-    value = document.get(key)
-    return value if type(value) is str else ""
