@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help install tools run demo test test-unit test-envoy check format format-check lint types imports proto \
-        configs lock bench bench-full bench-identity bench-health bench-cache bench-limits bench-tokens bench-evidence bench-plan catalogue \
+        configs lock bench bench-full bench-identity bench-health bench-cache bench-limits bench-tokens bench-evidence bench-plan outages catalogue \
         bench-evidence-tools evidence-kills evidence-sums \
         calibrate-tokens train-guard guard-figures train-complexity bench-routing test-stores h2spec test-wire-long wire-figures fuzz-wire clean
 
@@ -131,6 +131,9 @@ evidence-sums: $(STAMP) ## ledger beside what providers counted, COUNT mixed req
 
 bench-evidence-tools: $(STAMP) ## questions to 1,000,000 decisions and costs, a replay of 100,000; about 8 minutes
 	@PYTHONPATH=tests $(BIN)/python -m bench.evidence_tools $(ARGS)
+
+outages: $(STAMP) ## a provider fails in every way at 100 requests/s, and is back within 5 s; 2 minutes
+	OUTAGE_RATE=100 OUTAGE_BACK_S=5 $(BIN)/python -m pytest -q -s tests/envoy/test_outages.py
 
 bench-plan: $(STAMP) ## CPU of a route decision with 1,000 rules and 200 targets
 	@PYTHONPATH=tests $(BIN)/python -m bench.routing

@@ -42,6 +42,7 @@ KINDS: Final = (
 )
 PRICES: Final = {
     "gpt-4o-mini": (150, 600),
+    "gpt-4o": (2500, 10000),
     "claude-haiku-4-5": (1000, 5000),
     "claude-sonnet-4-5": (3000, 15000),
 }

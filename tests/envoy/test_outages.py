@@ -5,6 +5,7 @@ Counted, not timed, wherever it can be: how many requests still reached a provid
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import Counter
@@ -18,10 +19,13 @@ import pytest
 from gateway_simulators import ThreadedSimulator
 from support.gateway import RunningGateway, running_gateway, wait_for
 
-RATE = 25
+RATE = int(os.environ.get("OUTAGE_RATE", "25"))
 """Requests a second: what two cores carry with room left, so that no queue of ours is measured."""
-DEADLINE_S = 0.8
-"""Of an attempt: how long a request may lose with a provider that hangs."""
+BACK_S = float(os.environ.get("OUTAGE_BACK_S", "10"))
+"""How soon a provider has all of its traffic again; five seconds where nothing else runs."""
+DEADLINE_S = 1.5
+"""Of an attempt: how long a request may lose with a provider that hangs.  Long enough that the
+provider in order never misses it on a machine that others use, too."""
 OPENS_AFTER = 10
 """Requests that a provider may still get once it is out."""
 
@@ -62,14 +66,16 @@ class Traffic:
         self._gateway, self._fields = gateway, fields
         self._end = threading.Event()
         self.outcomes: list[str] = []
+        self._noticed: list[str] = []
         self._client = httpx.Client(
             base_url=gateway.base_url,
             headers={"authorization": f"Bearer {gateway.keys['dev']}"},
             timeout=30,
+            limits=httpx.Limits(max_connections=None),
         )
 
     def __enter__(self) -> Traffic:
-        self._pool = ThreadPoolExecutor(max_workers=48)
+        self._pool = ThreadPoolExecutor(max_workers=int(4 * RATE * DEADLINE_S))
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
         return self
@@ -81,9 +87,10 @@ class Traffic:
         self._client.close()
 
     def _run(self) -> None:
-        number = 0
-        while not self._end.wait(1 / RATE):
+        number, due = 0, time.monotonic()
+        while not self._end.wait(max(0.0, due - time.monotonic())):
             number += 1
+            due += 1 / RATE
             self._pool.submit(self._ask, number)
 
     def _ask(self, number: int) -> None:
@@ -95,6 +102,14 @@ class Traffic:
         answer = self._client.post("/v1/chat/completions", json=body)
         code = "" if answer.status_code == 200 else f" {answer.json()['error']['code']}"
         self.outcomes.append(f"{answer.status_code}{code}")
+        if code:
+            self._noticed.append(answer.headers["x-request-id"])
+
+    def nobody_noticed(self) -> None:
+        """Every request was answered; else tells what became of those that were not."""
+        assert len(self.outcomes) > 3 * RATE
+        failed = [self._gateway.record_of(one) for one in self._noticed]
+        assert set(self.outcomes) == {"200"}, [one.get("attempts") for one in failed]
 
 
 def target(gateway: RunningGateway, name: str = "openai/gpt-4o-mini") -> dict[str, Any]:
@@ -112,6 +127,13 @@ def settle(gateway: RunningGateway) -> None:
         return bool(target(gateway)["share"] == 1.0)
 
     wait_for(look, 40, f"it did not come back: {target(gateway)}")
+
+
+def seconds_until_back(gateway: RunningGateway) -> float:
+    """How long the first provider, which is in order again, waits for the last of its traffic."""
+    start = time.monotonic()
+    wait_for(lambda: target(gateway)["share"] == 1.0, BACK_S, f"not back: {target(gateway)}")
+    return time.monotonic() - start
 
 
 def first_choices(gateway: RunningGateway) -> Counter[str]:
@@ -154,9 +176,9 @@ def test_an_outage_is_a_non_event(gateway: RunningGateway, fault: str) -> None:
         # Probes only: a tenth of the requests at most, in a pause that grows.
         assert new_requests(gateway.openai, 2) <= 2 * RATE // 4
         gateway.openai.faults.clear()
-        wait_for(lambda: target(gateway)["share"] == 1.0, 10, f"not back: {target(gateway)}")
-    assert len(traffic.outcomes) > 3 * RATE
-    assert set(traffic.outcomes) == {"200"}
+        back_s = seconds_until_back(gateway)
+    traffic.nobody_noticed()
+    print(f"{fault} at {RATE}/s: {len(traffic.outcomes)} answered, back after {back_s:.1f} s")
 
 
 def test_a_provider_that_nobody_reaches_is_a_non_event(gateway: RunningGateway) -> None:
@@ -166,8 +188,9 @@ def test_a_provider_that_nobody_reaches_is_a_non_event(gateway: RunningGateway) 
         gateway.openai.refuse_connections()
         wait_for(lambda: target(gateway)["circuit"] != "closed", 10, "the circuit stays closed")
         gateway.openai.accept_connections()
-        wait_for(lambda: target(gateway)["share"] == 1.0, 10, f"not back: {target(gateway)}")
-    assert set(traffic.outcomes) == {"200"}
+        back_s = seconds_until_back(gateway)
+    traffic.nobody_noticed()
+    print(f"refused at {RATE}/s: {len(traffic.outcomes)} answered, back after {back_s:.1f} s")
 
 
 def test_who_asked_for_rest_is_not_asked_before_the_time_it_named(
@@ -189,7 +212,7 @@ def test_who_asked_for_rest_is_not_asked_before_the_time_it_named(
         gateway.openai.faults.clear()
         wait_for(lambda: target(gateway)["share"] == 1.0, 20, f"not back: {target(gateway)}")
         assert new_requests(gateway.openai, 1) > 0
-    assert set(traffic.outcomes) == {"200"}
+    traffic.nobody_noticed()
 
 
 def test_a_provider_that_becomes_slow_loses_its_traffic_and_gets_it_back(
@@ -208,7 +231,7 @@ def test_a_provider_that_becomes_slow_loses_its_traffic_and_gets_it_back(
         wait_for(lambda: new_requests(gateway.openai, 0.5), 20, "nobody asks it any more")
         gateway.openai.faults.clear()
         wait_for(lambda: target(gateway)["share"] > 0.5, 40, f"not back: {target(gateway)}")
-    assert set(traffic.outcomes) == {"200"}
+    traffic.nobody_noticed()
 
 
 def test_errors_inside_of_streams_open_the_circuit(gateway: RunningGateway) -> None:
