@@ -28,7 +28,7 @@ class Circuit(Section):
     """Time after which a request counts half as much in ``share``."""
     open_s: Seconds = 1.0
     """Pause before the first probes; it doubles with every probe that fails."""
-    open_max_s: Seconds = 2.0
+    open_max_s: Seconds = 1.5
     """Longest pause. It and ``ramp_s`` say how soon a target is back after an outage."""
     probe_share: Share = 0.1
     """Share of its requests that go to it as probes, and with which it comes back."""
@@ -36,7 +36,7 @@ class Circuit(Section):
     """Probes that may wait for their answers together."""
     close_after: Annotated[int, Field(ge=1, le=1000)] = 3
     """Probes that have to succeed before it counts as in order again."""
-    ramp_s: Annotated[float, Field(ge=0, le=3600)] = 2.0
+    ramp_s: Annotated[float, Field(ge=0, le=3600)] = 1.5
     """From ``probe_share`` to its whole share, after an outage or a rest."""
 
 

@@ -24,7 +24,8 @@ def target_figures(
         "target": name_of(key),
         "provider": key[0],
         "circuit": STATES[State(int(advance(row.circuit, now_s).state))],
-        "share": round(standing.share, 3),
+        # A target that is probed with its next request is not one that has all of its traffic.
+        "share": min(round(standing.share, 3), 1.0 if standing.share == 1.0 else 0.999),
     }
     if standing.why:
         figures["why"] = standing.why

@@ -256,6 +256,8 @@ class TargetRow:
         cells, at, rule = self._cells, self._at, self._policy.slow
         passed_s = max(0.0, now_s - cells[at + _STEPPED])
         cells[at + _STEPPED] = now_s
+        if not self.is_closed:
+            return  # the circuit decides
         slow = others_ms is not None and any(
             self._is_slow(kind, others_ms[kind], now_s) for kind in (0, 1)
         )
@@ -414,6 +416,11 @@ class TargetRow:
             return ""
         cells[at + _PROBES] = 0.0
         cells[at + _CHANGES] += 1.0
+        # How long an outage let everybody wait says nothing of the target after it, and while it
+        # lasts the circuit keeps traffic away: else a provider that hung would come back slowly.
+        cells[at + _MOVED] = 0.0
+        for i in range(2 * latency.CELLS):
+            cells[at + _RECENT + i] = 0.0
         return _CHANGE_OF[int(after.state)]
 
     def _histogram(self, at: int, stream: bool) -> Sequence[float]:

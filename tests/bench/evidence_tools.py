@@ -54,7 +54,7 @@ class Rotated:
         self.bytes = 0
 
     def write(self, record: dict[str, Any]) -> None:
-        line = encode(record)
+        line = encode(record) + b"\n"
         self._file.write(line)
         self.bytes += len(line)
         if self._file.tell() >= SEGMENT_BYTES:
@@ -120,8 +120,10 @@ def _cpu_s() -> float:
 
 
 def ask(name: str, *arguments: str) -> None:
-    """One row: the first run, and the median of those that follow."""
+    """One row: the first run, and the median of those that follow; something must be found."""
     first = run(*arguments)
+    if not first.out.strip() or "\n0 " in f"\n{first.out}":
+        sys.exit(f"{name}: nothing found: {first.out}")
     later = [run(*arguments) for _ in range(RUNS)]
     seconds, cpu_s = median(r.seconds for r in later), median(r.cpu_s for r in later)
     print(

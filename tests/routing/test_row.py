@@ -8,7 +8,7 @@ import random
 import pytest
 
 from gateway_extproc.config.health import Circuit, Health, Quota, Slowness
-from gateway_extproc.core.standing import IN_ORDER
+from gateway_extproc.core.standing import IN_ORDER, Standing
 from gateway_extproc.routing.quota import Left
 from gateway_extproc.routing.row import (
     ASKED_TO_WAIT,
@@ -270,6 +270,27 @@ def test_overdue_requests_count_before_they_are_answered() -> None:
         row.overdue(1500, NOW + 12 + i / 30, stream=False)
     row.step((150.0, 150.0), NOW + 13)
     assert row.standing(NOW + 13).why == SLOW
+
+
+def test_what_an_outage_let_everybody_wait_does_not_slow_the_return() -> None:
+    row, policy = make_row(), POLICY.circuit
+    for i in range(100):
+        row.first_byte(200, NOW + i / 10, stream=False)
+    for i in range(30):
+        row.overdue(1500, NOW + 12 + i / 30, stream=False)
+    row.step((150.0, 150.0), NOW + 13)
+    assert row.standing(NOW + 13).why == SLOW
+    fail(row, 5, NOW + 13)
+    row.overdue(1500, NOW + 13.5, stream=False)  # one that was under way
+    row.step((150.0, 150.0), NOW + 14)
+    closed_s = NOW + 13 + policy.open_s
+    for _ in range(policy.close_after):
+        row.sent(closed_s)
+        row.ended("success", closed_s, closed_s)
+    for i in range(10):
+        row.first_byte(200, closed_s + i / 10, stream=False)
+    row.step((150.0, 150.0), closed_s + 1)
+    assert row.standing(closed_s + policy.ramp_s) == Standing(1.0, "", None, None)
 
 
 # ----------------------------------------------------------------------- other hosts
