@@ -17,6 +17,7 @@ from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.phase import Phase
 from gateway_extproc.core.stage import Stage, overrides
 from gateway_extproc.core.verdict import (
+    CONTINUE,
     PASS,
     Amend,
     Answer,
@@ -25,7 +26,9 @@ from gateway_extproc.core.verdict import (
     Respond,
     RoutePlan,
     TrailEntry,
+    TrailStep,
     Verdict,
+    trail_step,
 )
 
 log = logging.getLogger(__name__)
@@ -44,7 +47,11 @@ class Pipeline:
         inward, outward = self.stages, self.stages[::-1]
         self._steps = {
             phase: tuple(
-                (stage.name, getattr(stage, phase.value))
+                (
+                    stage.name,
+                    getattr(stage, phase.value),
+                    trail_step(stage.name, phase.value),
+                )
                 for stage in (
                     inward if phase in (Phase.REQUEST_HEADERS, Phase.REQUEST_BODY) else outward
                 )
@@ -73,12 +80,13 @@ class Pipeline:
         """Closes every stage, also when one of them fails."""
         if exchange.outcome == "open":
             exchange.outcome = "allowed" if exchange.response_ended else "aborted"
-        for name, step in self._steps[Phase.CLOSE]:
+        for name, ask, _ in self._steps[Phase.CLOSE]:
             try:
-                await step(exchange)
+                await ask(exchange)
             except Exception:
                 log.exception("stage %s failed to close %s", name, exchange.decision_id)
-                exchange.trail.append(TrailEntry(name, Phase.CLOSE.value, "error", "", 0))
+                failed = trail_step(name, Phase.CLOSE.value, "error")
+                exchange.trail.append(TrailEntry(failed, 0))
 
     async def _run(
         self,
@@ -88,35 +96,28 @@ class Pipeline:
         kwargs: dict[str, Any],
     ) -> Decision:
         amends: list[Amend] = []
-        phase_name = phase.value
-        for name, step in self._steps[phase]:
-            began = perf_counter_ns()
-            verdict = await self._ask(name, step, exchange, args, kwargs)
-            if phase is not Phase.RESPONSE_BODY or _worth_telling(verdict):
-                entry = _entry(name, phase_name, verdict, perf_counter_ns() - began)
-                exchange.trail.append(entry)
+        # A stream has thousands of body messages: only what a rule did is told of them.
+        tells_all = phase is not Phase.RESPONSE_BODY
+        trail = exchange.trail
+        began = perf_counter_ns()
+        for name, ask, went_on in self._steps[phase]:
+            try:
+                verdict: Verdict = await ask(exchange, *args, **kwargs)
+            except RequestError as error:
+                verdict = Respond(refusal=error.refusal)
+            except Exception:
+                log.exception("stage %s failed on %s", name, exchange.decision_id)
+                verdict = Respond(refusal=GATEWAY_ERROR)
+            ended = perf_counter_ns()
+            if tells_all or _worth_telling(verdict):
+                step = went_on if verdict is CONTINUE else _step(name, phase, verdict)
+                trail.append(TrailEntry(step, (ended - began) // 1000))
+            began = ended
             if isinstance(verdict, Amend):
                 amends.append(verdict)
             elif isinstance(verdict, Respond):
                 return self._end(exchange, verdict)
         return _merge(amends)
-
-    async def _ask(
-        self,
-        name: str,
-        step: Callable[..., Any],
-        exchange: Exchange,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Verdict:
-        try:
-            verdict: Verdict = await step(exchange, *args, **kwargs)
-            return verdict
-        except RequestError as error:
-            return Respond(refusal=error.refusal)
-        except Exception:
-            log.exception("stage %s failed on %s", name, exchange.decision_id)
-            return Respond(refusal=GATEWAY_ERROR)
 
     def refuse(self, exchange: Exchange, refusal: Refusal) -> Decision:
         """Ends an exchange outside of any stage: what the wire or Envoy refuses."""
@@ -132,11 +133,11 @@ class Pipeline:
 
 
 def _worth_telling(verdict: Verdict) -> bool:
-    """A stream has thousands of body messages: only what a rule did is told of them."""
+    """Whether a rule did something."""
     return isinstance(verdict, Respond) or (isinstance(verdict, Amend) and verdict.rule != "")
 
 
-def _entry(stage: str, phase: str, verdict: Verdict, nanoseconds: int) -> TrailEntry:
+def _step(stage: str, phase: Phase, verdict: Verdict) -> TrailStep:
     word, rule = "continue", ""
     if isinstance(verdict, Amend):
         word, rule = "amend", verdict.rule
@@ -144,7 +145,7 @@ def _entry(stage: str, phase: str, verdict: Verdict, nanoseconds: int) -> TrailE
         word, rule = "respond", verdict.rule
         if verdict.refusal is not None:
             word, rule = "refuse", verdict.refusal.rule or verdict.refusal.reason
-    return TrailEntry(stage, phase, word, rule, nanoseconds // 1000)
+    return trail_step(stage, phase.value, word, rule)
 
 
 def _merge(amends: Sequence[Amend]) -> Decision:

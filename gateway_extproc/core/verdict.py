@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from gateway_extproc.core.errors import Refusal
@@ -75,16 +76,33 @@ Verdict = Continue | Amend | Respond
 CONTINUE = Continue()
 
 
-class TrailEntry(NamedTuple):
-    """One line of "why": which stage said what, under which rule, in how long.
+@dataclass(frozen=True, slots=True, eq=False)
+class TrailStep:
+    """What a stage said in a phase, and under which rule.
 
-    A tuple, because a request makes twenty of them.
+    Compared by identity, and made by ``trail_step`` only: requests of one kind share all their
+    steps, so that a trail is recognised without a look at a single text.
     """
 
     stage: str
     phase: str
     verdict: str
     rule: str
+
+
+@lru_cache(maxsize=4096)
+def trail_step(stage: str, phase: str, verdict: str = "continue", rule: str = "") -> TrailStep:
+    """The step that all requests share."""
+    return TrailStep(stage, phase, verdict, rule)
+
+
+class TrailEntry(NamedTuple):
+    """One line of "why": which stage said what, and in how long.
+
+    A tuple, because a request makes twenty of them.
+    """
+
+    step: TrailStep
     microseconds: int
 
 

@@ -262,7 +262,7 @@ class Metrics:
             self.auth_failures.inc((masks.label("refusal.reason", reason),))
         elif reason == "gateway_error" and exchange.trail:
             # The stage that refuses is the last one that spoke.
-            self.stage_errors.inc((exchange.trail[-1].stage,))
+            self.stage_errors.inc((exchange.trail[-1].step.stage,))
 
     def _policy(self, exchange: Exchange, masks: FieldMasks) -> None:
         for state in exchange.limits:

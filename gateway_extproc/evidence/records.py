@@ -25,7 +25,7 @@ from gateway_extproc.core.exchange import Event, Exchange, Finding
 from gateway_extproc.core.limits import Crossed
 from gateway_extproc.core.planning import Plan
 from gateway_extproc.core.usage import Usage
-from gateway_extproc.core.verdict import TrailEntry
+from gateway_extproc.core.verdict import TrailEntry, TrailStep
 
 Record = dict[str, Any]
 
@@ -369,7 +369,7 @@ def _add_answer(record: Record, exchange: Exchange) -> None:
         record["dropped_messages"] = exchange.dropped_messages
 
 
-_trail_forms: dict[tuple[tuple[str, ...], ...], list[str]] = {}
+_trail_forms: dict[tuple[TrailStep, ...], list[str]] = {}
 _MAX_FORMS: Final = 1_000
 
 _NUMBERS: Final = [str(number) for number in range(4096)]
@@ -379,14 +379,13 @@ _NUMBERS: Final = [str(number) for number in range(4096)]
 def _trail(trail: list[TrailEntry]) -> orjson.Fragment:
     """The trail as JSON.
 
-    Requests of one kind pass the same stages with the same verdicts: all but the times is
-    written once, which is half of what a record would cost.
+    Requests of one kind pass the same steps: all but the times is written once, which is half of
+    what a record would cost.
     """
     if not trail:
         return _EMPTY_LIST
-    *kinds, microseconds = zip(*trail, strict=True)
-    form = _trail_forms.get(tuple(kinds)) or _trail_form(tuple(kinds))
-    parts = form.copy()
+    steps, microseconds = zip(*trail, strict=True)
+    parts = (_trail_forms.get(steps) or _trail_form(steps)).copy()
     try:
         parts[1::2] = map(_NUMBERS.__getitem__, microseconds)
     except IndexError:
@@ -397,20 +396,20 @@ def _trail(trail: list[TrailEntry]) -> orjson.Fragment:
 _EMPTY_LIST: Final = orjson.Fragment("[]")
 
 
-def _trail_form(kinds: tuple[tuple[str, ...], ...]) -> list[str]:
+def _trail_form(steps: tuple[TrailStep, ...]) -> list[str]:
     """The texts around the times, with a place for each time between them."""
     form = ["["]
-    for stage, phase, verdict, rule in zip(*kinds, strict=True):
-        entry = {"stage": stage, "phase": phase, "verdict": verdict}
-        if rule:
+    for step in steps:
+        entry = {"stage": step.stage, "phase": step.phase, "verdict": step.verdict}
+        if step.rule:
             # Reasons and rules come from the code and the configuration: nothing to scrub.
-            entry["rule"] = rule.encode("utf-8", "replace").decode()
+            entry["rule"] = step.rule.encode("utf-8", "replace").decode()
         form[-1] += f'{orjson.dumps(entry)[:-1].decode()},"microseconds":'
         form += ["", "},"]
     form[-1] = "}]"
     if len(_trail_forms) >= _MAX_FORMS:
         _trail_forms.clear()
-    _trail_forms[kinds] = form
+    _trail_forms[steps] = form
     return form
 
 

@@ -22,7 +22,7 @@ import yaml
 
 from evidence import traffic
 from gateway_extproc.core.exchange import Exchange
-from gateway_extproc.core.verdict import TrailEntry
+from gateway_extproc.core.verdict import TrailEntry, trail_step
 from gateway_extproc.evidence.log import encode
 from gateway_extproc.evidence.records import cost_record, decision_record
 from support import config
@@ -34,7 +34,7 @@ OPENED_SHARE = 50
 RUNS = 5
 
 TRAIL = [
-    TrailEntry(stage, phase, "continue", "", 7)
+    TrailEntry(trail_step(stage, phase, "continue", ""), 7)
     for phase, stages in (
         ("request_headers", ("record", "admit", "identify", "parse", "authorize")),
         ("request_body", ("admit", "identify", "parse", "authorize", "route", "truncate", "limit",

@@ -82,7 +82,8 @@ def test_a_worker_decides_as_it_is_explained(
     ]  # fmt: skip
     # A key's age is judged by a clock that stands still in tests.
     if reason != "expired_api_key":
-        assert steps == [tuple(entry)[:4] for entry in exchange.trail]
+        asked = [step for step, _ in exchange.trail]
+        assert steps == [(s.stage, s.phase, s.verdict, s.rule) for s in asked]
     assert (told["would"] == "be sent") is (decision.plan is not None)
     if decision.plan is not None:
         assert told["clusters"] == list(decision.plan.clusters)

@@ -120,7 +120,7 @@ async def test_an_own_answer_is_allowed() -> None:
     stage = make_stage("a", [], does=returning(Respond(answer=answer, rule="models")))
     decision = await build(stage).request_body(exchange, b"")
     assert (decision.answer, exchange.outcome) == (answer, "allowed")
-    assert exchange.trail[-1].rule == "models"
+    assert exchange.trail[-1].step.rule == "models"
 
 
 def test_a_response_carries_exactly_one_of_refusal_and_answer() -> None:
@@ -181,7 +181,7 @@ async def test_close_reaches_every_stage_when_one_fails_and_the_outermost_last()
         make_stage("c", calls),
     ).close(exchange)
     assert calls == ["c.close", "b.close", "record.close"]
-    assert [(t.stage, t.verdict) for t in exchange.trail] == [("b", "error")]
+    assert [(t.step.stage, t.step.verdict) for t in exchange.trail] == [("b", "error")]
 
 
 @pytest.mark.parametrize(("ended", "outcome"), [(True, "allowed"), (False, "aborted")])
@@ -212,7 +212,7 @@ async def test_the_trail_says_who_said_what_under_which_rule() -> None:
         make_stage("b", [], does=returning(Amend(rule="mask-cards"))),
         make_stage("c", [], does=returning(Respond(refuse("prompt_blocked", "No.", rule="r1")))),
     ).request_body(exchange, b"{}")
-    assert [(t.stage, t.phase, t.verdict, t.rule) for t in exchange.trail] == [
+    assert [(s.stage, s.phase, s.verdict, s.rule) for s, _ in exchange.trail] == [
         ("a", "request_body", "continue", ""),
         ("b", "request_body", "amend", "mask-cards"),
         ("c", "request_body", "refuse", "r1"),
@@ -239,6 +239,6 @@ async def test_a_stage_is_not_called_in_phases_it_does_not_override() -> None:
     pipeline = build(Quiet())
     for run in PHASES.values():
         await run(pipeline, exchange)
-    assert [t.phase for t in exchange.trail] == ["request_headers"]
+    assert [t.step.phase for t in exchange.trail] == ["request_headers"]
     assert overrides(Quiet(), "request_headers")
     assert not overrides(Quiet(), "close")

@@ -12,7 +12,7 @@ from gateway_extproc.core.identity import Permit, Principal, Tenant
 from gateway_extproc.core.planning import Choice, Drop, Plan, Policy, Query
 from gateway_extproc.core.route import Attempt, Target
 from gateway_extproc.core.usage import Usage
-from gateway_extproc.core.verdict import TrailEntry
+from gateway_extproc.core.verdict import TrailEntry, trail_step
 from gateway_extproc.evidence.records import MAX_DROPPED
 
 PROMPT = "planted-prompt-4711 my card is 4111 1111 1111 1111"
@@ -91,11 +91,11 @@ def full() -> Exchange:
         "hit", "asked", "semantic", 0.93, age_s=1.5, saved=Usage(110, 70, 20, 10, "reported")
     )
     exchange.trail = [
-        TrailEntry(stage, phase, "continue", "", 7)
+        TrailEntry(trail_step(stage, phase, "continue", ""), 7)
         for phase in ("request_headers", "request_body", "response_headers")
         for stage in STAGES
     ]
-    exchange.trail.append(TrailEntry("guard", "request_body", "amend", "cards", 11))
+    exchange.trail.append(TrailEntry(trail_step("guard", "request_body", "amend", "cards"), 11))
     exchange.outcome, exchange.streaming = "allowed", True
     exchange.revision = "rev-7"
     exchange.degraded, exchange.failed_open = ("redis",), True
@@ -107,7 +107,9 @@ def refused_early() -> Exchange:
     exchange = Exchange("POST", "/v1/chat/completions", {"authorization": f"Bearer {CREDENTIAL}"})
     exchange.decision_id, exchange.endpoint = "d-2", CHAT
     exchange.started_ns, exchange.started_wall_ns = STARTED_NS, STARTED_WALL_NS
-    exchange.trail = [TrailEntry("identify", "request_headers", "refuse", "invalid_api_key", 9)]
+    exchange.trail = [
+        TrailEntry(trail_step("identify", "request_headers", "refuse", "invalid_api_key"), 9)
+    ]
     exchange.refusal = refuse("invalid_api_key", f"Not a key: {PROMPT}")
     exchange.outcome = "refused"
     return exchange

@@ -11,7 +11,7 @@ from evidence import samples
 from gateway_extproc.core.chat import LlmRequest
 from gateway_extproc.core.errors import refuse
 from gateway_extproc.core.exchange import Exchange, LimitState
-from gateway_extproc.core.verdict import TrailEntry
+from gateway_extproc.core.verdict import TrailEntry, trail_step
 from gateway_extproc.evidence import series
 from gateway_extproc.evidence.metrics import (
     KnownLabels,
@@ -129,7 +129,9 @@ def test_limits_that_said_no_and_stages_that_failed_are_counted(tmp_path: Path) 
         LimitState("b", 1, 1, 1.0, True, "enforce"),
     )
     exchange.refusal = refuse("gateway_error", "no")
-    exchange.trail.append(TrailEntry("parse", "request_body", "refuse", "gateway_error", 1))
+    exchange.trail.append(
+        TrailEntry(trail_step("parse", "request_body", "refuse", "gateway_error"), 1)
+    )
     closed(open_metrics(tmp_path, 0, KNOWN), exchange)
     assert sample(tmp_path, "gateway_limit_hits_total") == 1
     assert sample(tmp_path, "gateway_limit_hits_total", limit="a", mode="shadow") == 1

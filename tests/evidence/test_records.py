@@ -13,7 +13,7 @@ from evidence import samples
 from gateway_extproc.core.chat import TextAt
 from gateway_extproc.core.errors import Refusal, refuse
 from gateway_extproc.core.exchange import Exchange, Finding
-from gateway_extproc.core.verdict import TrailEntry
+from gateway_extproc.core.verdict import TrailEntry, trail_step
 from gateway_extproc.evidence.log import encode
 from gateway_extproc.evidence.records import (
     MAX_FINDINGS,
@@ -169,8 +169,8 @@ def test_an_opened_record_says_who_asked_what_and_who_shall_answer() -> None:
 def test_a_trail_holds_the_time_of_each_entry(microseconds: int) -> None:
     exchange = samples.full()
     exchange.trail = [
-        TrailEntry("guard", "request_body", "refuse", 'a "%d" rule', microseconds),
-        TrailEntry("route", "request_body", "continue", "", 1),
+        TrailEntry(trail_step("guard", "request_body", "refuse", 'a "%d" rule'), microseconds),
+        TrailEntry(trail_step("route", "request_body", "continue", ""), 1),
     ]
     first, second = parsed(exchange).trail
     assert (first.rule, first.microseconds) == ('a "%d" rule', microseconds)

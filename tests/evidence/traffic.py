@@ -19,7 +19,7 @@ from gateway_extproc.core.identity import Permit, Principal, Tenant
 from gateway_extproc.core.money import Price
 from gateway_extproc.core.route import Attempt, Target
 from gateway_extproc.core.usage import Usage
-from gateway_extproc.core.verdict import TrailEntry
+from gateway_extproc.core.verdict import TrailEntry, trail_step
 from gateway_extproc.evidence.metrics import KnownLabels
 from gateway_extproc.evidence.recorder import EvidenceRecorder, open_evidence
 
@@ -84,9 +84,11 @@ def exchange(
     made.findings, made.limits = list(findings), limits
     made.refusal, made.outcome = refusal, outcome  # type: ignore[assignment]
     made.revision = "rev-1"
-    made.trail = [TrailEntry("authorize", "request_body", "continue", "", 5)]
+    made.trail = [TrailEntry(trail_step("authorize", "request_body", "continue", ""), 5)]
     if refusal is not None:
-        made.trail.append(TrailEntry("guard", "request_body", "refuse", refusal.rule or "", 9))
+        made.trail.append(
+            TrailEntry(trail_step("guard", "request_body", "refuse", refusal.rule or ""), 9)
+        )
         return made
     made.attempts = (Attempt(target.name, target.cluster, 200, "ok"),)
     made.answered_by, made.response_status = target, 200

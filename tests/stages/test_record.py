@@ -68,6 +68,6 @@ async def test_nothing_passes_while_nothing_can_be_recorded(bench: Bench) -> Non
     assert decision.answer.status == 503
     assert exchange.refusal is not None
     assert exchange.refusal.reason == "evidence_unavailable"
-    assert [entry.stage for entry in exchange.trail] == ["record"]
+    assert [entry.step.stage for entry in exchange.trail] == ["record"]
     await bench.pipeline().close(exchange)
     assert bench.recorder.exchanges == [exchange]

@@ -163,8 +163,8 @@ async def test_a_rule_holds_where_its_condition_does(
     assert (exchange.targets[0].name == "west/west-other") is holds
     assert exchange.plan is not None
     assert exchange.plan.rule == ("r" if holds else "")
-    entries = [entry for entry in exchange.trail if entry.stage == "route"]
-    assert (entries[-1].rule == "rule:r") is holds
+    entries = [entry for entry in exchange.trail if entry.step.stage == "route"]
+    assert (entries[-1].step.rule == "rule:r") is holds
 
 
 async def test_the_first_rule_that_matches_decides(tmp_path: Path) -> None:
