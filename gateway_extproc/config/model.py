@@ -37,7 +37,7 @@ from gateway_extproc.core.access import AdminPermission
 ClassName = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z0-9][a-z0-9._-]{0,62})$")]
 RegionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]*\*?$", min_length=1)]
 HeaderName = Annotated[str, StringConstraints(pattern=r"^([a-z0-9-]{1,64})?$")]
-DialectName = Literal["openai", "anthropic", "gemini", "vertex", "bedrock"]
+DialectName = Literal["openai", "anthropic", "gemini", "vertex", "bedrock", "cohere"]
 
 
 def _has_host_and_port(url: str) -> str:
@@ -255,7 +255,9 @@ class Role(Section):
     """What a role may do. Its own fields are its grant ``base``; ``rules`` are further ones."""
 
     id: Id
-    endpoints: tuple[EndpointName, ...] = ("chat", "messages", "generate_content", "models")
+    endpoints: tuple[EndpointName, ...] = (
+        "chat", "messages", "generate_content", "cohere_chat", "converse", "models",
+    )  # fmt: skip
     """Interfaces that the role may use."""
     models: tuple[ModelName, ...] = ("*",)
     """Names, or prefixes ending in ``*``."""

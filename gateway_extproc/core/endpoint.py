@@ -35,6 +35,7 @@ class Endpoint:
 
 
 _OPENAI: Final = frozenset({"openai"})
+_COHERE: Final = frozenset({"cohere"})
 
 CHAT: Final = Endpoint("chat", "POST", "/v1/chat/completions", "openai")
 MESSAGES: Final = Endpoint("messages", "POST", "/v1/messages", "anthropic")
@@ -44,7 +45,7 @@ EMBEDDINGS: Final = Endpoint("embeddings", "POST", "/v1/embeddings", "openai", p
 MODERATIONS: Final = Endpoint("moderations", "POST", "/v1/moderations", "openai", providers=_OPENAI)
 IMAGES: Final = Endpoint("images", "POST", "/v1/images/generations", "openai", providers=_OPENAI)
 RERANK: Final = Endpoint(
-    "rerank", "POST", "/v1/rerank", "openai", providers=_OPENAI, aliases=("/v2/rerank",)
+    "rerank", "POST", "/v1/rerank", "openai", providers=_OPENAI | _COHERE, aliases=("/v2/rerank",)
 )
 COUNT_TOKENS: Final = Endpoint(
     "count_tokens", "POST", "/v1/messages/count_tokens", "anthropic",
@@ -58,13 +59,23 @@ GENERATE: Final = Endpoint(
 STREAM_GENERATE: Final = Endpoint(
     "generate_content", "POST", "/v1beta/models/{model}:streamGenerateContent", "gemini"
 )
+
+COHERE_CHAT: Final = Endpoint("cohere_chat", "POST", "/v2/chat", "cohere")
+EMBED: Final = Endpoint("embed", "POST", "/v2/embed", "cohere", providers=_COHERE)
+
+CONVERSE: Final = Endpoint("converse", "POST", "/model/{model}/converse", "bedrock")
+STREAM_CONVERSE: Final = Endpoint("converse", "POST", "/model/{model}/converse-stream", "bedrock")
+
 _GEMINI_VERSIONS: Final = ("/v1beta/models/", "/v1/models/", "/v1alpha/models/")
 """Which of its API's versions a client of Gemini names makes no difference here."""
 _VERBS: Final = {"generateContent": GENERATE, "streamGenerateContent": STREAM_GENERATE}
+_BEDROCK: Final = "/model/"
+_CONVERSES: Final = {"converse": CONVERSE, "converse-stream": STREAM_CONVERSE}
+_COHERE_VERSION: Final = "/v2/"
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     CHAT, MESSAGES, GENERATE, STREAM_GENERATE, RESPONSES, COMPLETIONS, EMBEDDINGS, MODERATIONS,
-    IMAGES, RERANK, COUNT_TOKENS, MODELS,
+    IMAGES, RERANK, COUNT_TOKENS, COHERE_CHAT, EMBED, CONVERSE, STREAM_CONVERSE, MODELS,
 )  # fmt: skip
 BY_NAME: Final[dict[str, Endpoint]] = {endpoint.name: endpoint for endpoint in ENDPOINTS}
 BY_PATH: Final[dict[str, Endpoint]] = {
@@ -79,11 +90,19 @@ def find_endpoint(path: str) -> Endpoint | None:
     if known is not None:
         return known
     model, verb = _model_and_verb(plain)
-    return _VERBS.get(verb) if model else None
+    if not model:
+        return None
+    return (_CONVERSES if plain.startswith(_BEDROCK) else _VERBS).get(verb)
 
 
 def _model_and_verb(path: str) -> tuple[str, str]:
-    """What a path of Gemini's interface says after ``models/``; nothing for other paths."""
+    """The model that stands in a path of Gemini's or of Bedrock's, and what is asked of it.
+
+    Nothing for other paths.
+    """
+    if path.startswith(_BEDROCK):  # a name may hold slashes, escaped or not
+        model, _, verb = path.removeprefix(_BEDROCK).rpartition("/")
+        return model, verb
     for prefix in _GEMINI_VERSIONS:
         if path.startswith(prefix):
             model, _, verb = path.removeprefix(prefix).rpartition(":")
@@ -94,20 +113,25 @@ def _model_and_verb(path: str) -> tuple[str, str]:
 def with_path(endpoint: Endpoint, path: str, document: Document) -> Document:
     """The document, and in it what clients of this endpoint say in the path.
 
-    Gemini's clients name the model there, whether they want a stream (``stream``), and whether
-    as server-sent events (``alt`` is ``sse``) or as one JSON array.
+    Gemini's and Bedrock's clients name the model there, and whether they want a stream
+    (``stream``); Gemini's also whether as server-sent events (``alt`` is ``sse``) or as one JSON
+    array.
     """
     if "{model}" not in endpoint.path or path == endpoint.path:
         return document
     plain, _, query = path.partition("?")
     model = unquote(_model_and_verb(plain)[0])
+    if endpoint.dialect == "bedrock":
+        return {**document, "model": model, "stream": endpoint is STREAM_CONVERSE}
     alt = dict(parse_qsl(query)).get("alt", "json")
     return {**document, "model": model, "stream": endpoint is STREAM_GENERATE, "alt": alt}
 
 
 def _is_geminis(path: str) -> bool:
     """Whether nobody but a client of Gemini would ask there, served or not."""
-    return path.startswith(_GEMINI_VERSIONS[0]) or bool(_model_and_verb(path)[0])
+    return path.startswith(_GEMINI_VERSIONS[0]) or (
+        path.startswith(_GEMINI_VERSIONS) and bool(_model_and_verb(path)[0])
+    )
 
 
 def without_key(path: str) -> tuple[str, str | None]:
@@ -129,9 +153,25 @@ def without_key(path: str) -> tuple[str, str | None]:
 
 def error_dialect(path: str, headers: Mapping[str, str]) -> str:
     """Which dialect an error must be written in, also for a path we do not serve."""
+    if path.startswith(_COHERE_VERSION):  # nobody else has a second version
+        return "cohere"
+    if path.startswith(_BEDROCK):
+        return "bedrock"
     endpoint = find_endpoint(path)
     if endpoint is not None and endpoint is not MODELS:
         return endpoint.dialect
     if _is_geminis(path) or "x-goog-api-key" in headers:
         return "gemini"
     return "anthropic" if "anthropic-version" in headers else "openai"
+
+
+EVENTS: Final = "text/event-stream"
+EVENT_STREAMS: Final = {"bedrock": "application/vnd.amazon.eventstream"}
+"""How streams of a dialect are marked, where they are not server-sent events."""
+
+
+def stream_type(dialect: str, document: Document) -> str:
+    """The media type of the stream that answers a client's document."""
+    if dialect == "gemini" and document.get("alt") != "sse":
+        return "application/json"  # one array
+    return EVENT_STREAMS.get(dialect, EVENTS)

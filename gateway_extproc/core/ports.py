@@ -88,6 +88,9 @@ class Dialect(Protocol):
     def refusal_body(self, refusal: Refusal, request_id: str) -> bytes:
         """A refusal as the JSON body that this dialect's SDKs parse."""
 
+    def refusal_headers(self, refusal: Refusal) -> tuple[Header, ...]:
+        """What its SDKs read beside the body."""
+
     def answer_texts(self, document: Document) -> tuple[TextAt, ...]:
         """Every text of a whole answer in this dialect."""
 

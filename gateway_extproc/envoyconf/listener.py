@@ -45,7 +45,9 @@ def _connection_manager(config: Config) -> Json:
         **forwarded_certificate(config),
         "normalize_path": True,
         "merge_slashes": True,
-        "path_with_escaped_slashes_action": "REJECT_REQUEST",
+        # An ARN in a path of Bedrock's interface holds some. Nothing is decided by a path before
+        # the processor reads it, and no provider is ever sent one that a client wrote.
+        "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
         "stream_idle_timeout": seconds(config.failover.idle_timeout_s),
         "request_headers_timeout": "10s",
         "request_timeout": "60s",

@@ -26,6 +26,7 @@ CLIENTS: Final = {
         "generate_content",
         "Gemini (`POST /v1beta/models/{model}:generateContent` and `:streamGenerateContent`)",
     ),
+    "cohere": ("cohere_chat", "Cohere (`POST /v2/chat`)"),
 }
 PROVIDERS: Final = tuple(DIALECTS)
 
@@ -49,10 +50,12 @@ Rendered from `gateway_extproc/providers/matrix.py`; do not edit. To write it an
 NOTES: Final = """\
 ## What "lossy" means
 
-- A result of a tool that failed carries a mark at Anthropic, Gemini and Bedrock. OpenAI has none,
-  so the text begins with `Error: `.
-- OpenAI's words of effort become a budget of tokens at Gemini (none 0, minimal 512, low 1,024,
-  medium 8,192, high and xhigh 24,576; never more than the answer's cap).
+- A result of a tool that failed carries a mark at Anthropic, Gemini and Bedrock. OpenAI and Cohere
+  have none, so the text begins with `Error: `.
+- OpenAI's words of effort become a budget of tokens at Gemini and Cohere (none 0, minimal 512, low
+  1,024, medium 8,192, high and xhigh 24,576; never more than the answer's cap).
+- Cohere has no word for one tool by its name: it is told that a call is required, and offered that
+  tool only. `top_p` 1 and 0 become its bounds, `p` 0.99 and 0.01.
 - Thoughts of other models are left out, in both directions, but for Anthropic clients of Gemini's
   models that ask for thinking: they read them in `thinking` blocks without a signature.
 - `cache_control`, identifiers of end users and labels say how to pay or whom to blame, not what to
@@ -60,6 +63,9 @@ NOTES: Final = """\
 - Of an answer with several choices clients of another dialect would get the first, so asking for
   several is refused.
 - Log probabilities, citations and annotations of an answer reach clients of the same dialect only.
+  Of a Cohere client's earlier turns other providers are told what was said, not what it cited.
+- What Cohere's models plan before they call tools (`tool_plan`) is text to other clients, and what
+  other models say before their calls is a plan at Cohere. Its clients read it as content.
 
 ## Signatures of Gemini's thoughts
 
@@ -78,6 +84,7 @@ untranslated does the long id reach it.
 | `gemini` | `https://generativelanguage.googleapis.com/v1beta` | the key | free |
 | `vertex` | `https://LOCATION-aiplatform.googleapis.com/v1/projects/PROJECT/locations/LOCATION/publishers/google` | an access token; whoever mounts the file keeps it fresh | free |
 | `bedrock` | `https://bedrock-runtime.REGION.amazonaws.com` | access key id, secret access key and, if it has one, session token: JSON, or the ini format of AWS's own files (the first profile counts) | the AWS region; required, because signatures name it |
+| `cohere` | `https://api.cohere.com` | the key | free |
 
 Requests to Bedrock are signed with Signature Version 4 after everything else is decided: the
 signature covers method, path, host, content type, time and the final body, of a fallback anew.
@@ -88,6 +95,15 @@ The key stands in `x-goog-api-key` or in the query (`?key=`). A key in the query
 anything is decided, recorded or logged, and never sent on; two keys are refused. `v1beta`, `v1` and
 `v1alpha` mean the same. With `alt=sse` a stream is server-sent events, without it one JSON array.
 Fields may be written in camelCase or in snake_case, as at Google; both at once are refused.
+
+## Clients of Cohere
+
+`documents`, `citation_options` and `safety_mode` are told to Cohere's models only. An answer that a
+filter or a rule ended has the finish reason `ERROR_TOXIC`, an error inside of a stream stands where
+Cohere puts it: in the `error` of `message-end`, and its code beside it. Tokens are counted as they
+are billed (`billed_units`). `POST /v2/rerank` and `POST /v1/rerank` are one interface, which Cohere's
+models serve as OpenAI-compatible servers do; of the fields of the first version `return_documents`,
+`rank_fields` and `max_chunks_per_doc` are refused for them. `POST /v2/embed` passes as it is.
 """  # noqa: E501 (rows of a table)
 
 
@@ -122,6 +138,7 @@ def _tools(**more: Any) -> Mapping[str, Overlay]:
         "openai": {"tools": [{"type": "function", "function": function}]},
         "anthropic": {"tools": [{"name": "marked", "description": "d", "input_schema": _SCHEMA}]},
         "gemini": {"tools": [{"functionDeclarations": [declared]}]},
+        "cohere": {"tools": [{"type": "function", "function": function}]},
     }
     return {name: {**asked[name], **more[name]} for name in more} if more else asked
 
@@ -159,8 +176,10 @@ def _conversation(*, failed: bool) -> Mapping[str, Overlay]:
             ]
         },
     }
+    said = {"role": "assistant", "tool_calls": [call]}
+    asked["cohere"] = {"messages": [question, said, asked["openai"]["messages"][2]]}
     if failed:
-        del asked["openai"]
+        del asked["openai"], asked["cohere"]
     return {name: {**_tools()[name], **overlay} for name, overlay in asked.items()}
 
 
@@ -169,12 +188,15 @@ REQUESTS: Final = (
         "openai": {"messages": [{"role": "user", "content": "q4711"}]},
         "anthropic": {"messages": [{"role": "user", "content": "q4711"}]},
         "gemini": {"contents": [{"parts": [{"text": "q4711"}]}]},
+        "cohere": {"messages": [{"role": "user", "content": "q4711"}]},
     }),
     Feature("system prompt", ("s4711",), {
         "openai": {"messages": [{"role": "developer", "content": "s4711"},
                                 {"role": "user", "content": "q"}]},
         "anthropic": {"system": "s4711"},
         "gemini": {"systemInstruction": {"parts": [{"text": "s4711"}]}},
+        "cohere": {"messages": [{"role": "system", "content": "s4711"},
+                                {"role": "user", "content": "q"}]},
     }),
     Feature("image by value", (_PIXEL,), {
         "openai": _openai_user(
@@ -183,6 +205,8 @@ REQUESTS: Final = (
             "type": "base64", "media_type": "image/png", "data": _PIXEL}}),
         "gemini": {"contents": [{"parts": [
             {"inlineData": {"mimeType": "image/png", "data": _PIXEL}}]}]},
+        "cohere": _openai_user(
+            {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{_PIXEL}"}}),
     }),
     Feature("image by address", ("https://example.org/4711.png",), {
         "openai": _openai_user(
@@ -191,6 +215,8 @@ REQUESTS: Final = (
             "type": "url", "url": "https://example.org/4711.png"}}),
         "gemini": {"contents": [{"parts": [{"fileData": {
             "mimeType": "image/png", "fileUri": "https://example.org/4711.png"}}]}]},
+        "cohere": _openai_user(
+            {"type": "image_url", "image_url": {"url": "https://example.org/4711.png"}}),
     }),
     Feature("document (PDF)", (_PIXEL,), {
         "openai": _openai_user(
@@ -207,19 +233,23 @@ REQUESTS: Final = (
             {"inlineData": {"mimeType": "audio/wav", "data": _PIXEL}}]}]},
     }),
     Feature("tools", ('"marked":{"type":"string"}',), _tools()),
-    Feature("strict tools", ('"strict":true', "VALIDATED"), {
+    Feature("strict tools", ('"strict":true', '"strict_tools":true', "VALIDATED"), {
         "openai": {"tools": [{"type": "function", "function": {
             "name": "marked", "parameters": _SCHEMA, "strict": True}}]},
         "anthropic": {"tools": [{"name": "marked", "input_schema": _SCHEMA, "strict": True}]},
         "gemini": _tools(gemini={"toolConfig": {
             "functionCallingConfig": {"mode": "VALIDATED"}}})["gemini"],
+        "cohere": {**_tools()["cohere"], "strict_tools": True},
     }),
-    Feature("tool choice: required", ('"required"', '"any"', "ANY"), _tools(
+    Feature("tool choice: required", ('"required"', '"any"', "ANY", "REQUIRED"), _tools(
         openai={"tool_choice": "required"},
         anthropic={"tool_choice": {"type": "any"}},
         gemini={"toolConfig": {"functionCallingConfig": {"mode": "ANY"}}},
+        cohere={"tool_choice": "REQUIRED"},
     )),
-    Feature("tool choice: one by name", ('"name":"marked"}', '["marked"]'), _tools(
+    Feature("tool choice: one by name", (
+        '"name":"marked"}', '["marked"]', '"tool_choice":"REQUIRED"',
+    ), _tools(
         openai={"tool_choice": {"type": "function", "function": {"name": "marked"}}},
         anthropic={"tool_choice": {"type": "tool", "name": "marked"}},
         gemini={"toolConfig": {"functionCallingConfig": {
@@ -229,6 +259,7 @@ REQUESTS: Final = (
         openai={"tool_choice": "none"},
         anthropic={"tool_choice": {"type": "none"}},
         gemini={"toolConfig": {"functionCallingConfig": {"mode": "NONE"}}},
+        cohere={"tool_choice": "NONE"},
     )),
     Feature("no parallel calls", (
         '"parallel_tool_calls":false', '"disable_parallel_tool_use":true',
@@ -244,40 +275,50 @@ REQUESTS: Final = (
         "openai": {"temperature": 0.5, "top_p": 0.4711},
         "anthropic": {"top_p": 0.4711},
         "gemini": _gemini_config(temperature=0.5, topP=0.4711),
+        "cohere": {"temperature": 0.5, "p": 0.4711},
     }),
     Feature("temperature above 1", ("1.4711",), {
         "openai": {"temperature": 1.4711},
         "gemini": _gemini_config(temperature=1.4711),
+        "cohere": {"temperature": 1.4711},
     }),
-    Feature("top_k", ("4711",), {
-        "anthropic": {"top_k": 4711},
-        "gemini": _gemini_config(topK=4711),
+    Feature("top_k", ("471",), {
+        "anthropic": {"top_k": 471},
+        "gemini": _gemini_config(topK=471),
+        "cohere": {"k": 471},
     }),
     Feature("stop sequences", ("stop4711",), {
         "openai": {"stop": ["stop4711"]},
         "anthropic": {"stop_sequences": ["stop4711"]},
         "gemini": _gemini_config(stopSequences=["stop4711"]),
+        "cohere": {"stop_sequences": ["stop4711"]},
     }),
     Feature("seed", ("4711",), {
-        "openai": {"seed": 4711}, "gemini": _gemini_config(seed=4711)}),
+        "openai": {"seed": 4711}, "gemini": _gemini_config(seed=4711), "cohere": {"seed": 4711},
+    }),
     Feature("penalties", ("0.4711",), {
         "openai": {"presence_penalty": 0.4711},
         "gemini": _gemini_config(presencePenalty=0.4711),
+        "cohere": {"presence_penalty": 0.4711},
     }),
     Feature("several answers", ('"n":2', '"candidateCount":2'), {
         "openai": {"n": 2}, "gemini": _gemini_config(candidateCount=2)}),
     Feature("log probabilities", ('"logprobs":true', '"responseLogprobs":true'), {
-        "openai": {"logprobs": True}, "gemini": _gemini_config(responseLogprobs=True)}),
+        "openai": {"logprobs": True}, "gemini": _gemini_config(responseLogprobs=True),
+        "cohere": {"logprobs": True},
+    }),
     Feature("logit bias", ("4711",), {"openai": {"logit_bias": {"4711": 1}}}),
     Feature("JSON mode", ("json_object", "application/json"), {
         "openai": {"response_format": {"type": "json_object"}},
         "gemini": _gemini_config(responseMimeType="application/json"),
+        "cohere": {"response_format": {"type": "json_object"}},
     }),
     Feature("answer by JSON schema", ('"marked":{"type":"string"}',), {
         "openai": {"response_format": {
             "type": "json_schema", "json_schema": {"name": "n", "schema": _SCHEMA}}},
         "anthropic": {"output_config": {"format": {"type": "json_schema", "schema": _SCHEMA}}},
         "gemini": _gemini_config(responseMimeType="application/json", responseJsonSchema=_SCHEMA),
+        "cohere": {"response_format": {"type": "json_object", "json_schema": _SCHEMA}},
     }),
     Feature("thinking: effort in words", ('"low"',), {
         "openai": {"reasoning_effort": "low"},
@@ -286,11 +327,13 @@ REQUESTS: Final = (
     Feature("thinking: budget of tokens", ("4711",), {
         "anthropic": {"thinking": {"type": "enabled", "budget_tokens": 4711}},
         "gemini": _gemini_config(thinkingConfig={"thinkingBudget": 4711}),
+        "cohere": {"thinking": {"type": "enabled", "token_budget": 4711}},
     }),
     Feature("thinking: none", ('"disabled"', '"thinkingBudget":0', '"effort":"none"', '"none"'), {
         "openai": {"reasoning_effort": "none"},
         "anthropic": {"thinking": {"type": "disabled"}},
         "gemini": _gemini_config(thinkingConfig={"thinkingBudget": 0}),
+        "cohere": {"thinking": {"type": "disabled"}},
     }),
     Feature("cache control", ("ephemeral", "cachePoint"), {
         "anthropic": {"system": [
@@ -305,13 +348,15 @@ REQUESTS: Final = (
         "gemini": {"tools": [{"googleSearch": {"marked": "4711"}}]},
     }),
     Feature("safety settings", ("4711",), {
-        "gemini": {"safetySettings": [{"category": "4711"}]}}),
+        "gemini": {"safetySettings": [{"category": "4711"}]}, "cohere": {"safety_mode": "4711"}}),
+    Feature("documents to cite", ("doc4711",), {"cohere": {"documents": ["doc4711"]}}),
 )  # fmt: skip
 
 PLAIN: Final[Mapping[str, Overlay]] = {
     "openai": {"model": "m", "max_tokens": 9000, "messages": [{"role": "user", "content": "q"}]},
     "anthropic": {"model": "m", "max_tokens": 9000, "messages": [{"role": "user", "content": "q"}]},
     "gemini": {"model": "m", "contents": [{"parts": [{"text": "q"}]}], **_gemini_config()},
+    "cohere": {"model": "m", "max_tokens": 9000, "messages": [{"role": "user", "content": "q"}]},
 }
 
 _OPENAI_USAGE: Final = {"prompt_tokens": 20, "completion_tokens": 9}
@@ -349,6 +394,15 @@ def _bedrock_answer(
     return {"output": {"message": message}, "stopReason": stop, "usage": usage or _BEDROCK_USAGE}
 
 
+def _cohere_answer(
+    *parts: Overlay, finish: str = "COMPLETE", usage: Overlay | None = None, **message: Any
+) -> dict[str, Any]:
+    content = list(parts) or [{"type": "text", "text": "a"}]
+    told = {"billed_units": _ANTHROPIC_USAGE, **(usage or {})}
+    said = {"role": "assistant", "content": content, **message}
+    return {"id": "i", "finish_reason": finish, "message": said, "usage": told}
+
+
 _CALL: Final = {"id": "c1", "type": "function", "function": {"name": "f4711", "arguments": "{}"}}
 
 ANSWERS: Final = (
@@ -357,6 +411,7 @@ ANSWERS: Final = (
         "anthropic": _anthropic_answer({"type": "text", "text": "a4711"}),
         "gemini": _gemini_answer({"text": "a4711"}),
         "bedrock": _bedrock_answer({"text": "a4711"}),
+        "cohere": _cohere_answer({"type": "text", "text": "a4711"}),
     }),
     Feature("tool calls", ("f4711",), {
         "openai": _openai_answer("tool_calls", tool_calls=[_CALL]),
@@ -365,18 +420,21 @@ ANSWERS: Final = (
         "gemini": _gemini_answer({"functionCall": {"name": "f4711", "args": {}}}),
         "bedrock": _bedrock_answer(
             {"toolUse": {"toolUseId": "c1", "name": "f4711", "input": {}}}, stop="tool_use"),
+        "cohere": _cohere_answer(tool_calls=[_CALL], finish="TOOL_CALL"),
     }),
     Feature("cut at the cap", ('"length"', '"max_tokens"', "MAX_TOKENS"), {
         "openai": _openai_answer("length"),
         "anthropic": _anthropic_answer(stop="max_tokens"),
         "gemini": _gemini_answer(finish="MAX_TOKENS"),
         "bedrock": _bedrock_answer(stop="max_tokens"),
+        "cohere": _cohere_answer(finish="MAX_TOKENS"),
     }),
-    Feature("filtered", ("content_filter", '"refusal"', "SAFETY"), {
+    Feature("filtered", ("content_filter", '"refusal"', "SAFETY", "ERROR_TOXIC"), {
         "openai": _openai_answer("content_filter"),
         "anthropic": _anthropic_answer(stop="refusal"),
         "gemini": _gemini_answer(finish="SAFETY"),
         "bedrock": _bedrock_answer(stop="guardrail_intervened"),
+        "cohere": _cohere_answer(finish="ERROR_TOXIC"),
     }),
     Feature("refusal", ("no4711",), {"openai": _openai_answer(content=None, refusal="no4711")}),
     Feature("thoughts", ("hm4711",), {
@@ -387,6 +445,8 @@ ANSWERS: Final = (
         "gemini": _gemini_answer({"text": "hm4711", "thought": True}, {"text": "a"}),
         "bedrock": _bedrock_answer(
             {"reasoningContent": {"reasoningText": {"text": "hm4711"}}}, {"text": "a"}),
+        "cohere": _cohere_answer(
+            {"type": "thinking", "thinking": "hm4711"}, {"type": "text", "text": "a"}),
     }),
     Feature("usage: cached tokens", (
         '"cached_tokens":7', '"cache_read_input_tokens":7', '"cachedContentTokenCount":7',
@@ -396,6 +456,7 @@ ANSWERS: Final = (
         "anthropic": _anthropic_answer(usage={**_ANTHROPIC_USAGE, "cache_read_input_tokens": 7}),
         "gemini": _gemini_answer(usage={**_GEMINI_USAGE, "cachedContentTokenCount": 7}),
         "bedrock": _bedrock_answer(usage={**_BEDROCK_USAGE, "cacheReadInputTokens": 7}),
+        "cohere": _cohere_answer(usage={"cached_tokens": 7}),
     }),
     Feature("usage: reasoning tokens", (
         '"reasoning_tokens":6', '"thoughtsTokenCount":6', '"thinking_tokens":6',
@@ -411,12 +472,14 @@ ANSWERS: Final = (
             "index": 0, "message": {"content": "a"}, "finish_reason": "stop",
             "logprobs": {"content": [{"token": "l4711"}]}}]},
         "gemini": _gemini_answer(logprobsResult={"chosenCandidates": [{"token": "l4711"}]}),
+        "cohere": {**_cohere_answer(), "logprobs": [{"text": "l4711", "token_ids": [1]}]},
     }),
     Feature("citations", ("k4711",), {
         "openai": _openai_answer(annotations=[{"type": "url_citation", "url": "k4711"}]),
         "anthropic": _anthropic_answer(
             {"type": "text", "text": "a", "citations": [{"cited_text": "k4711"}]}),
         "gemini": _gemini_answer(groundingMetadata={"webSearchQueries": ["k4711"]}),
+        "cohere": _cohere_answer(citations=[{"text": "k4711", "sources": []}]),
     }),
 )  # fmt: skip
 

@@ -13,12 +13,16 @@ from typing import Any, Final
 from gateway_extproc.core.chat import ChatRequest, ChatResponse, Document, LlmRequest, TextAt
 from gateway_extproc.core.errors import invalid
 from gateway_extproc.core.ports import AnswerReader, AnswerWriter, Dialect, Release, Translator
-from gateway_extproc.providers import anthropic, bedrock, gemini, openai
+from gateway_extproc.providers import anthropic, bedrock, cohere, gemini, openai
 from gateway_extproc.providers.anthropic import answer as anthropic_answer
 from gateway_extproc.providers.anthropic import usage as anthropic_usage
 from gateway_extproc.providers.anthropic import writer as anthropic_writer
 from gateway_extproc.providers.anthropic.reader import anthropic_reader
 from gateway_extproc.providers.bedrock.reader import BedrockReader
+from gateway_extproc.providers.cohere import writer as cohere_writer
+from gateway_extproc.providers.cohere.passing import CohereToCohere
+from gateway_extproc.providers.cohere.plain import RERANK as COHERES_RERANK
+from gateway_extproc.providers.cohere.reader import cohere_reader
 from gateway_extproc.providers.gemini import writer as gemini_writer
 from gateway_extproc.providers.gemini.passing import GeminiToGemini
 from gateway_extproc.providers.gemini.reader import GeminiReader
@@ -36,13 +40,25 @@ ANTHROPIC: Final = anthropic.Anthropic()
 GEMINI: Final = gemini.Gemini()
 VERTEX: Final = gemini.Vertex()
 BEDROCK: Final = bedrock.Bedrock()
+COHERE: Final = cohere.Cohere()
 
 DIALECTS: Final[dict[str, Dialect]] = {
-    dialect.name: dialect for dialect in (OPENAI, ANTHROPIC, GEMINI, VERTEX, BEDROCK)
+    dialect.name: dialect for dialect in (OPENAI, ANTHROPIC, GEMINI, VERTEX, BEDROCK, COHERE)
 }
 
-_ENDPOINTS: Final = {"openai": "chat", "anthropic": "messages", "gemini": "generate_content"}
-_PASSED: Final = {"openai": openai.INTERFACES, "anthropic": anthropic.INTERFACES}
+_ENDPOINTS: Final = {
+    "openai": "chat",
+    "anthropic": "messages",
+    "gemini": "generate_content",
+    "cohere": "cohere_chat",
+}
+_PASSED: Final = {
+    "openai": openai.INTERFACES,
+    "anthropic": anthropic.INTERFACES,
+    "cohere": cohere.INTERFACES,
+}
+_PASSED_TO: Final = {("openai", "cohere", "rerank"): COHERES_RERANK}
+"""Interfaces that providers of another dialect serve in the same words."""
 
 CAPS: Final = ("max_tokens", "max_completion_tokens")
 MIN_THINKING: Final = 1024
@@ -56,8 +72,10 @@ def no_time() -> int:
 
 def translator(client: str, provider: str, endpoint: str, now: Clock = no_time) -> Translator:
     """The way from a client's dialect to a provider's; raises ValueError for an unknown one."""
-    passed = _PASSED.get(client, {}).get(endpoint)
-    if passed is not None and client == provider:
+    passed = _PASSED_TO.get((client, provider, endpoint))
+    if passed is None and client == provider:
+        passed = _PASSED.get(client, {}).get(endpoint)
+    if passed is not None:
         return Passed(passed, now)
     if _ENDPOINTS.get(client) != endpoint:
         raise ValueError(f"clients of {client!r} have no endpoint {endpoint!r}")
@@ -72,6 +90,8 @@ def translator(client: str, provider: str, endpoint: str, now: Clock = no_time) 
             return AnthropicToAnthropic()
         case "gemini", ("gemini" | "vertex"):
             return GeminiToGemini(VERTEX if provider == "vertex" else GEMINI)
+        case "cohere", "cohere":
+            return CohereToCohere()
         case _, _ if provider in _PROVIDERS:
             return OverHub(_CLIENTS[client], _PROVIDERS[provider], now)
         case _:
@@ -106,6 +126,15 @@ _CLIENTS: Final = {
             GEMINI.answer_texts,
             lambda request, created: gemini_writer.EncodingWriter(
                 request.model, array=request.document.get("alt") != "sse"
+            ),
+        ),
+        ClientSide(
+            COHERE.name,
+            COHERE.to_chat,
+            COHERE.answer_from_chat,
+            COHERE.answer_texts,
+            lambda request, created: cohere_writer.EncodingWriter(
+                thoughts=(request.document.get("thinking") or {}).get("type") == "enabled"
             ),
         ),
     )
@@ -154,6 +183,13 @@ _PROVIDERS: Final = {
             BEDROCK.answer_to_chat,
             lambda base, model, stream: bedrock.provider_path(base, model, stream=stream),
             BedrockReader,
+        ),
+        ProviderSide(
+            COHERE.name,
+            COHERE.from_chat,
+            COHERE.answer_to_chat,
+            lambda base, model, stream: cohere.provider_path(base),
+            cohere_reader,
         ),
     )
 }

@@ -20,11 +20,13 @@ from gateway_extproc.core.cached import (
     decode_answer,
     form_of,
 )
+from gateway_extproc.core.chat import LlmRequest
+from gateway_extproc.core.endpoint import stream_type
 from gateway_extproc.core.errors import refuse
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.ports import AnswerCache, StoreUnavailable
 from gateway_extproc.core.stage import Stage
-from gateway_extproc.core.verdict import CONTINUE, Amend, Answer, Respond, Verdict
+from gateway_extproc.core.verdict import CONTINUE, Amend, Answer, Header, Respond, Verdict
 from gateway_extproc.providers.replay import replay
 from gateway_extproc.stages.cachekey import BYPASS_HEADER, CachePolicy
 from gateway_extproc.stages.flights import Flights
@@ -168,7 +170,7 @@ class Cache(Stage):
         exchange.cache_hit, exchange.saved_nanos = True, answer.cost_nanos
         exchange.response_model, exchange.stop_reason = answer.model, answer.stop_reason
         headers = (
-            *_FORM_HEADERS[form != "whole"],
+            *_form_headers(asked, streamed=form != "whole"),
             (BYPASS_HEADER, "hit"),
             ("x-gateway-cache-kind", kind),
             ("age", str(int(age_s))),
@@ -178,7 +180,8 @@ class Cache(Stage):
         return Respond(answer=Answer(200, headers, body, "cache_hit"), rule=f"{kind}_hit")
 
 
-_FORM_HEADERS: Final = {
-    False: (("content-type", "application/json"),),
-    True: (("content-type", "text/event-stream"), ("cache-control", "no-cache")),
-}
+def _form_headers(asked: LlmRequest, *, streamed: bool) -> tuple[Header, ...]:
+    if not streamed:
+        return (("content-type", "application/json"),)
+    kind = stream_type(asked.dialect, asked.document)
+    return (("content-type", kind), ("cache-control", "no-cache"))

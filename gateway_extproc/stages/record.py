@@ -7,6 +7,7 @@ refusal in the first stage and a client that leaves leave a record.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from gateway_extproc.core.endpoint import find_endpoint
 from gateway_extproc.core.errors import EVIDENCE_UNAVAILABLE
@@ -56,8 +57,10 @@ class Record(Stage):
         self._recorder.record(exchange, self._clock_ns())
 
 
+_ID_HEADERS: Final = {"anthropic": ("request-id",), "bedrock": ("x-amzn-requestid",)}
+
+
 def request_id_headers(exchange: Exchange) -> tuple[tuple[str, str], ...]:
-    """The request's id under the names that the SDKs read (OpenAI's, Anthropic's)."""
-    if exchange.client_dialect == "anthropic":
-        return (("request-id", exchange.request_id), ("x-request-id", exchange.request_id))
-    return (("x-request-id", exchange.request_id),)
+    """The request's id under the names that the SDKs read (OpenAI's, Anthropic's, AWS's)."""
+    more = _ID_HEADERS.get(exchange.client_dialect, ())
+    return tuple((name, exchange.request_id) for name in (*more, "x-request-id"))

@@ -42,6 +42,7 @@ class RefusalWriter:
             refusal = replace(refusal, code=refusal.reason)
         headers = (
             ("content-type", "application/json"),
+            *dialect.refusal_headers(refusal),
             *request_id_headers(exchange),
             *headers_of(exchange),
             *retry_headers(refusal),

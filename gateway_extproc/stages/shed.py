@@ -53,5 +53,9 @@ def priority_of(headers: Mapping[str, str], header: str) -> Priority:
 
 def _answer(dialect: Dialect, wait_s: float) -> Answer:
     refusal = refuse("overloaded", MESSAGE, retry_after_s=wait_s)
-    headers = (("content-type", "application/json"), *retry_headers(refusal))
+    headers = (
+        ("content-type", "application/json"),
+        *dialect.refusal_headers(refusal),
+        *retry_headers(refusal),
+    )
     return Answer(refusal.status, headers, dialect.refusal_body(refusal, ""), "overloaded")

@@ -17,6 +17,7 @@ from gateway_extproc.core.chat import (
     TextDelta,
     UsageReport,
 )
+from gateway_extproc.core.endpoint import EVENT_STREAMS, EVENTS, stream_type
 from gateway_extproc.core.errors import REASONS, Refusal, refuse
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.names import DETAILS_PREFIX
@@ -31,10 +32,6 @@ ANSWER_HEADERS = frozenset(
     {"cache-control", "content-length", "content-type", "date", "retry-after", "vary"}
 )
 """What of a provider's headers reaches a client; the rest may name accounts and topology."""
-
-EVENT_STREAM = "text/event-stream"
-STREAM_TYPES = {"bedrock": "application/vnd.amazon.eventstream"}
-"""How providers mark their streams, where not as server-sent events."""
 
 
 class Translate(Stage):
@@ -86,11 +83,11 @@ class Translate(Stage):
             exchange.approved.stream
             and exchange.response_status == 200
             and exchange.answered_by is not None
-            and kind == STREAM_TYPES.get(exchange.answered_by.dialect, EVENT_STREAM)
+            and kind == EVENT_STREAMS.get(exchange.answered_by.dialect, EVENTS)
         )
         if not exchange.streaming:
             return Amend(remove_headers=removed)
-        client_type = _stream_type(exchange.approved)
+        client_type = stream_type(exchange.approved.dialect, exchange.approved.document)
         retyped = () if kind == client_type else (("content-type", client_type),)
         return Amend(
             set_headers=(("cache-control", "no-cache"), ("x-accel-buffering", "no"), *retyped),
@@ -166,12 +163,6 @@ _TIMEOUT = refuse("provider_timeout", "The providers of this model did not answe
 _INCOMPLETE = refuse(
     "provider_stream_incomplete", "The provider's stream ended before its answer was complete."
 )
-
-
-def _stream_type(request: LlmRequest) -> str:
-    """What a client's stream is: events, or the JSON array that Gemini's may ask for."""
-    is_array = request.dialect == "gemini" and request.document.get("alt") != "sse"
-    return "application/json" if is_array else EVENT_STREAM
 
 
 def _speaks_for_a_provider(details: str) -> bool:

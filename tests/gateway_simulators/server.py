@@ -13,6 +13,7 @@ import h11
 
 from gateway_simulators.anthropic_shape import Anthropic
 from gateway_simulators.bedrock_shape import Bedrock
+from gateway_simulators.cohere_shape import Cohere
 from gateway_simulators.connection import BodyTooLarge, Connection
 from gateway_simulators.control import PREFIX, Control
 from gateway_simulators.faults import FaultBox
@@ -22,13 +23,14 @@ from gateway_simulators.openai_shape import OpenAI
 from gateway_simulators.provider import JSON, Provider
 from gateway_simulators.shape import Shape
 
-ShapeName = Literal["openai", "anthropic", "gemini", "vertex", "bedrock"]
+ShapeName = Literal["openai", "anthropic", "gemini", "vertex", "bedrock", "cohere"]
 SHAPES: Final[dict[str, Callable[[], Shape]]] = {
     "openai": OpenAI,
     "anthropic": Anthropic,
     "gemini": Gemini,
     "vertex": Vertex,
     "bedrock": Bedrock,
+    "cohere": Cohere,
 }
 BACKLOG: Final = 1024
 

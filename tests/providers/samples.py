@@ -26,9 +26,17 @@ ANTHROPIC_REQUEST: dict[str, Any] = {
 }
 
 
+ENDPOINTS = {
+    "openai": "chat",
+    "anthropic": "messages",
+    "gemini": "generate_content",
+    "cohere": "cohere_chat",
+}
+"""What clients of each dialect call to chat."""
+
+
 def read(dialect: str, document: dict[str, Any]) -> LlmRequest:
-    endpoint = {"openai": "chat", "anthropic": "messages", "gemini": "generate_content"}[dialect]
-    return DIALECTS[dialect].read_request(endpoint, document)
+    return DIALECTS[dialect].read_request(ENDPOINTS[dialect], document)
 
 
 def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> dict[str, Any]:

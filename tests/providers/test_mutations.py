@@ -15,8 +15,17 @@ from gateway_extproc.core.chat import Path
 from gateway_extproc.core.document import replace_at
 from gateway_extproc.core.errors import RequestError
 from gateway_extproc.providers.translate import DIALECTS, translator
+from providers.cohere_samples import COHERE_ANSWER, COHERE_DOCUMENTS, COHERE_TOOLS
 from providers.gemini_samples import GEMINI_ANSWER, GEMINI_DOCUMENTS, GEMINI_TOOLS
-from providers.samples import ANTHROPIC_STREAM, OPENAI_STREAM, data, documents, named, read
+from providers.samples import (
+    ANTHROPIC_STREAM,
+    ENDPOINTS,
+    OPENAI_STREAM,
+    data,
+    documents,
+    named,
+    read,
+)
 from providers.test_read_request import ANTHROPIC_FULL, OPENAI_FULL
 from providers.test_translate import (
     ANTHROPIC_ANSWER,
@@ -25,7 +34,6 @@ from providers.test_translate import (
     OPENAI_TOOLS,
 )
 
-ENDPOINTS = {"openai": "chat", "anthropic": "messages", "gemini": "generate_content"}
 VALUES: list[Any] = [
     *(None, True, 0, -1, 1.5, 10**18, "", "auto", "text", "function", "tool_use", "user"),
     *([], {}, [[]], [{}], [None], ["x"], {"type": "text"}, {"type": "x"}, {"index": 0}),
@@ -63,6 +71,7 @@ REQUESTS = [
     ("anthropic", ANTHROPIC_TOOLS),
     ("anthropic", ANTHROPIC_FULL),
     ("gemini", GEMINI_TOOLS),
+    ("cohere", COHERE_TOOLS),
 ]
 
 
@@ -88,7 +97,12 @@ def test_a_mutated_request_is_read_or_refused(
 @pytest.mark.parametrize("client", list(ENDPOINTS))
 @pytest.mark.parametrize(
     ("provider", "document"),
-    [("openai", OPENAI_ANSWER), ("anthropic", ANTHROPIC_ANSWER), ("gemini", GEMINI_ANSWER)],
+    [
+        ("openai", OPENAI_ANSWER),
+        ("anthropic", ANTHROPIC_ANSWER),
+        ("gemini", GEMINI_ANSWER),
+        ("cohere", COHERE_ANSWER),
+    ],
 )
 @settings(max_examples=150, deadline=None)
 @given(drawn=st.data())
@@ -101,14 +115,15 @@ def test_a_mutated_answer_is_read_or_refused(
 
 
 @pytest.mark.parametrize("client", list(ENDPOINTS))
-@pytest.mark.parametrize("provider", ["openai", "anthropic", "gemini"])
+@pytest.mark.parametrize("provider", ["openai", "anthropic", "gemini", "cohere"])
 @settings(max_examples=150, deadline=None)
 @given(drawn=st.data())
 def test_a_mutated_stream_is_written_or_reported(
     client: str, provider: str, drawn: st.DataObject
 ) -> None:
     streams = {"openai": OPENAI_STREAM, "anthropic": ANTHROPIC_STREAM}
-    found = documents(streams[provider]) if provider in streams else list(GEMINI_DOCUMENTS)
+    others = {"gemini": GEMINI_DOCUMENTS, "cohere": COHERE_DOCUMENTS}
+    found = documents(streams[provider]) if provider in streams else list(others[provider])
     index = drawn.draw(st.integers(0, len(found) - 1))
     found[index] = drawn.draw(mutated(found[index]))
     if provider == "anthropic":
@@ -117,7 +132,12 @@ def test_a_mutated_stream_is_written_or_reported(
         )
     else:
         stream = data(*found)
-    tools = {"openai": OPENAI_TOOLS, "anthropic": ANTHROPIC_TOOLS, "gemini": GEMINI_TOOLS}
+    tools = {
+        "openai": OPENAI_TOOLS,
+        "anthropic": ANTHROPIC_TOOLS,
+        "gemini": GEMINI_TOOLS,
+        "cohere": COHERE_TOOLS,
+    }
     base = tools[client]
     way = translator(client, provider, ENDPOINTS[client])
     writer = way.writer(read(client, {**base, "stream": True}))

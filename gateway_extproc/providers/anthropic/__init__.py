@@ -40,6 +40,9 @@ class Anthropic:
         """``{"type": "error", "error": {...}, "request_id": ...}``."""
         return orjson.dumps({**refusal_object(refusal), "request_id": request_id})
 
+    def refusal_headers(self, refusal: Refusal) -> tuple[Header, ...]:
+        return ()
+
     def answer_texts(self, document: Document) -> tuple[TextAt, ...]:
         """Every text of a whole answer; raises ``Unreadable`` for another shape."""
         answer.check_answer(document)

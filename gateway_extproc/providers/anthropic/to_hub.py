@@ -37,7 +37,7 @@ _KNOWN: Final = frozenset(
     }
 )
 _GOOGLE: Final = frozenset({"top_k", "thinking", "output_config"})
-_KNOWN_BY: Final = {"gemini": _KNOWN | _GOOGLE, "vertex": _KNOWN | _GOOGLE}
+_KNOWN_BY: Final = dict.fromkeys(("gemini", "vertex", "cohere"), _KNOWN | _GOOGLE)
 """Targets that can be told more."""
 _DROPPED: Final = frozenset({"thinking", "redacted_thinking"})
 """Another model's thoughts: nobody else could read their signatures."""

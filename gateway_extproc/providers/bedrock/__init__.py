@@ -32,6 +32,9 @@ class Bedrock:
         """``{"message": ...}``: read back from a fallback that the gateway itself refused."""
         return orjson.dumps({"message": refusal.message})
 
+    def refusal_headers(self, refusal: Refusal) -> tuple[Header, ...]:
+        return ()
+
     def answer_texts(self, document: Document) -> tuple[TextAt, ...]:
         """Raises ``Unreadable``: nobody is answered in this dialect."""
         raise Unreadable

@@ -27,6 +27,7 @@ from gateway_extproc.providers.images import BEDROCK_FORMATS
 _WORDS: Final[dict[str, dict[str, str]]] = {
     "openai": {},
     "anthropic": {"parallel_tool_calls": "tool_choice.disable_parallel_tool_use"},
+    "cohere": {},
     "gemini": {"tool_choice": "toolConfig.functionCallingConfig.mode", "messages": "contents"},
 }
 """How clients spell what is refused here, where not as OpenAI's do."""

@@ -41,7 +41,11 @@ BUDGETS: Final = {
 where it names one.  Every thinking model takes a budget, levels are for the newer ones only."""
 
 _PARALLEL: Final = {"anthropic": "tool_choice.disable_parallel_tool_use"}
-_STOP: Final = {"anthropic": "stop_sequences"}
+_STOP: Final = {
+    "anthropic": "stop_sequences",
+    "cohere": "stop_sequences",
+    "bedrock": "inferenceConfig.stopSequences",
+}
 
 
 def from_chat(chat: ChatRequest, client: str, target: str, *, with_ids: bool) -> dict[str, Any]:

@@ -44,6 +44,9 @@ _FORMAT: Final = frozenset({"responseMimeType", "responseSchema", "responseJsonS
 _CONFIG_OF: Final[dict[str, frozenset[str]]] = {
     "openai": _CONFIG | _FORMAT | {"seed", "presencePenalty", "frequencyPenalty", "thinkingConfig"},
     "anthropic": _CONFIG | _FORMAT | {"topK", "thinkingConfig"},
+    "cohere": _CONFIG
+    | _FORMAT
+    | {"topK", "seed", "presencePenalty", "frequencyPenalty", "thinkingConfig"},
 }
 """What of ``generationConfig`` the targets can be told."""
 _NEUTRAL_CONFIG: Final[dict[str, tuple[Any, ...]]] = {

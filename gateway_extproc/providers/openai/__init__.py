@@ -41,6 +41,9 @@ class OpenAI:
         """``{"error": {...}}``; the request id travels in the ``x-request-id`` header."""
         return orjson.dumps(refusal_object(refusal))
 
+    def refusal_headers(self, refusal: Refusal) -> tuple[Header, ...]:
+        return ()
+
     def answer_texts(self, document: Document) -> tuple[TextAt, ...]:
         """Every text of a whole answer; raises ``Unreadable`` for another shape."""
         answer.check_answer(document)

@@ -44,7 +44,7 @@ _KNOWN: Final = frozenset(
 _GOOGLE: Final = frozenset(
     {"seed", "frequency_penalty", "presence_penalty", "response_format", "reasoning_effort"}
 )
-_KNOWN_BY: Final = {"gemini": _KNOWN | _GOOGLE, "vertex": _KNOWN | _GOOGLE}
+_KNOWN_BY: Final = dict.fromkeys(("gemini", "vertex", "cohere"), _KNOWN | _GOOGLE)
 """Targets that can be told more."""
 _EFFORTS: Final = frozenset({"none", "minimal", "low", "medium", "high", "xhigh"})
 _NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {
