@@ -282,8 +282,9 @@ class Gateway:
             watcher=self._watcher,
             shadows=open_shadows(
                 config, snapshot.revision, worker, self.recorder.metrics,
-                AttemptBuilder(DIALECTS, translator_for, credentials, time.time, families_of(config)),
-                translator_for,
+                AttemptBuilder(
+                    DIALECTS, translator_for, credentials, time.time, families_of(config)
+                ), translator_for,
                 self._limits.limiter, spending.rules,
             ),
         )  # fmt: skip

@@ -25,8 +25,8 @@ from gateway_extproc.config.base import (
 from gateway_extproc.config.caching import Cache
 from gateway_extproc.config.catalogue import Catalogue
 from gateway_extproc.config.evidencing import Evidence
-from gateway_extproc.config.families import Differences, FamilyName
 from gateway_extproc.config.failing import Failover, HealthCheck, RouteFailover
+from gateway_extproc.config.families import Differences, FamilyName
 from gateway_extproc.config.guarding import GuardLevel, GuardPack, GuardRule, MaskConversations
 from gateway_extproc.config.health import Health
 from gateway_extproc.config.proofs import Issuer, PeerCertificates, SignedRequests

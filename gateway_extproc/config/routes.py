@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from gateway_extproc.config.catalogue import Layers
-from gateway_extproc.config.families import Family, family_of
 from gateway_extproc.config.condition import compile_route_condition
+from gateway_extproc.config.families import Family, family_of
 from gateway_extproc.config.model import Config, ModelRoute, Provider
 from gateway_extproc.config.model import Price as PriceSection
 from gateway_extproc.config.routing import Choosing, RouteRule, ShadowRef, TargetRef

@@ -101,7 +101,7 @@ def _handler(server: ReplayingServer) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            found = server.find(self.path, self.headers, body)
+            found = server.find(self.path, dict(self.headers), body)
             if found is None:
                 found = Recorded(
                     self.path, {}, 409, {"content-type": "application/json"},
@@ -127,7 +127,7 @@ def _handler(server: ReplayingServer) -> type[BaseHTTPRequestHandler]:
                 self.wfile.flush()
             self.wfile.write(b"0\r\n\r\n")
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *args: object) -> None:
             """Nothing: a test says what went wrong itself."""
 
     return Handler

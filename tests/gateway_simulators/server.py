@@ -18,17 +18,20 @@ from gateway_simulators.control import PREFIX, Control
 from gateway_simulators.faults import FaultBox
 from gateway_simulators.gemini_shape import Gemini, Vertex
 from gateway_simulators.journal import Journal, Received, Violation
+from gateway_simulators.openai_families import Azure, Mistral
 from gateway_simulators.openai_shape import OpenAI
 from gateway_simulators.provider import JSON, Provider
 from gateway_simulators.shape import Shape
 
-ShapeName = Literal["openai", "anthropic", "gemini", "vertex", "bedrock"]
+ShapeName = Literal["openai", "anthropic", "gemini", "vertex", "bedrock", "azure", "mistral"]
 SHAPES: Final[dict[str, Callable[[], Shape]]] = {
     "openai": OpenAI,
     "anthropic": Anthropic,
     "gemini": Gemini,
     "vertex": Vertex,
     "bedrock": Bedrock,
+    "azure": Azure,
+    "mistral": Mistral,
 }
 BACKLOG: Final = 1024
 

@@ -93,8 +93,10 @@ def _citation() -> dict[str, Any]:
 
 def _streams() -> Iterator[Spoken]:
     ask = {**_user("Say it slowly."), "stream": True}
-    said = [{"role": "assistant", "content": "", "refusal": None}, {"content": "Slow"},
-            {"content": "ly, and – all of it."}]  # fmt: skip
+    said: list[dict[str, Any]] = [
+        {"role": "assistant", "content": "", "refusal": None}, {"content": "Slow"},
+        {"content": "ly, and – all of it."},
+    ]  # fmt: skip
     yield _stream("streaming", ask, [*map(_delta, said), _delta({}, "stop")])
     yield _stream(
         "streaming-detailed-usage",
@@ -125,7 +127,8 @@ def _completions() -> Iterator[Spoken]:
         ]
         body = {"id": f"cmpl-{name}", "object": "text_completion", "created": 1_760_000_001,
                 "model": "babbage:2023-07-21-v2", "choices": choices,
-                "usage": {"prompt_tokens": 5, "completion_tokens": 4, "total_tokens": 9}}  # fmt: skip
+                "usage": {"prompt_tokens": 5, "completion_tokens": 4, "total_tokens": 9},
+                }  # fmt: skip
         yield Spoken(f"completion-{name}", COMPLETIONS, {**base, "prompt": prompt}, 200,
                      "application/json", _pretty(body))  # fmt: skip
     parts = [
@@ -134,7 +137,12 @@ def _completions() -> Iterator[Spoken]:
         for text in (" up", " and down")
     ]  # fmt: skip
     last = {**_frame("text_completion"), "choices": [], "usage": _usage()}
-    sent = {**base, "prompt": "Stairs go", "stream": True, "stream_options": {"include_usage": True}}
+    sent = {
+        **base,
+        "prompt": "Stairs go",
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
     yield Spoken("completion-streaming-usage", COMPLETIONS, sent, 200, EVENT_STREAM,
                  _events([*parts, last]))  # fmt: skip
 
