@@ -24,6 +24,7 @@ from gateway_extproc.config.failing import failover_policies
 from gateway_extproc.config.load import load, load_with_mistakes
 from gateway_extproc.config.mistakes import ConfigError
 from gateway_extproc.config.model import Config
+from gateway_extproc.config.routes import families_of
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.limits import Limiter
 from gateway_extproc.core.pipeline import Pipeline
@@ -128,7 +129,10 @@ def pipeline(parts: Parts) -> list[Stage]:
     """
     snapshot, config = parts.snapshot, parts.snapshot.config
     ids = Ids()
-    attempts = AttemptBuilder(parts.dialects, translator_for, parts.credentials, time.time)
+    attempts = AttemptBuilder(
+        parts.dialects, translator_for, parts.credentials, time.time,
+        families_of(config),
+    )  # fmt: skip
     authorize = Authorize(snapshot.routes, time.time)
     route = Route(
         snapshot.routes,
@@ -154,7 +158,7 @@ def pipeline(parts: Parts) -> list[Stage]:
         Admit(parts.shedding, config.caps.body_bytes, may_wait(config)),
         identify_stage(config, parts.identities, worker_count(config)),
         parts.answers.remember(snapshot),
-        Parse(parts.dialects, writer_for, max_depth=config.caps.depth),
+        Parse(parts.dialects, writer_for, snapshot.routes, max_depth=config.caps.depth),
         authorize,
         route,
         Truncate(parts.dialects, snapshot.routes),
@@ -278,7 +282,9 @@ class Gateway:
             watcher=self._watcher,
             shadows=open_shadows(
                 config, snapshot.revision, worker, self.recorder.metrics,
-                AttemptBuilder(DIALECTS, translator_for, credentials, time.time), translator_for,
+                AttemptBuilder(
+                    DIALECTS, translator_for, credentials, time.time, families_of(config)
+                ), translator_for,
                 self._limits.limiter, spending.rules,
             ),
         )  # fmt: skip
@@ -383,7 +389,10 @@ def make_shed(parts: Parts) -> Shed:
 
 def build_processor(parts: Parts) -> Processor:
     """The wire's view of the gateway."""
-    attempts = AttemptBuilder(parts.dialects, translator_for, parts.credentials, time.time)
+    attempts = AttemptBuilder(
+        parts.dialects, translator_for, parts.credentials, time.time,
+        families_of(parts.snapshot.config),
+    )  # fmt: skip
     return Processor(
         Pipeline(pipeline(parts), RefusalWriter(parts.dialects)),
         Fallback(parts.snapshot, parts.dialects, attempts),

@@ -215,9 +215,11 @@ class ShadowSender:
 
     async def _post(self, copy: Copy) -> Posted:
         request, target = copy.request, copy.target
-        body = self._attempts.body(request, target.dialect, target.model, copy.cap_tokens)
+        body = self._attempts.body(
+            request, target.dialect, target.model, copy.cap_tokens, target.provider
+        )
         path, *others = self._attempts.body_headers(
-            request, target.dialect, target.base_path, target.model, body
+            request, target.dialect, target.base_path, target.model, body, target.provider
         )
         headers = [
             ("host", "shadow"),

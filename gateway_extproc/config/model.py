@@ -26,6 +26,7 @@ from gateway_extproc.config.caching import Cache
 from gateway_extproc.config.catalogue import Catalogue
 from gateway_extproc.config.evidencing import Evidence
 from gateway_extproc.config.failing import Failover, HealthCheck, RouteFailover
+from gateway_extproc.config.families import Differences, FamilyName
 from gateway_extproc.config.guarding import GuardLevel, GuardPack, GuardRule, MaskConversations
 from gateway_extproc.config.health import Health
 from gateway_extproc.config.proofs import Issuer, PeerCertificates, SignedRequests
@@ -408,6 +409,11 @@ class Provider(Section):
     """Also the name of its Envoy cluster."""
     dialect: DialectName
     """The wire shape that the provider speaks."""
+    family: FamilyName | None = None
+    """Of ``openai``: which server it is, as ``docs/interfaces.md`` lists them. By default its host
+    tells, and one that is not known there is ``compatible``."""
+    differences: Differences | None = None
+    """In what it differs from its family."""
     base_url: Annotated[
         str,
         StringConstraints(pattern=r"^https?://[^/?#\s@]+(/[^?#\s]*)?$"),
@@ -477,6 +483,13 @@ class ModelRoute(Choosing):
     """Cap of its prompts instead of ``caps.prompt_tokens``."""
     too_long: TooLong | None = None
     """What happens to longer prompts instead of ``caps.too_long``."""
+    unread_tokens: Literal["refuse", "allow"] = "refuse"
+    """What happens to prompts of ``embeddings`` and ``completions`` that come as numbers of a
+    vocabulary: guards cannot read them. ``allow`` sends them on unread; they are counted."""
+    mistakes: Literal["refuse", "provider"] = "refuse"
+    """Who tells clients of OpenAI's dialect that a value is wrong: the gateway, at once, or the
+    ``provider``, in its own words, where its family checks all values itself (``openai``,
+    ``azure``). Texts are read, and caps hold, all the same."""
     cache_ttl_s: Annotated[float, Field(ge=0, le=86400)] = 0.0
     """Answers are kept this long, as the section ``cache`` says; 0 keeps none."""
     failover: RouteFailover | None = None

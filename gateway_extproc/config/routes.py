@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from gateway_extproc.config.catalogue import Layers
 from gateway_extproc.config.condition import compile_route_condition
+from gateway_extproc.config.families import Family, family_of
 from gateway_extproc.config.model import Config, ModelRoute, Provider
 from gateway_extproc.config.model import Price as PriceSection
 from gateway_extproc.config.routing import Choosing, RouteRule, ShadowRef, TargetRef
@@ -22,7 +23,8 @@ from gateway_extproc.core.route import Target
 class Route:
     """A model that clients may ask for: its targets in the file's order, its caps.
 
-    ``policy`` chooses among the targets; None keeps their order.
+    ``policy`` chooses among the targets; None keeps their order.  ``unread_tokens`` allows prompts
+    that no guard can read, ``leaves_mistakes`` leaves it to providers to tell of wrong values.
     """
 
     id: str
@@ -32,6 +34,8 @@ class Route:
     prompt_tokens: int | None = None
     too_long: str = "refuse"
     policy: Policy | None = None
+    unread_tokens: bool = False
+    leaves_mistakes: bool = False
 
     @property
     def own_policy(self) -> Policy:
@@ -53,6 +57,15 @@ def fallback_cluster(provider_id: str) -> str:
     return f"{provider_id}:fallback"
 
 
+def families_of(config: Config) -> dict[str, Family]:
+    """What is known of servers of OpenAI's dialect, by the provider's id."""
+    return {
+        provider.id: family_of(provider.base_url, provider.family, provider.differences)
+        for provider in config.providers
+        if provider.dialect == "openai"
+    }
+
+
 class TargetTable:
     """Targets of a configuration, each made once."""
 
@@ -61,6 +74,7 @@ class TargetTable:
         self._providers = {provider.id: provider for provider in config.providers}
         self._prices = {price.model: price for price in config.prices.models}
         self._layers = Layers(config.catalogue)
+        self._families = families_of(config)
         self._targets: dict[tuple[str, str], Target] = {}
 
     def all(self) -> tuple[Target, ...]:
@@ -75,6 +89,7 @@ class TargetTable:
 
     def _make(self, provider: Provider, model: str) -> Target:
         known = self._layers.of(provider.id, model)
+        family = self._families.get(provider.id)
         classes = self._approved[provider.id]
         if known.data_classes is not None:
             classes &= known.data_classes
@@ -90,6 +105,7 @@ class TargetTable:
             data_classes=classes - self._elsewhere(known.facts.regions),
             price=self._price(self._prices.get(model)) or known.price,
             facts=known.facts,
+            lacks=family.lacks if family is not None else frozenset(),
         )
 
     def _price(self, price: PriceSection | None) -> Price | None:
@@ -135,6 +151,8 @@ def _route(section: ModelRoute, config: Config, table: TargetTable) -> Route:
         prompt_tokens=section.prompt_tokens or config.caps.prompt_tokens,
         too_long=section.too_long or config.caps.too_long,
         policy=policy,
+        unread_tokens=section.unread_tokens == "allow",
+        leaves_mistakes=section.mistakes == "provider",
     )
 
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
+from gateway_extproc.core.errors import Refusal
 from gateway_extproc.core.usage import Usage
 
 Document = Mapping[str, Any]
@@ -45,6 +46,9 @@ class LlmRequest:
     ``completions`` answers are asked for at once, 0 where the answer is no text that a model
     writes; ``media`` counts images, files and sounds,
     whose tokens no text shows; ``has_tools`` because providers add a prompt of their own.
+    ``unread_tokens`` are tokens that came as numbers, which no text shows either.  With
+    ``mistake``, why the gateway itself would refuse it, the document's types are not as checked:
+    only a provider that checks them itself may be asked.
     """
 
     dialect: str
@@ -58,6 +62,8 @@ class LlmRequest:
     completions: int = 1
     media: int = 0
     has_tools: bool = False
+    unread_tokens: int = 0
+    mistake: Refusal | None = None
 
 
 # ----------------------------------------------------------------- the hub: requests
@@ -210,12 +216,13 @@ class TextDelta:
     Text of different slots never joins: a guard keeps one window per slot.
     For OpenAI a slot is ``(choice, field)``, for Anthropic ``(block, field)``;
     ``field`` is ``content``, ``reasoning``, ``refusal``, or ``arguments`` (the
-    JSON text of tool call ``call``, opened by a ``ToolStart``).
+    JSON text of tool call ``call``, opened by a ``ToolStart``), or ``citation``: one whole text
+    of what an answer cites, which ends with its chunk.
     """
 
     slot: tuple[int | str, ...]
     text: str
-    field: Literal["content", "reasoning", "refusal", "arguments"] = "content"
+    field: Literal["content", "reasoning", "refusal", "arguments", "citation"] = "content"
     call: int | None = None
 
 

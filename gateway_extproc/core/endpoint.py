@@ -83,16 +83,37 @@ BY_PATH: Final[dict[str, Endpoint]] = {
 }
 
 
+AZURE: Final = "/openai/"
+"""Begins all paths of Azure OpenAI's clients."""
+_DEPLOYMENTS: Final = AZURE + "deployments/"
+
+
 def find_endpoint(path: str) -> Endpoint | None:
     """The endpoint behind a request path (query string ignored), or None."""
     plain = path.partition("?")[0]
     known = BY_PATH.get(plain)
     if known is not None:
         return known
+    if plain.startswith(AZURE):
+        found = BY_PATH.get(_azure(plain)[1])
+        return found if found is None or found.dialect == "openai" else None
     model, verb = _model_and_verb(plain)
     if not model:
         return None
     return (_CONVERSES if plain.startswith(_BEDROCK) else _VERBS).get(verb)
+
+
+def _azure(path: str) -> tuple[str, str]:
+    """The deployment that a path of Azure's interface names, if any, and OpenAI's own path.
+
+    ``/openai/deployments/NAME/chat/completions`` names one, ``/openai/v1/chat/completions`` and
+    ``/openai/models`` do not.  Whatever stands in ``api-version`` makes no difference here.
+    """
+    if path.startswith(_DEPLOYMENTS):
+        name, _, rest = path.removeprefix(_DEPLOYMENTS).partition("/")
+        return unquote(name), f"/v1/{rest}" if name else ""
+    rest = path.removeprefix(AZURE)
+    return "", f"/v1/{rest.removeprefix('v1/')}"
 
 
 def _model_and_verb(path: str) -> tuple[str, str]:
@@ -115,8 +136,11 @@ def with_path(endpoint: Endpoint, path: str, document: Document) -> Document:
 
     Gemini's and Bedrock's clients name the model there, and whether they want a stream
     (``stream``); Gemini's also whether as server-sent events (``alt`` is ``sse``) or as one JSON
-    array.
+    array.  Azure's clients name the deployment there, which counts for more than what the
+    document says.
     """
+    if path.startswith(_DEPLOYMENTS):
+        return {**document, "model": _azure(path.partition("?")[0])[0]}
     if "{model}" not in endpoint.path or path == endpoint.path:
         return document
     plain, _, query = path.partition("?")

@@ -36,6 +36,7 @@ class Target:
     """One chosen upstream: a model at a provider, behind an Envoy cluster.
 
     ``host`` is what Envoy writes into the host header, with the port where it is not the usual one.
+    ``lacks`` are interfaces of its dialect that it does not have.
     ``cluster`` serves it as the first attempt, ``fallback_cluster`` (same
     endpoints, with the upstream-level ext_proc filter) as a later one.
     """
@@ -51,6 +52,7 @@ class Target:
     price: Price | None = None
     facts: ModelFacts = UNKNOWN
     host: str = ""
+    lacks: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:

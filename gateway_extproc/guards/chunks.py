@@ -196,12 +196,16 @@ def _ended_before(chunk: Chunk) -> frozenset[_Group] | None:
 
 def _ended_by(chunk: Chunk) -> frozenset[_Group] | None:
     """Whose text ends with this chunk."""
+    ended = _NO_GROUP
     for event in chunk.events:
         if isinstance(event, (End, StreamError)):
             return _EVERY
         if isinstance(event, Stop):
-            return _choices(chunk.document)
-    return _NO_GROUP
+            choices = _choices(chunk.document)
+            return choices if choices is None else choices | ended
+        if isinstance(event, TextDelta) and event.field == "citation":
+            ended |= {event.slot[0]}
+    return ended
 
 
 def _choices(document: Any) -> frozenset[_Group] | None:

@@ -58,8 +58,9 @@ def estimate(request: LlmRequest, model: str) -> Tokens:
     most_extra = MOST_TOOLS_TOKENS if request.has_tools else 0
     return Tokens(
         count_tokens(data, text, family_of(model))
-        + overhead + extra + MEDIA_TOKENS * request.media,
-        len(data) + 2 * overhead + most_extra + MOST_MEDIA_TOKENS * request.media,
+        + overhead + extra + MEDIA_TOKENS * request.media + request.unread_tokens,
+        len(data) + 2 * overhead + most_extra + MOST_MEDIA_TOKENS * request.media
+        + request.unread_tokens,
     )  # fmt: skip
 
 

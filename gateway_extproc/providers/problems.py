@@ -31,8 +31,8 @@ def unreadable() -> Refusal:
 def provider_refusal(status: int, document: Document | None) -> Refusal:
     """A provider's error answer with its own type, code, message and param kept.
 
-    Reads ``{"error": {...}}`` of both dialects, ``{"error": "text"}``, and the
-    flat ``{"message": ...}`` of some OpenAI-compatible servers.
+    Reads ``{"error": {...}}`` of both dialects, ``{"error": "text"}``, the flat
+    ``{"message": ...}`` of vLLM, Mistral and Kong, and FastAPI's ``{"detail": ...}``.
     """
     if status in OWN_CREDENTIAL_STATUS:
         return refuse("provider_error", "The provider could not serve this request.")
@@ -57,11 +57,27 @@ def _error_object(document: Document | None) -> Document:
     error = document.get("error")
     if type(error) is dict:
         return error
-    return {"message": error} if type(error) is str else document
+    if type(error) is str:
+        return {**document, "message": error}
+    message = document.get("message")
+    detail = (message if type(message) is dict else document).get("detail")
+    return document if not detail else {**document, **_detail(detail)}
+
+
+def _detail(detail: Any) -> Document:
+    """What FastAPI says of a request: a text, or the first of the fields that are wrong."""
+    if type(detail) is not list:
+        return {"message": detail}
+    first = detail[0] if type(detail[0]) is dict else {}
+    where = first.get("loc")
+    keys = where if type(where) is list else []
+    field = ".".join(str(key) for key in keys if key != "body")
+    return {"message": first.get("msg"), "param": field}
 
 
 def _text(value: Any) -> str | None:
-    return value if type(value) is str and value else None
+    """A text; LiteLLM writes "None" where there is none."""
+    return value if type(value) is str and value not in ("", "None") else None
 
 
 def _type_of(status: int) -> str:

@@ -30,7 +30,7 @@ from gateway_extproc.providers.interface import Clock, Passed
 from gateway_extproc.providers.openai import answer as openai_answer
 from gateway_extproc.providers.openai import usage as openai_usage
 from gateway_extproc.providers.openai import writer as openai_writer
-from gateway_extproc.providers.openai.reader import openai_reader
+from gateway_extproc.providers.openai.reader import citing_reader, openai_reader
 from gateway_extproc.providers.pairs import ClientSide, OverHub, ProviderSide
 from gateway_extproc.providers.problems import Unreadable, unreadable
 
@@ -252,6 +252,9 @@ class OpenAIToOpenAI(_ToOpenAI):
             model=_model(document),
             stop_reason=openai_answer.stop_reason(document),
         )
+
+    def reader(self) -> AnswerReader:
+        return citing_reader()
 
     def writer(self, request: LlmRequest) -> AnswerWriter:
         return openai_writer.PassWriter(

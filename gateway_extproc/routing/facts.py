@@ -97,4 +97,4 @@ _FACTS: Final[Mapping[str, _Fact]] = {
 
 def needs_same_dialect(asking: Asking) -> bool:
     """Whether only providers of the client's own dialect can be told what it asks for."""
-    return "json_schema" in asking.needs
+    return "json_schema" in asking.needs or asking.request.mistake is not None

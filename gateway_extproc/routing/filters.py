@@ -127,6 +127,8 @@ def _reasons(target: Target, policy: Policy, query: Query) -> Iterator[tuple[Cau
     yield from _places(target, policy, query)
     if not BY_NAME[query.endpoint].served_by(target.dialect):
         yield "endpoint", f"its dialect has no {query.endpoint}"
+    elif query.endpoint in target.lacks:
+        yield "endpoint", f"it has no {query.endpoint}"
     facts = target.facts
     if facts.endpoints is not None and query.endpoint not in facts.endpoints:
         yield "endpoint", f"not served at {query.endpoint}"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import orjson
 
+from gateway_extproc.config.families import Family
 from gateway_extproc.core.chat import LlmRequest
+from gateway_extproc.core.errors import RequestError
 from gateway_extproc.core.ports import Credentials, Dialect, Sent, Translator
 from gateway_extproc.core.verdict import Header
+from gateway_extproc.providers.families import adapted, headers_for, path_at
 from gateway_extproc.routing.watched import credential_name
 
 TranslatorFor = Callable[[str, str, str], Translator]
@@ -36,7 +40,10 @@ FORWARDED_TO = {
 
 
 class AttemptBuilder:
-    """Writes bodies and headers for targets; pure but for the credentials it is given."""
+    """Writes bodies and headers for targets; pure but for the credentials it is given.
+
+    ``families`` tells how servers of OpenAI's dialect differ, by the provider's id.
+    """
 
     def __init__(
         self,
@@ -44,26 +51,44 @@ class AttemptBuilder:
         translator_for: TranslatorFor,
         credentials: Credentials,
         now_s: Callable[[], float],
+        families: Mapping[str, Family] = MappingProxyType({}),
     ) -> None:
         self._dialects = dialects
         self._translator_for = translator_for
         self._credentials = credentials
         self._now_s = now_s
+        self._families = families
 
-    def body(self, request: LlmRequest, dialect: str, model: str, max_tokens: int) -> bytes:
+    def body(
+        self, request: LlmRequest, dialect: str, model: str, max_tokens: int, provider: str = ""
+    ) -> bytes:
         """The provider's body; raises ``RequestError`` for what it cannot express."""
+        family = self._families.get(provider)
+        if family is None and request.mistake is not None:
+            raise RequestError(request.mistake)
         translator = self._translator_for(request.dialect, dialect, request.endpoint)
-        return orjson.dumps(
-            translator.request(request, model, max_tokens, force_usage=request.stream)
-        )
+        document = translator.request(request, model, max_tokens, force_usage=request.stream)
+        return orjson.dumps(document if family is None else adapted(document, family, request))
 
     def body_headers(
-        self, request: LlmRequest, dialect: str, base_path: str, model: str, body: bytes
+        self,
+        request: LlmRequest,
+        dialect: str,
+        base_path: str,
+        model: str,
+        body: bytes,
+        provider: str = "",
     ) -> tuple[Header, ...]:
         """Where the body goes and what it is."""
         translator = self._translator_for(request.dialect, dialect, request.endpoint)
+        family = self._families.get(provider)
+        if family is None:
+            path = translator.path(base_path, model, stream=request.stream)
+        else:
+            interface = translator.path("", model, stream=request.stream)
+            path = path_at(family, base_path, interface, model)
         return (
-            (":path", translator.path(base_path, model, stream=request.stream)),
+            (":path", path),
             ("content-type", "application/json"),
             ("content-length", str(len(body))),
             # Output filters read the answer; nobody here would gain from compressing it.
@@ -92,6 +117,9 @@ class AttemptBuilder:
         """
         secret = self._credentials.get(credential_name(provider, position))
         sent = Sent("POST", host, path, body, region, self._now_s())
+        family = self._families.get(provider)
+        if family is not None:
+            return headers_for(family, secret.reveal())
         special = FORWARDED_TO.get(dialect, frozenset())
         return tuple(
             header

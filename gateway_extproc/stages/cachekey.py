@@ -46,6 +46,8 @@ class CachePolicy:
             return "degraded"
         if not permit.data_classes <= self._classes:
             return "data_class"
+        if asked.mistake is not None:
+            return "mistake"
         if asked.completions > 1:
             return "completions"
         return "" if self._is_steady(asked.document) else "sampling"

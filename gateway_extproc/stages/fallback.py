@@ -91,8 +91,10 @@ class Fallback:
         dialect = provider.dialect
         cap = original["max_tokens"]
         assert isinstance(cap, int)
-        body = self._attempts.body(request, dialect, model, cap)
-        body_headers = self._attempts.body_headers(request, dialect, base_path, model, body)
+        body = self._attempts.body(request, dialect, model, cap, provider.id)
+        body_headers = self._attempts.body_headers(
+            request, dialect, base_path, model, body, provider.id
+        )
         set_headers = (
             *body_headers,
             *self._attempts.credential_headers(

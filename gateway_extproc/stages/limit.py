@@ -115,7 +115,7 @@ class Limit(Stage):
         if request is None:
             return NOTHING
         cap = self._routes[exchange.route_id].max_tokens
-        cap = min(request.max_tokens or cap, cap)
+        cap = min(max(0, request.max_tokens or cap), cap)  # a mistake may be below 0
         if request.max_tokens is None:
             # Nobody asked for so much: a provider refuses more than its model can give.
             cap = min([cap, *_longest_answers(exchange)])

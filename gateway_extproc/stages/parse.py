@@ -6,13 +6,16 @@ from collections.abc import Callable, Mapping
 
 import orjson
 
-from gateway_extproc.core.endpoint import with_path
+from gateway_extproc.config.compile import Route
+from gateway_extproc.core.chat import Document, LlmRequest
+from gateway_extproc.core.endpoint import Endpoint, with_path
 from gateway_extproc.core.errors import refuse
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.jsonin import read_object
 from gateway_extproc.core.ports import AnswerWriter, Dialect
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.core.verdict import CONTINUE, Amend, Respond, Verdict
+from gateway_extproc.providers.openai.unchecked import read_leniently
 
 WriterFor = Callable[[Exchange], AnswerWriter]
 
@@ -21,10 +24,20 @@ class Parse(Stage):
     name = "parse"
 
     def __init__(
-        self, dialects: Mapping[str, Dialect], writer_for: WriterFor, *, max_depth: int
+        self,
+        dialects: Mapping[str, Dialect],
+        writer_for: WriterFor,
+        routes: Mapping[str, Route],
+        *,
+        max_depth: int,
     ) -> None:
         self._dialects = dialects
         self._writer_for = writer_for
+        self._lenient = {
+            model: route
+            for model, route in routes.items()
+            if route.unread_tokens or route.leaves_mistakes
+        }
         self._max_depth = max_depth
 
     async def request_headers(self, exchange: Exchange) -> Verdict:
@@ -46,13 +59,22 @@ class Parse(Stage):
             return CONTINUE
         if not body:
             return Respond(refuse("body_required", "This endpoint needs a JSON body."))
-        document = with_path(
-            exchange.endpoint, exchange.path, read_object(body, max_depth=self._max_depth)
-        )
-        dialect = self._dialects[exchange.endpoint.dialect]
-        exchange.asked = dialect.read_request(exchange.endpoint.name, document)
-        exchange.asked_body = body
+        sent = read_object(body, max_depth=self._max_depth)
+        document = with_path(exchange.endpoint, exchange.path, sent)
+        exchange.asked = self._read(exchange.endpoint, document)
+        # A later attempt knows no path: what stands there goes along in the document.
+        exchange.asked_body = body if document is sent else orjson.dumps(document)
         return CONTINUE
+
+    def _read(self, endpoint: Endpoint, document: Document) -> LlmRequest:
+        dialect, model = self._dialects[endpoint.dialect], document.get("model")
+        route = self._lenient.get(model) if type(model) is str else None
+        if route is None:
+            return dialect.read_request(endpoint.name, document)
+        return read_leniently(
+            dialect, endpoint.name, document,
+            tokens=route.unread_tokens, mistakes=route.leaves_mistakes,
+        )  # fmt: skip
 
     async def response_body(self, exchange: Exchange, body: bytes, *, last: bool) -> Verdict:
         if exchange.streaming:

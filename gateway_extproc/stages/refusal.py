@@ -37,8 +37,9 @@ class RefusalWriter:
 
     def __call__(self, exchange: Exchange, refusal: Refusal) -> Answer:
         dialect = self._dialects[exchange.client_dialect]
-        if refusal.code is None:
-            # Some providers name no code for a 5xx; a client shall always find one.
+        if refusal.code is None and (refusal.reason != "provider_error" or refusal.status >= 500):
+            # Some providers name no code for a 5xx; a client shall find one.  To a mistake of the
+            # client's own, OpenAI answers with a null, which is passed on as it is.
             refusal = replace(refusal, code=refusal.reason)
         headers = (
             ("content-type", "application/json"),

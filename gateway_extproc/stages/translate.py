@@ -52,9 +52,9 @@ class Translate(Stage):
         assert request is not None
         first = exchange.targets[0]
         cap = exchange.cap_tokens
-        translated = self._attempts.body(request, first.dialect, first.model, cap)
+        translated = self._attempts.body(request, first.dialect, first.model, cap, first.provider)
         headers = self._attempts.body_headers(
-            request, first.dialect, first.base_path, first.model, translated
+            request, first.dialect, first.base_path, first.model, translated, first.provider
         )
         exchange.sent_path, exchange.sent_body = dict(headers)[":path"], translated
         return Amend(
@@ -194,6 +194,8 @@ def _meter(exchange: Exchange, chunk: Chunk) -> None:
 
 def _plan(exchange: Exchange, request: LlmRequest, max_tokens: int) -> RoutePlan:
     first, *others = exchange.targets
+    if request.mistake is not None:
+        others = []  # whom a provider refuses a wrong value no other one will serve
     clusters = (first.cluster, *(target.fallback_cluster for target in others))
     if not others:
         return RoutePlan(clusters)

@@ -35,7 +35,7 @@ class Truncate(Stage):
         tokens = estimate(request, model).expected
         if tokens <= route.prompt_tokens:
             return CONTINUE
-        if route.too_long == "oldest_turns":
+        if route.too_long == "oldest_turns" and request.mistake is None:
             shorter = self._shorten(request, route.prompt_tokens, model)
             if shorter is not None:
                 exchange.asked, exchange.dropped_messages = shorter

@@ -175,7 +175,7 @@ def request_cpu(table: FollowedKeys, texts: Sequence[str], requests: int) -> tup
         directory,
     )
     authorize = Authorize(snapshot.routes, time.time)
-    parse = Parse(DIALECTS, lambda exchange: _no_writer(), max_depth=32)
+    parse = Parse(DIALECTS, lambda exchange: _no_writer(), {}, max_depth=32)
     tokens = [issuer.token(jti=f"t-{number}") for number in range(20)]
 
     def exchanges(credentials: Sequence[str]) -> list[Exchange]:

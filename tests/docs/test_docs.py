@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
+from gateway_extproc.config.families import FAMILIES, Family
 from gateway_extproc.config.reference import reference
 from gateway_extproc.core.errors import REASONS
 from gateway_extproc.stages.refusal import FINAL
@@ -156,3 +158,23 @@ def test_the_states_of_the_wire_are_those_of_the_code() -> None:
             judged = row[kind]
             words = judged.act.replace("end ", "")
             assert cell == (f"{words} {judged.code.name}" if judged.code else words), state
+
+
+def test_every_family_of_servers_stands_in_the_docs() -> None:
+    """A row of docs/interfaces.md says what the table says."""
+    page = (DOCS / "interfaces.md").read_text()
+    for family in FAMILIES.values():
+        assert family_row(family) in page
+
+
+def family_row(family: Family) -> str:
+    def words(names: Iterable[str]) -> str:
+        return ", ".join(f"`{name}`" for name in names) or "–"
+
+    asked = family.path + (f"?{family.query}" if family.query else "")
+    renamed = [f"{old} → {new}" for old, new in family.renamed.items()]
+    cells = (
+        f"`{family.name}`", f"`{asked}`", f"`{family.credential_header}`", f"`{family.caps[0]}`",
+        words((*renamed, *sorted(family.refused))), words(sorted(family.lacks)),
+    )  # fmt: skip
+    return f"| {' | '.join(cells)} |"

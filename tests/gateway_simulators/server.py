@@ -19,11 +19,14 @@ from gateway_simulators.control import PREFIX, Control
 from gateway_simulators.faults import FaultBox
 from gateway_simulators.gemini_shape import Gemini, Vertex
 from gateway_simulators.journal import Journal, Received, Violation
+from gateway_simulators.openai_families import Azure, Mistral
 from gateway_simulators.openai_shape import OpenAI
 from gateway_simulators.provider import JSON, Provider
 from gateway_simulators.shape import Shape
 
-ShapeName = Literal["openai", "anthropic", "gemini", "vertex", "bedrock", "cohere"]
+ShapeName = Literal[
+    "openai", "anthropic", "gemini", "vertex", "bedrock", "cohere", "azure", "mistral"
+]
 SHAPES: Final[dict[str, Callable[[], Shape]]] = {
     "openai": OpenAI,
     "anthropic": Anthropic,
@@ -31,6 +34,8 @@ SHAPES: Final[dict[str, Callable[[], Shape]]] = {
     "vertex": Vertex,
     "bedrock": Bedrock,
     "cohere": Cohere,
+    "azure": Azure,
+    "mistral": Mistral,
 }
 BACKLOG: Final = 1024
 

@@ -11,6 +11,7 @@ from gateway_extproc import app
 from gateway_extproc.caches import own_answers
 from gateway_extproc.config.compile import compile_config
 from gateway_extproc.config.guardchecks import guard_rules
+from gateway_extproc.config.routes import families_of
 from gateway_extproc.core.endpoint import error_dialect, find_endpoint
 from gateway_extproc.core.exchange import Exchange, TraceContext
 from gateway_extproc.core.identity import Permit, Proven
@@ -112,7 +113,8 @@ class Bench:
 
     @property
     def attempts(self) -> AttemptBuilder:
-        return AttemptBuilder(DIALECTS, translator, self.parts.credentials, lambda: 0.0)
+        families = families_of(self.parts.snapshot.config)
+        return AttemptBuilder(DIALECTS, translator, self.parts.credentials, lambda: 0.0, families)
 
     @property
     def fallback(self) -> Fallback:

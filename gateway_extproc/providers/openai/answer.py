@@ -20,7 +20,9 @@ from gateway_extproc.providers.openai.usage import read_usage, write_usage
 from gateway_extproc.providers.problems import Unreadable
 from gateway_extproc.providers.reading import text_of
 
-_TEXTS = ("content", "refusal", "reasoning_content", "reasoning", "reasoning_details")
+_TEXTS = (
+    "content", "refusal", "reasoning_content", "reasoning", "reasoning_details", "annotations",
+)  # fmt: skip
 
 
 def check_answer(document: Document) -> None:
@@ -38,7 +40,8 @@ def check_answer(document: Document) -> None:
 
 
 def answer_texts(document: Document) -> tuple[TextAt, ...]:
-    """Every text of every choice: content, refusal, reasoning, tool-call arguments."""
+    """Every text of every choice: content, refusal, reasoning, what is cited, what is said
+    aloud, tool-call arguments."""
     return tuple(
         TextAt(path, "assistant", text)
         for index, choice in enumerate(document["choices"])
@@ -47,12 +50,21 @@ def answer_texts(document: Document) -> tuple[TextAt, ...]:
 
 
 def echoes(document: Document) -> tuple[Path, ...]:
-    """Where the texts stand again, token by token."""
+    """Where the texts stand again: token by token, and spoken aloud."""
     return tuple(
-        ("choices", index, "logprobs")
+        path
         for index, choice in enumerate(document["choices"])
-        if choice.get("logprobs")
+        for path, value in (
+            (("choices", index, "logprobs"), choice.get("logprobs")),
+            (("choices", index, "message", "audio", "data"), _audio(choice["message"]).get("data")),
+        )
+        if value
     )
+
+
+def _audio(message: Document) -> Document:
+    audio = message.get("audio")
+    return audio if type(audio) is dict else {}
 
 
 def _message_texts(message: Document, path: Path) -> Iterator[tuple[Path, str]]:
@@ -60,6 +72,9 @@ def _message_texts(message: Document, path: Path) -> Iterator[tuple[Path, str]]:
         value = message.get(key)
         if value:
             yield from string_leaves(value, (*path, key))
+    transcript = _audio(message).get("transcript")
+    if transcript:
+        yield from string_leaves(transcript, (*path, "audio", "transcript"))
     called = message.get("function_call")
     if called:
         yield from _arguments(called, (*path, "function_call"))

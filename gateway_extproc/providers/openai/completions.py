@@ -21,7 +21,7 @@ from gateway_extproc.providers.reading import text_of
 DEFAULT_TOKENS: Final = 16
 """The cap of a completion that names none (OpenAI's reference; vLLM does the same)."""
 
-_FIELDS: Final[dict[str, checks.Check]] = {
+FIELDS: Final[dict[str, checks.Check]] = {
     "best_of": checks.integer(1, 20),
     "echo": checks.boolean,
     "frequency_penalty": checks.number(-2, 2),
@@ -38,7 +38,7 @@ _FIELDS: Final[dict[str, checks.Check]] = {
     "top_p": checks.number(0, 1),
     "user": checks.string,
 }
-_READ: Final = frozenset({"model", "prompt", "stop"})
+READ: Final = frozenset({"model", "prompt", "stop"})
 
 
 def read_request(document: Document) -> LlmRequest:
@@ -46,10 +46,10 @@ def read_request(document: Document) -> LlmRequest:
     model = document.get("model")
     checks.name(model, "model")
     for key, value in document.items():
-        check = _FIELDS.get(key)
+        check = FIELDS.get(key)
         if check is not None:
             checks.optional(check)(value, key)
-        elif key not in _READ:
+        elif key not in READ:
             refuse_smuggled(value, key)
     texts = _prompts(document.get("prompt"))
     prompts = max(1, len(texts))

@@ -9,7 +9,7 @@ from gateway_extproc.core.errors import invalid
 from gateway_extproc.providers import checks
 from gateway_extproc.providers.checks import name_of
 
-_VOICES: Final[dict[str, Role]] = {
+VOICES: Final[dict[str, Role]] = {
     "system": "system",
     "developer": "system",
     "user": "user",
@@ -43,7 +43,7 @@ def read_messages(messages: Any) -> list[TextAt]:
         if type(message) is dict and len(message) == 2:
             role, content = message.get("role"), message.get("content")
             if type(content) is str and type(role) is str and role in _PLAIN:
-                texts.append(TextAt(("messages", index, "content"), _VOICES[role], content))
+                texts.append(TextAt(("messages", index, "content"), VOICES[role], content))
                 continue
         _read_message(message, ("messages", index), texts)
     return texts
@@ -52,8 +52,8 @@ def read_messages(messages: Any) -> list[TextAt]:
 def _read_message(message: Any, path: Path, texts: list[TextAt]) -> None:
     checks.obj(message, name_of(path))
     role = message.get("role")
-    if type(role) is not str or role not in _VOICES:
-        raise invalid(name_of((*path, "role")), f"one of {', '.join(_VOICES)}")
+    if type(role) is not str or role not in VOICES:
+        raise invalid(name_of((*path, "role")), f"one of {', '.join(VOICES)}")
     if role == "tool":
         checks.get(message, "tool_call_id", checks.name, path)
     if role == "function":
@@ -74,7 +74,7 @@ def _may_be_silent(message: Document, role: str) -> bool:
 
 
 def _read_content(content: Any, role: str, path: Path, texts: list[TextAt]) -> None:
-    voice = _VOICES[role]
+    voice = VOICES[role]
     if type(content) is str:
         texts.append(TextAt(path, voice, content))
         return
@@ -94,7 +94,7 @@ def _read_part(part: Any, role: str, path: Path, texts: list[TextAt]) -> None:
     at = (*path, kind)
     if kind in ("text", "refusal"):
         checks.string(value, name_of(at))
-        texts.append(TextAt(at, _VOICES[role], value))
+        texts.append(TextAt(at, VOICES[role], value))
         return
     checks.obj(value, name_of(at))
     if kind == "image_url":

@@ -7,7 +7,7 @@ parallel calls never join.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import NoneType
 from typing import Any, Final, Literal
 
@@ -25,12 +25,14 @@ from gateway_extproc.core.chat import (
     ToolStart,
     UsageReport,
 )
+from gateway_extproc.core.errors import RequestError
+from gateway_extproc.providers.checks import string_leaves
 from gateway_extproc.providers.openai.usage import read_usage
 from gateway_extproc.providers.problems import Unreadable, stream_error
 from gateway_extproc.providers.reading import StreamReader, text_of
 from gateway_extproc.providers.sse import SseEvent
 
-Field = Literal["content", "reasoning", "refusal", "arguments"]
+Field = Literal["content", "reasoning", "refusal", "arguments", "citation"]
 
 TEXT_KEYS: Final[dict[str, Field]] = {
     "content": "content",
@@ -51,9 +53,18 @@ STOP_REASONS: Final[dict[str, StopReason]] = {
 _END: Final = (End(),)
 
 
+CITED: Final = "annotations"
+"""Where a delta carries citations: they come whole, with titles and addresses that are texts."""
+
+
 def openai_reader() -> StreamReader:
     """A reader for one chat stream of an OpenAI-compatible provider."""
     return StreamReader(_Interpreter())
+
+
+def citing_reader() -> StreamReader:
+    """The same for clients of OpenAI's dialect, who are told what an answer cites."""
+    return StreamReader(_Interpreter(cites=True))
 
 
 def completion_reader() -> StreamReader:
@@ -76,10 +87,13 @@ def _read_text(choice: Any, events: list[StreamEvent]) -> None:
 class _Interpreter:
     """Knows what one stream has begun: its answer, and its tool calls."""
 
-    __slots__ = ("_calls", "_read", "_started")
+    __slots__ = ("_calls", "_cited", "_cites", "_read", "_started")
 
-    def __init__(self, read: Callable[[Any, list[StreamEvent]], None] | None = None) -> None:
+    def __init__(
+        self, read: Callable[[Any, list[StreamEvent]], None] | None = None, *, cites: bool = False
+    ) -> None:
         self._started = False
+        self._cites, self._cited = cites, 0
         self._calls: set[tuple[int, int]] = set()
         self._read = read or self._read_choice
 
@@ -104,7 +118,7 @@ class _Interpreter:
                 events.append(Start(text_of(document, "id"), text_of(document, "model")))
             for choice in choices:
                 self._read(choice, events)
-        usage = document.get("usage")
+        usage = document.get("usage") or _groqs(document)
         if usage and (read := read_usage(usage)) is not None:
             events.append(UsageReport(read))
         return events
@@ -128,9 +142,23 @@ class _Interpreter:
                 self._read_calls(index, value, events)
             elif key == "function_call":
                 events.extend(_function_call(index, value))
+            elif key == CITED and self._cites:
+                events.extend(self._citations(value))
+            elif key == "audio":  # its words come after its sound: no guard can be in time
+                raise Unreadable
         reason = choice.get("finish_reason")
         if reason:
             events.append(Stop(stop_reason(reason)))
+
+    def _citations(self, cited: Any) -> Iterator[TextDelta]:
+        """Every text of some citations, each in a slot of its own: nothing goes on from it."""
+        try:
+            texts = string_leaves(cited, ())
+        except RequestError:  # nested too deeply
+            raise Unreadable from None
+        for _, text in texts:
+            self._cited += 1
+            yield TextDelta((f"citation:{self._cited}",), text, "citation")
 
     def _read_calls(self, index: int, calls: Any, events: list[StreamEvent]) -> None:
         if type(calls) is not list:
@@ -148,6 +176,12 @@ class _Interpreter:
             text = called.get("arguments") or called.get("input")
             if text:
                 events.append(_arguments((index, "arguments", number), text, number))
+
+
+def _groqs(document: Document) -> Any:
+    """Usage as Groq tells it, beside what it says for itself."""
+    own = document.get("x_groq")
+    return own.get("usage") if type(own) is dict else None
 
 
 def stop_reason(finish_reason: Any) -> StopReason:

@@ -10,10 +10,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 from gateway_extproc.core.chat import Document, LlmRequest, Path, Role, TextAt
-from gateway_extproc.core.errors import invalid
+from gateway_extproc.core.errors import RequestError, invalid, refuse
 from gateway_extproc.providers import checks
 from gateway_extproc.providers.caps import refuse_smuggled
 from gateway_extproc.providers.openai.messages import read_messages
+
+CAPS: Final = ("max_tokens", "max_completion_tokens")
+"""The cap's old spelling and its new one."""
 
 _SCHEMA_TYPES: Final = frozenset(
     {"string", "number", "integer", "boolean", "object", "array", "null"}
@@ -84,7 +87,7 @@ def _function_call(value: Any, param: str) -> None:
         raise invalid(param, "'none', 'auto' or an object that names a function")
 
 
-_FIELDS: Final[dict[str, checks.Check]] = {
+FIELDS: Final[dict[str, checks.Check]] = {
     key: checks.optional(check)
     for key, check in {
         "audio": checks.obj,
@@ -123,13 +126,22 @@ _FIELDS: Final[dict[str, checks.Check]] = {
     }.items()
 }
 
-_READ: Final = frozenset({"model", "messages"})
+READ: Final = frozenset({"model", "messages"})
 
 # Fields outside of the messages that the model reads, too, and in whose voice.
 _SPEAKING: Final[tuple[tuple[str, Role], ...]] = (
     ("functions", "system"),
     ("response_format", "system"),
     ("prediction", "assistant"),
+    ("web_search_options", "user"),
+)
+
+
+_STREAMED_SOUND: Final = refuse(
+    "unsupported_parameter",
+    "'modalities' may not ask for sound in a stream: it would be heard before it is read. "
+    "Ask without 'stream'.",
+    param="modalities",
 )
 
 
@@ -138,11 +150,14 @@ def read_request(document: Document) -> LlmRequest:
     model = document.get("model")
     checks.name(model, "model")
     for key, value in document.items():
-        check = _FIELDS.get(key)
+        check = FIELDS.get(key)
         if check is not None:
             check(value, key)
-        elif key not in _READ:
+        elif key not in READ:
             refuse_smuggled(value, key)
+    if document.get("stream") and "audio" in (document.get("modalities") or ()):
+        # Its sound arrives before the words of it that a guard could read.
+        raise RequestError(_STREAMED_SOUND)
     texts = read_messages(document.get("messages"))
     if document.get("tools"):
         _tool_texts(document["tools"], texts)

@@ -14,7 +14,8 @@ def read_usage(usage: Any) -> Usage | None:
     return Usage(
         count(usage, "prompt_tokens"),
         count(usage, "completion_tokens"),
-        count(usage.get("prompt_tokens_details"), "cached_tokens"),
+        count(usage.get("prompt_tokens_details"), "cached_tokens")
+        or count(usage, "prompt_cache_hit_tokens"),  # DeepSeek
         count(usage.get("completion_tokens_details"), "reasoning_tokens"),
     )
 

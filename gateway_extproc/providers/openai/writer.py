@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from gateway_extproc.core.chat import (
@@ -18,8 +18,10 @@ from gateway_extproc.core.chat import (
     ToolStart,
     UsageReport,
 )
+from gateway_extproc.core.document import replace_at
 from gateway_extproc.core.errors import Refusal
 from gateway_extproc.core.usage import Usage
+from gateway_extproc.providers.checks import string_leaves
 from gateway_extproc.providers.openai.frames import (
     DONE,
     Frame,
@@ -27,6 +29,7 @@ from gateway_extproc.providers.openai.frames import (
     error_event,
     refusal_object,
 )
+from gateway_extproc.providers.openai.reader import CITED
 
 
 class EncodingWriter:
@@ -155,14 +158,19 @@ class PassWriter:
 
     def _rewritten(self, document: Document, events: Iterable[StreamEvent]) -> bytes:
         texts: dict[Any, TextDelta] = {}
+        cited: list[str] = []
         for event in events:
-            if isinstance(event, TextDelta):
+            if isinstance(event, TextDelta) and event.field == "citation":
+                cited.append(event.text)
+            elif isinstance(event, TextDelta):
                 known = texts.get(event.slot)
                 texts[event.slot] = event if known is None else _join(known, event)
-        choices = document.get("choices") or []
-        changed = {
-            **document, "choices": [self._frame.rewrite(choice, texts) for choice in choices]
-        }  # fmt: skip
+        rest = iter(cited)
+        choices = [
+            self._frame.rewrite(_recited(choice, rest), texts)
+            for choice in document.get("choices") or []
+        ]
+        changed = {**document, "choices": choices}
         changed.pop("obfuscation", None)  # padding that would tell the old length
         return self._inserted(texts.values()) + encode(changed)
 
@@ -172,6 +180,8 @@ class PassWriter:
 
     def _event(self, event: StreamEvent) -> bytes:
         match event:
+            case TextDelta(field="citation"):
+                return b""  # its chunk has left, or was stopped
             case TextDelta():
                 choice, key = event.slot[0], str(event.slot[1])
                 return self._frame.text(event, key, int(choice))
@@ -189,6 +199,16 @@ class PassWriter:
                 return DONE
             case Start() | BlockEnd():
                 return b""
+
+
+def _recited(choice: Document, cited: Iterator[str]) -> Document:
+    """The choice with the next texts in its citations, in order; none is left as it was."""
+    delta = choice.get("delta")
+    if not delta or not delta.get(CITED):
+        return choice
+    places = string_leaves(delta[CITED], (CITED,))
+    edits = [(path, next(cited, "")) for path, _ in places]
+    return {**choice, "delta": replace_at(delta, edits)}
 
 
 def _join(first: TextDelta, more: TextDelta) -> TextDelta:

@@ -1,0 +1,133 @@
+"""A server that answers a recorded exchange exactly, and only to its own request.
+
+What arrives must be what the client sent, value for value; the gateway may name the cap and ask
+a stream for usage (``MAY_ADD``), and nothing else.  What does not fit is answered 409 and noted in
+``mismatches``.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Final, Self
+
+MAY_ADD: Final = frozenset({"max_tokens", "max_completion_tokens", "stream_options"})
+_FRAMING: Final = frozenset({"content-length", "transfer-encoding", "connection"})
+PIECE_BYTES: Final = 997
+"""Streams leave in pieces of this size: no event ends with one."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One exchange; ``sent`` is the request's document, ``path`` where the provider serves it."""
+
+    path: str
+    sent: Mapping[str, Any]
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass
+class ReplayingServer:
+    """Serves on a free port of 127.0.0.1 while it is entered; ``play`` says what comes next."""
+
+    mismatches: list[str] = field(default_factory=list)
+    answered: int = 0
+
+    def play(self, exchange: Recorded, credential: tuple[str, str]) -> None:
+        """Answers this exchange from now on, to requests with this header."""
+        self._exchange, self._credential = exchange, credential
+        self.mismatches.clear()
+        self.answered = 0
+
+    def __enter__(self) -> Self:
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    @property
+    def url(self) -> str:
+        """Address without a path."""
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def find(self, path: str, headers: Mapping[str, str], body: bytes) -> Recorded | None:
+        """The exchange, if this is its request; notes why it is not."""
+        name, value = self._credential
+        expected = self._exchange
+        arrived = json.loads(body)
+        if headers.get(name) != value:
+            self.mismatches.append(f"{name} is not the provider's credential")
+        elif path != expected.path:
+            self.mismatches.append(f"asked at {path}, not at {expected.path}")
+        elif not same_request(arrived, expected.sent):
+            self.mismatches.append(f"asked {arrived}, not {expected.sent}")
+        else:
+            self.answered += 1
+            return expected
+        return None
+
+
+def same_request(arrived: Mapping[str, Any], sent: Mapping[str, Any]) -> bool:
+    """Whether one is the other, but for what the gateway may add."""
+    added = arrived.keys() - sent.keys()
+    kept = {key: value for key, value in arrived.items() if key not in added}
+    if sent.get("stream_options"):
+        sent = {**sent, "stream_options": {**sent["stream_options"], "include_usage": True}}
+    return added <= MAY_ADD and json.dumps(kept, sort_keys=True) == json.dumps(
+        dict(sent), sort_keys=True
+    )
+
+
+def _handler(server: ReplayingServer) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            found = server.find(self.path, dict(self.headers), body)
+            if found is None:
+                found = Recorded(
+                    self.path, {}, 409, {"content-type": "application/json"},
+                    b'{"error": {"message": "no such exchange", "type": "replay"}}',
+                )  # fmt: skip
+            self.send_response(found.status)
+            for name, value in found.headers.items():
+                if name not in _FRAMING:
+                    self.send_header(name, value)
+            if found.headers.get("content-type", "").startswith("text/event-stream"):
+                self._stream(found.body)
+                return
+            self.send_header("content-length", str(len(found.body)))
+            self.end_headers()
+            self.wfile.write(found.body)
+
+        def _stream(self, body: bytes) -> None:
+            self.send_header("transfer-encoding", "chunked")
+            self.end_headers()
+            for start in range(0, len(body), PIECE_BYTES):
+                piece = body[start : start + PIECE_BYTES]
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+                self.wfile.flush()
+            self.wfile.write(b"0\r\n\r\n")
+
+        def log_message(self, *args: object) -> None:
+            """Nothing: a test says what went wrong itself."""
+
+    return Handler
