@@ -406,6 +406,12 @@ class Provider(Section):
     """Also the name of its Envoy cluster."""
     dialect: DialectName
     """The wire shape that the provider speaks."""
+    apis: Annotated[tuple[Literal["chat", "responses"], ...], Field(min_length=1)] = (
+        "chat",
+        "responses",
+    )
+    """For ``dialect: openai``: which of OpenAI's two interfaces for chat the provider has. Requests
+    of the other one are translated."""
     base_url: Annotated[
         str,
         StringConstraints(pattern=r"^https?://[^/?#\s@]+(/[^?#\s]*)?$"),

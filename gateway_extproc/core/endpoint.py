@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlencode
@@ -38,7 +38,7 @@ _OPENAI: Final = frozenset({"openai"})
 
 CHAT: Final = Endpoint("chat", "POST", "/v1/chat/completions", "openai")
 MESSAGES: Final = Endpoint("messages", "POST", "/v1/messages", "anthropic")
-RESPONSES: Final = Endpoint("responses", "POST", "/v1/responses", "openai", providers=_OPENAI)
+RESPONSES: Final = Endpoint("responses", "POST", "/v1/responses", "openai")
 COMPLETIONS: Final = Endpoint("completions", "POST", "/v1/completions", "openai", providers=_OPENAI)
 EMBEDDINGS: Final = Endpoint("embeddings", "POST", "/v1/embeddings", "openai", providers=_OPENAI)
 MODERATIONS: Final = Endpoint("moderations", "POST", "/v1/moderations", "openai", providers=_OPENAI)
@@ -58,6 +58,10 @@ GENERATE: Final = Endpoint(
 STREAM_GENERATE: Final = Endpoint(
     "generate_content", "POST", "/v1beta/models/{model}:streamGenerateContent", "gemini"
 )
+CHAT_APIS: Final = ("chat", "responses")
+"""OpenAI's two interfaces for chat; a provider of its dialect may have only one of them."""
+_CHATTING: Final = frozenset({"chat", "responses", "messages", "generate_content"})
+
 _GEMINI_VERSIONS: Final = ("/v1beta/models/", "/v1/models/", "/v1alpha/models/")
 """Which of its API's versions a client of Gemini names makes no difference here."""
 _VERBS: Final = {"generateContent": GENERATE, "streamGenerateContent": STREAM_GENERATE}
@@ -80,6 +84,19 @@ def find_endpoint(path: str) -> Endpoint | None:
         return known
     model, verb = _model_and_verb(plain)
     return _VERBS.get(verb) if model else None
+
+
+def spoken(dialect: str, endpoint: str, apis: Collection[str] = CHAT_APIS) -> str:
+    """The language in which a provider is asked what this endpoint's clients ask for.
+
+    The provider's dialect, but where it has only one of ``CHAT_APIS`` and clients speak the
+    other: ``openai:chat``, ``openai:responses``.
+    """
+    if dialect != "openai" or endpoint not in _CHATTING:
+        return dialect
+    if "chat" not in apis and endpoint != "responses":
+        return "openai:responses"
+    return "openai:chat" if "responses" not in apis and endpoint == "responses" else dialect
 
 
 def _model_and_verb(path: str) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+from gateway_extproc.core.endpoint import CHAT_APIS, spoken
 from gateway_extproc.core.money import Price
 
 
@@ -36,6 +37,8 @@ class Target:
     """One chosen upstream: a model at a provider, behind an Envoy cluster.
 
     ``host`` is what Envoy writes into the host header, with the port where it is not the usual one.
+    ``apis`` are those of ``CHAT_APIS`` that it has, where its dialect is OpenAI's.
+    With ``drops`` policy lets fields be left out that its dialect cannot express.
     ``cluster`` serves it as the first attempt, ``fallback_cluster`` (same
     endpoints, with the upstream-level ext_proc filter) as a later one.
     """
@@ -51,6 +54,12 @@ class Target:
     price: Price | None = None
     facts: ModelFacts = UNKNOWN
     host: str = ""
+    drops: bool = False
+    apis: frozenset[str] = frozenset(CHAT_APIS)
+
+    def spoken(self, endpoint: str) -> str:
+        """The language in which it is asked what this endpoint's clients ask for."""
+        return spoken(self.dialect, endpoint, self.apis)
 
     @property
     def name(self) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
 
 import orjson
 
 from gateway_extproc.core.chat import LlmRequest
+from gateway_extproc.core.names import DROPPED_HEADER
 from gateway_extproc.core.ports import Credentials, Dialect, Sent, Translator
 from gateway_extproc.core.verdict import Header
+from gateway_extproc.providers.dropping import write
 from gateway_extproc.routing.watched import credential_name
 
 TranslatorFor = Callable[[str, str, str], Translator]
@@ -35,6 +38,17 @@ FORWARDED_TO = {
 """Headers that only providers of one dialect understand."""
 
 
+SHOWN: Final = 16
+"""Dropped fields that a header names; of more it tells the number."""
+
+
+class Written(NamedTuple):
+    """A provider's body, and the names of the client's fields that it does not say."""
+
+    body: bytes
+    dropped: tuple[str, ...] = ()
+
+
 class AttemptBuilder:
     """Writes bodies and headers for targets; pure but for the credentials it is given."""
 
@@ -50,12 +64,16 @@ class AttemptBuilder:
         self._credentials = credentials
         self._now_s = now_s
 
-    def body(self, request: LlmRequest, dialect: str, model: str, max_tokens: int) -> bytes:
-        """The provider's body; raises ``RequestError`` for what it cannot express."""
+    def write(
+        self, request: LlmRequest, dialect: str, model: str, max_tokens: int, *, drop: bool
+    ) -> Written:
+        """The provider's body; raises ``RequestError`` for what it cannot express.
+
+        With ``drop`` fields that may be left out are, where they cannot be expressed.
+        """
         translator = self._translator_for(request.dialect, dialect, request.endpoint)
-        return orjson.dumps(
-            translator.request(request, model, max_tokens, force_usage=request.stream)
-        )
+        document, dropped = write(translator, request, dialect, model, max_tokens, drop=drop)
+        return Written(orjson.dumps(document), dropped)
 
     def body_headers(
         self, request: LlmRequest, dialect: str, base_path: str, model: str, body: bytes
@@ -112,3 +130,16 @@ def foreign_headers(names: Mapping[str, str], dialect: str) -> tuple[str, ...]:
         for name in names
         if name not in FORWARDED_HEADERS and name not in special and not name.startswith(":")
     )
+
+
+def dropped_headers(dropped: tuple[str, ...]) -> tuple[Header, ...]:
+    """What a client is told of the fields that its provider was not; nothing where there are none.
+
+    The names are the gateway's own, never a client's text.
+    """
+    if not dropped:
+        return ()
+    shown = list(dropped[:SHOWN])
+    if len(dropped) > SHOWN:
+        shown.append(f"+{len(dropped) - SHOWN}")
+    return ((DROPPED_HEADER, ", ".join(shown)),)

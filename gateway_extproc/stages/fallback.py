@@ -16,6 +16,7 @@ import orjson
 from gateway_extproc.config.compile import Snapshot
 from gateway_extproc.config.model import Provider
 from gateway_extproc.core.chat import LlmRequest
+from gateway_extproc.core.endpoint import spoken
 from gateway_extproc.core.errors import Refusal, RequestError, refuse
 from gateway_extproc.core.names import ATTEMPT_HEADER
 from gateway_extproc.core.ports import Dialect
@@ -89,10 +90,16 @@ class Fallback:
         request, base_path = _request(original), self._base_paths[cluster]
         position = _position(original, cluster)
         dialect = provider.dialect
+        language = spoken(dialect, request.endpoint, provider.apis)
         cap = original["max_tokens"]
         assert isinstance(cap, int)
-        body = self._attempts.body(request, dialect, model, cap)
-        body_headers = self._attempts.body_headers(request, dialect, base_path, model, body)
+        attempt = int(headers[ATTEMPT_HEADER])  # ``_model`` has found it in the plan
+        dropping = original.get("dropping", [])
+        assert isinstance(dropping, list)
+        body = self._attempts.write(
+            request, language, model, cap, drop=attempt in dropping
+        ).body
+        body_headers = self._attempts.body_headers(request, language, base_path, model, body)
         set_headers = (
             *body_headers,
             *self._attempts.credential_headers(

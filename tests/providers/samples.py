@@ -26,9 +26,18 @@ ANTHROPIC_REQUEST: dict[str, Any] = {
 }
 
 
+LANGUAGES = {
+    "openai": ("openai", "chat"),
+    "responses": ("openai", "responses"),
+    "anthropic": ("anthropic", "messages"),
+    "gemini": ("gemini", "generate_content"),
+}
+
+
 def read(dialect: str, document: dict[str, Any]) -> LlmRequest:
-    endpoint = {"openai": "chat", "anthropic": "messages", "gemini": "generate_content"}[dialect]
-    return DIALECTS[dialect].read_request(endpoint, document)
+    """A request in a language that clients speak; ``responses`` is OpenAI's other one."""
+    name, endpoint = LANGUAGES[dialect]
+    return DIALECTS[name].read_request(endpoint, document)
 
 
 def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> dict[str, Any]:
