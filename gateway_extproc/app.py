@@ -190,7 +190,8 @@ def writer_for(exchange: Exchange) -> AnswerWriter:
     assert exchange.approved is not None
     assert exchange.answered_by is not None
     request = exchange.approved
-    pair = (request.dialect, exchange.answered_by.dialect, request.endpoint)
+    spoken = exchange.answered_by.spoken(request.endpoint)
+    pair = (request.dialect, spoken, request.endpoint)
     return translator_for(*pair).writer(request)
 
 

@@ -215,11 +215,13 @@ class ShadowSender:
 
     async def _post(self, copy: Copy) -> Posted:
         request, target = copy.request, copy.target
-        body = self._attempts.body(
-            request, target.dialect, target.model, copy.cap_tokens, target.provider
-        )
+        spoken = target.spoken(request.endpoint)
+        body = self._attempts.write(
+            request, spoken, target.model, copy.cap_tokens,
+            provider=target.provider, drop=target.drops,
+        ).body  # fmt: skip
         path, *others = self._attempts.body_headers(
-            request, target.dialect, target.base_path, target.model, body, target.provider
+            request, spoken, target.base_path, target.model, body, target.provider
         )
         headers = [
             ("host", "shadow"),
@@ -243,7 +245,8 @@ class ShadowSender:
         if answer.status != 200:
             return Heard(ok=False)
         request = copy.request
-        translator = self._translator_for(request.dialect, copy.target.dialect, request.endpoint)
+        spoken = copy.target.spoken(request.endpoint)
+        translator = self._translator_for(request.dialect, spoken, request.endpoint)
         if request.stream:
             return _read_stream(copy, translator.reader().feed(answer.body, last=True))
         try:

@@ -75,16 +75,19 @@ class TargetTable:
         self._prices = {price.model: price for price in config.prices.models}
         self._layers = Layers(config.catalogue)
         self._families = families_of(config)
-        self._targets: dict[tuple[str, str], Target] = {}
+        self._targets: dict[tuple[str, str, bool], Target] = {}
 
     def all(self) -> tuple[Target, ...]:
-        """Every target that was asked for until now."""
-        return tuple(self._targets.values())
+        """Every target that was asked for until now, each name once."""
+        return tuple({target.name: target for target in self._targets.values()}.values())
 
-    def of(self, ref: TargetRef | ShadowRef) -> Target:
-        key = (ref.provider, ref.model)
+    def of(self, ref: TargetRef | ShadowRef, *, drops: bool = False) -> Target:
+        """The target; ``drops`` is the policy of whoever names it, the reference's own is above."""
+        own = ref.drop_unsupported if isinstance(ref, TargetRef) else None
+        key = (ref.provider, ref.model, drops if own is None else own)
         if key not in self._targets:
-            self._targets[key] = self._make(self._providers[ref.provider], ref.model)
+            made = self._make(self._providers[ref.provider], ref.model)
+            self._targets[key] = replace(made, drops=key[2])
         return self._targets[key]
 
     def _make(self, provider: Provider, model: str) -> Target:
@@ -182,16 +185,21 @@ def _policies(
         model: replace(
             policy,
             key=f"{key}:{model}",
-            choices=choices,
+            choices=tuple(map(_dropping, choices)) if section.drop_unsupported else choices,
             least_context=_least_context(choices, policy.shadows),
         )
         for model, choices in own.items()
     }
 
 
+def _dropping(choice: Choice) -> Choice:
+    return choice._replace(target=replace(choice.target, drops=True))
+
+
 def _policy(key: str, how: Choosing, refs: tuple[TargetRef, ...], table: TargetTable) -> Policy:
-    choices = tuple(Choice(table.of(ref), ref.weight, ref.tier) for ref in refs)
-    shadows = tuple(Shadow(table.of(ref), ref.share) for ref in how.shadow)
+    drops = how.drop_unsupported
+    choices = tuple(Choice(table.of(ref, drops=drops), ref.weight, ref.tier) for ref in refs)
+    shadows = tuple(Shadow(table.of(ref, drops=drops), ref.share) for ref in how.shadow)
     return Policy(
         key=key,
         choices=choices,

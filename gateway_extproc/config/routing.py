@@ -26,6 +26,8 @@ class TargetRef(Section):
     """Its part of the requests under ``weighted``; 0 is only tried when all others cannot be."""
     tier: Tier | None = None
     """For ``complexity``: whether it serves requests below the threshold, or those above."""
+    drop_unsupported: bool | None = None
+    """For this target instead of the model's or rule's own ``drop_unsupported``."""
 
 
 class ShadowRef(Section):
@@ -75,6 +77,11 @@ class Choosing(Section):
     another mixture (docs/complexity.md)."""
     regions: tuple[RegionPattern, ...] = ()
     """Only targets in these regions, or prefixes ending in ``*``; empty means all."""
+    drop_unsupported: bool = False
+    """Whether fields that a target's dialect cannot express are left out, where they may be
+    (docs/interfaces.md lists them), instead of refusing the request with 400. Answers name them
+    in ``x-gateway-dropped``, decision records with each attempt. A rule that names no targets can
+    only switch it on."""
     shadow: tuple[ShadowRef, ...] = ()
     """Targets that are sent a copy, where they may see the request at all."""
 

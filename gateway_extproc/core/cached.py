@@ -31,7 +31,10 @@ def form_of(request: LlmRequest) -> Form:
 
 @dataclass(frozen=True, slots=True)
 class CachedAnswer:
-    """An answer in its client's dialect; ``stored_s`` is Unix seconds, ``cost_nanos`` its price."""
+    """An answer in its client's dialect; ``stored_s`` is Unix seconds, ``cost_nanos`` its price.
+
+    ``dropped`` names what of the request its provider was not told.
+    """
 
     form: Form
     body: bytes = field(repr=False)
@@ -40,6 +43,7 @@ class CachedAnswer:
     cost_nanos: int = 0
     model: str = ""
     stop_reason: str = ""
+    dropped: tuple[str, ...] = ()
 
     def encode(self) -> bytes:
         """One byte of version, four of the header's length, the header as JSON, the body."""
@@ -51,6 +55,7 @@ class CachedAnswer:
                 "cost_nanos": self.cost_nanos,
                 "model": self.model,
                 "stop_reason": self.stop_reason,
+                "dropped": self.dropped,
                 "usage": usage
                 and {
                     "prompt_tokens": usage.prompt_tokens,
@@ -71,8 +76,9 @@ def decode_answer(data: bytes) -> CachedAnswer | None:
         return None
     try:
         header = orjson.loads(data[_HEADER_AT:end])
-        usage = header.pop("usage")
-        return CachedAnswer(body=data[end:], usage=Usage(**usage) if usage else None, **header)
+        usage, dropped = header.pop("usage"), tuple(header.pop("dropped", ()))
+        spent = Usage(**usage) if usage else None
+        return CachedAnswer(body=data[end:], usage=spent, dropped=dropped, **header)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
 

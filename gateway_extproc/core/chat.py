@@ -76,11 +76,32 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image by address (``url``) or by value (``media_type`` and base64 ``data``)."""
+    """An image by address (``url``) or by value (``media_type`` and base64 ``data``).
+
+    ``detail`` says how closely to look, in OpenAI's words; None leaves it to the provider.
+    """
 
     url: str | None = None
     media_type: str | None = None
     data: str | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A document (PDF) by value, ``data`` in base64."""
+
+    media_type: str
+    data: str
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A sound by value; ``kind`` is ``wav`` or ``mp3``, ``data`` base64."""
+
+    kind: str
+    data: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +127,7 @@ class Thought:
     text: str
 
 
-Part = Text | Image | ToolCall | ToolResult
+Part = Text | Image | File | Sound | ToolCall | ToolResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +204,11 @@ class ChatRequest:
     frequency_penalty: float | None = None
     answer_format: AnswerFormat | None = None
     thinking: Thinking | None = None
+    logit_bias: Document | None = None
+    logprobs: int | None = None
+    """The chosen tokens' log probabilities, and those of so many others beside each."""
+    completions: int | None = None
+    verbosity: str | None = None
 
 
 # ------------------------------------------------------------------ the hub: answers

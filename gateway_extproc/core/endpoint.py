@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlencode
@@ -39,7 +39,7 @@ _COHERE: Final = frozenset({"cohere"})
 
 CHAT: Final = Endpoint("chat", "POST", "/v1/chat/completions", "openai")
 MESSAGES: Final = Endpoint("messages", "POST", "/v1/messages", "anthropic")
-RESPONSES: Final = Endpoint("responses", "POST", "/v1/responses", "openai", providers=_OPENAI)
+RESPONSES: Final = Endpoint("responses", "POST", "/v1/responses", "openai")
 COMPLETIONS: Final = Endpoint("completions", "POST", "/v1/completions", "openai", providers=_OPENAI)
 EMBEDDINGS: Final = Endpoint("embeddings", "POST", "/v1/embeddings", "openai", providers=_OPENAI)
 MODERATIONS: Final = Endpoint("moderations", "POST", "/v1/moderations", "openai", providers=_OPENAI)
@@ -65,6 +65,12 @@ EMBED: Final = Endpoint("embed", "POST", "/v2/embed", "cohere", providers=_COHER
 
 CONVERSE: Final = Endpoint("converse", "POST", "/model/{model}/converse", "bedrock")
 STREAM_CONVERSE: Final = Endpoint("converse", "POST", "/model/{model}/converse-stream", "bedrock")
+CHAT_APIS: Final = ("chat", "responses")
+"""OpenAI's two interfaces for chat; a provider of its dialect may have only one of them."""
+CHATTING: Final = frozenset(
+    {"chat", "responses", "messages", "generate_content", "cohere_chat", "converse"}
+)
+"""Interfaces that a provider may be asked for in another language."""
 
 _GEMINI_VERSIONS: Final = ("/v1beta/models/", "/v1/models/", "/v1alpha/models/")
 """Which of its API's versions a client of Gemini names makes no difference here."""
@@ -114,6 +120,19 @@ def _azure(path: str) -> tuple[str, str]:
         return unquote(name), f"/v1/{rest}" if name else ""
     rest = path.removeprefix(AZURE)
     return "", f"/v1/{rest.removeprefix('v1/')}"
+
+
+def spoken(dialect: str, endpoint: str, lacks: Collection[str] = ()) -> str:
+    """The language in which a provider is asked what this endpoint's clients ask for.
+
+    The provider's dialect, but where it lacks one of ``CHAT_APIS`` and clients speak that:
+    ``openai:chat``, ``openai:responses``.
+    """
+    if dialect != "openai" or endpoint not in CHATTING:
+        return dialect
+    if "chat" in lacks and endpoint != "responses":
+        return "openai:responses"
+    return "openai:chat" if "responses" in lacks and endpoint == "responses" else dialect
 
 
 def _model_and_verb(path: str) -> tuple[str, str]:

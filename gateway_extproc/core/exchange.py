@@ -221,6 +221,8 @@ class Exchange:
     # --- translate (``sent_path`` and ``sent_body`` of the first attempt, for its signature)
     sent_path: str = ""
     sent_body: bytes = b""
+    dropped: tuple[tuple[str, ...], ...] = ()
+    """Of each attempt, in order: the fields of the request that it did not tell."""
     answered_by: Target | None = None
     reader: AnswerReader | None = None
     arrived: Release | None = None

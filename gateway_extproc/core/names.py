@@ -49,5 +49,8 @@ CAUSE_HEADERS: Final = {
 }
 """Response headers by which a cluster's filter tells Envoy why a provider refused a request."""
 
+DROPPED_HEADER: Final = "x-gateway-dropped"
+"""Response header that names the fields of a request which its provider was not told."""
+
 SHADOW_HEADER: Final = "x-gateway-provider"
 """Request header by which a worker tells Envoy's shadow listener the provider; Envoy removes it."""

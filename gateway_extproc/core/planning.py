@@ -104,8 +104,8 @@ class Query(NamedTuple):
     """All that a plan hangs on beside policy and standing.
 
     ``classes`` are the data classes that a target must be approved for; ``needs`` are
-    capabilities; ``region`` is asked for or the gateway's own, ``region_required`` makes it a
-    filter.  ``prompt_tokens`` is 0 where nothing that is asked hangs on it.  ``cap_tokens`` is
+    capabilities; ``same_dialect`` wants the client's own, ``json_mode`` asks for JSON of any
+    shape; ``region`` is asked for or the gateway's own, ``region_required`` makes it a filter.  ``prompt_tokens`` is 0 where nothing that is asked hangs on it.  ``cap_tokens`` is
     the most that may be answered, ``named_cap`` whether the client said so, ``expected_tokens``
     what will probably be answered.  Draws lie in [0, 1).  ``user`` and ``conversation`` are what a
     policy may stick to, empty where unknown.  ``grant`` names whoever made ``may_use_target``.
@@ -116,6 +116,7 @@ class Query(NamedTuple):
     classes: frozenset[str]
     needs: frozenset[str] = frozenset()
     same_dialect: bool = False
+    json_mode: bool = False
     region: str = ""
     region_required: bool = False
     prompt_tokens: int = 0

@@ -119,10 +119,13 @@ class Translator(Protocol):
         ``model`` and ``stream`` are for providers that are told in the path.
         """
 
-    def answer(self, document: Document, raw: bytes, model: str = "") -> Release:
+    def answer(
+        self, document: Document, raw: bytes, model: str = "", asked: LlmRequest | None = None
+    ) -> Release:
         """A provider's whole answer, translated for the client.
 
-        ``model`` is told to clients where the provider names none.
+        ``model`` is told to clients where the provider names none; ``asked`` is what they sent,
+        for dialects whose answers repeat a part of it.
         """
 
     def reader(self) -> AnswerReader:

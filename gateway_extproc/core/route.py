@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+from gateway_extproc.core.endpoint import CHAT_APIS, CHATTING, spoken
 from gateway_extproc.core.money import Price
 
 
@@ -37,6 +38,7 @@ class Target:
 
     ``host`` is what Envoy writes into the host header, with the port where it is not the usual one.
     ``lacks`` are interfaces of its dialect that it does not have.
+    With ``drops`` policy lets fields be left out that its dialect cannot express.
     ``cluster`` serves it as the first attempt, ``fallback_cluster`` (same
     endpoints, with the upstream-level ext_proc filter) as a later one.
     """
@@ -53,6 +55,16 @@ class Target:
     facts: ModelFacts = UNKNOWN
     host: str = ""
     lacks: frozenset[str] = frozenset()
+    drops: bool = False
+
+    def spoken(self, endpoint: str) -> str:
+        """The language in which it is asked what this endpoint's clients ask for."""
+        return spoken(self.dialect, endpoint, self.lacks)
+
+    def has(self, endpoint: str) -> bool:
+        """Whether it has this interface, or one of the same dialect that stands in for it."""
+        lacking = set(CHAT_APIS) if endpoint in CHATTING else {endpoint}
+        return not lacking <= self.lacks
 
     @property
     def name(self) -> str:

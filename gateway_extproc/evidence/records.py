@@ -337,6 +337,9 @@ def _add_answer(record: Record, exchange: Exchange) -> None:
             }
             for attempt in exchange.attempts
         ]
+        for made, dropped in zip(record["attempts"], exchange.dropped, strict=False):
+            if dropped:
+                made["dropped"] = dropped
     if exchange.answered_by is not None:
         record["provider"] = exchange.answered_by.provider
         record["target_model"] = exchange.answered_by.model

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from gateway_extproc.config.families import Family
 from gateway_extproc.core.chat import Document, LlmRequest
+from gateway_extproc.core.endpoint import CHATTING
 from gateway_extproc.core.errors import RequestError, refuse
 from gateway_extproc.core.verdict import Header
 
@@ -29,16 +30,19 @@ _ASK_FOR_NOTHING: Final[dict[str, tuple[Any, ...]]] = {
 """Values that say what holds anyway; a null always does."""
 
 
-def adapted(document: Document, family: Family, request: LlmRequest) -> Document:
+def adapted(document: Document, family: Family, request: LlmRequest, language: str) -> Document:
     """The document for a server of this family; raises ``RequestError`` with the field.
+
+    ``language`` is the one in which the server is asked (``core.endpoint.spoken``).
 
     The same object where nothing differs.  Of a request with a mistake only the provider's own
     checks speak, so a server that has none is not asked.
     """
     if request.mistake is not None and not family.checks_values:
         raise RequestError(request.mistake)
-    if request.endpoint not in _CHATS:
-        return document
+    passed = request.endpoint == "responses" and language == "openai"
+    if request.endpoint not in CHATTING or language == "openai:responses" or passed:
+        return document  # only chats differ
     adapted = dict(document)
     _spell_cap(adapted, family, request)
     for key in family.refused & adapted.keys():
@@ -54,10 +58,6 @@ def adapted(document: Document, family: Family, request: LlmRequest) -> Document
     if not family.developer_role:
         adapted["messages"] = [_without_developer(message) for message in document["messages"]]
     return adapted
-
-
-_CHATS: Final = frozenset({"chat", "messages", "generate_content"})
-"""Interfaces of clients that end in a chat at a server of OpenAI's dialect."""
 
 
 def _spell_cap(document: dict[str, Any], family: Family, request: LlmRequest) -> None:

@@ -55,7 +55,9 @@ class Passed:
     def path(self, base_path: str, model: str = "", *, stream: bool = False) -> str:
         return base_path.rstrip("/") + self._interface.path
 
-    def answer(self, document: Document, raw: bytes, model: str = "") -> Release:
+    def answer(
+        self, document: Document, raw: bytes, model: str = "", asked: LlmRequest | None = None
+    ) -> Release:
         try:
             return self._interface.answer(document, raw)
         except Unreadable:

@@ -14,21 +14,31 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from gateway_extproc.core.chat import LlmRequest
 from gateway_extproc.core.errors import RequestError
+from gateway_extproc.providers.dropping import write
 from gateway_extproc.providers.translate import DIALECTS, translator
 
 Overlay = Mapping[str, Any]
 
 CLIENTS: Final = {
-    "openai": ("chat", "OpenAI chat completions (`POST /v1/chat/completions`)"),
-    "anthropic": ("messages", "Anthropic messages (`POST /v1/messages`)"),
+    "openai": ("openai", "chat", "OpenAI chat completions (`POST /v1/chat/completions`)"),
+    "responses": ("openai", "responses", "OpenAI responses (`POST /v1/responses`)"),
+    "anthropic": ("anthropic", "messages", "Anthropic messages (`POST /v1/messages`)"),
     "gemini": (
+        "gemini",
         "generate_content",
         "Gemini (`POST /v1beta/models/{model}:generateContent` and `:streamGenerateContent`)",
     ),
     "cohere": ("cohere_chat", "Cohere (`POST /v2/chat`)"),
 }
 PROVIDERS: Final = tuple(DIALECTS)
+
+
+def columns(client: str) -> tuple[str, ...]:
+    """The providers of a client's table: those of a dialect with the other interface only, too."""
+    return (*PROVIDERS, "openai:chat" if client == "responses" else "openai:responses")
+
 
 INTRODUCTION: Final = """\
 # Dialects
@@ -38,9 +48,13 @@ names. Where both are the same the document passes with the fewest edits, so fie
 gateway has never heard of survive. Where they differ it is translated, and what cannot be said in
 the provider's dialect is refused with 400 and the field's name, never dropped in silence.
 
-The tables are made by translating: `full` means that the value arrived, `lossy` that the request or
-the answer passes without it or with the nearest that there is, `refused` that the client gets 400
-(a provider's answer: 502), and a dash that the dialect has no word for it.
+The tables are made by translating. Of requests: `full` means that the value arrived; `refused` that
+the client gets 400; `droppable` that it gets 400, but where policy says `drop_unsupported` the
+request passes without the field, and `listed` that it always does: then the answer names the field
+in `x-gateway-dropped` and the decision record with each attempt. Of answers: `lossy` means that the
+answer passes without it. A dash: the dialect has no word for it. The columns `openai:chat` and
+`openai:responses` are providers of OpenAI's dialect that have only this one of its two interfaces
+(`apis`).
 
 Rendered from `gateway_extproc/providers/matrix.py`; do not edit. To write it anew:
 
@@ -48,18 +62,23 @@ Rendered from `gateway_extproc/providers/matrix.py`; do not edit. To write it an
 """
 
 NOTES: Final = """\
-## What "lossy" means
+## What is listed, lossy or near
 
 - A result of a tool that failed carries a mark at Anthropic, Gemini and Bedrock. OpenAI and Cohere
-  have none, so the text begins with `Error: `.
+  have none, so the text begins with `Error: `, and the mark is listed.
 - OpenAI's words of effort become a budget of tokens at Gemini and Cohere (none 0, minimal 512, low
-  1,024, medium 8,192, high and xhigh 24,576; never more than the answer's cap).
+  1,024, medium 8,192, high 24,576; never more than the answer's cap), as in Google's own interface
+  for OpenAI's clients. `xhigh` has no budget there.
 - Cohere has no word for one tool by its name: it is told that a call is required, and offered that
   tool only. `top_p` 1 and 0 become its bounds, `p` 0.99 and 0.01.
 - Thoughts of other models are left out, in both directions, but for Anthropic clients of Gemini's
   models that ask for thinking: they read them in `thinking` blocks without a signature.
 - `cache_control`, identifiers of end users and labels say how to pay or whom to blame, not what to
-  answer; where the provider has no place for them they are left out.
+  answer; where the provider has no place for them they are left out, and listed.
+- An answer by JSON schema follows it at Anthropic and Bedrock always, at OpenAI with `strict`; a
+  schema of Anthropic's clients is strict there, and OpenAI refuses one that its strict mode cannot.
+- No tool at all (`tool_choice: none`) cannot be said to Bedrock: a model that is not told of tools
+  may answer otherwise than one that is told not to call them.
 - Of an answer with several choices clients of another dialect would get the first, so asking for
   several is refused.
 - Log probabilities, citations and annotations of an answer reach clients of the same dialect only.
@@ -119,11 +138,16 @@ class Feature(NamedTuple):
 
 
 _PIXEL: Final = "iVBORw0KGgo="
+_PDF: Final = f"data:application/pdf;base64,{_PIXEL}"
 _SCHEMA: Final = {"type": "object", "properties": {"marked": {"type": "string"}}}
 
 
 def _openai_user(*parts: Overlay) -> Overlay:
     return {"messages": [{"role": "user", "content": list(parts)}]}
+
+
+def _items(*parts: Overlay) -> Overlay:
+    return {"input": [{"role": "user", "content": list(parts)}]}
 
 
 def _gemini_config(**config: Any) -> Overlay:
@@ -136,6 +160,7 @@ def _tools(**more: Any) -> Mapping[str, Overlay]:
     declared = {"name": "marked", "description": "d", "parametersJsonSchema": _SCHEMA}
     asked: dict[str, Overlay] = {
         "openai": {"tools": [{"type": "function", "function": function}]},
+        "responses": {"tools": [{"type": "function", **function}]},
         "anthropic": {"tools": [{"name": "marked", "description": "d", "input_schema": _SCHEMA}]},
         "gemini": {"tools": [{"functionDeclarations": [declared]}]},
         "cohere": {"tools": [{"type": "function", "function": function}]},
@@ -156,6 +181,13 @@ def _conversation(*, failed: bool) -> Mapping[str, Overlay]:
                 question,
                 {"role": "assistant", "content": None, "tool_calls": [call]},
                 {"role": "tool", "tool_call_id": "c1", "content": "told4711"},
+            ]
+        },
+        "responses": {
+            "input": [
+                question,
+                {"type": "function_call", "call_id": "c1", "name": "marked", "arguments": "{}"},
+                {"type": "function_call_output", "call_id": "c1", "output": "told4711"},
             ]
         },
         "anthropic": {
@@ -179,13 +211,14 @@ def _conversation(*, failed: bool) -> Mapping[str, Overlay]:
     said = {"role": "assistant", "tool_calls": [call]}
     asked["cohere"] = {"messages": [question, said, asked["openai"]["messages"][2]]}
     if failed:
-        del asked["openai"], asked["cohere"]
+        del asked["openai"], asked["cohere"], asked["responses"]
     return {name: {**_tools()[name], **overlay} for name, overlay in asked.items()}
 
 
 REQUESTS: Final = (
     Feature("text", ("q4711",), {
         "openai": {"messages": [{"role": "user", "content": "q4711"}]},
+        "responses": {"input": "q4711"},
         "anthropic": {"messages": [{"role": "user", "content": "q4711"}]},
         "gemini": {"contents": [{"parts": [{"text": "q4711"}]}]},
         "cohere": {"messages": [{"role": "user", "content": "q4711"}]},
@@ -193,6 +226,7 @@ REQUESTS: Final = (
     Feature("system prompt", ("s4711",), {
         "openai": {"messages": [{"role": "developer", "content": "s4711"},
                                 {"role": "user", "content": "q"}]},
+        "responses": {"instructions": "s4711"},
         "anthropic": {"system": "s4711"},
         "gemini": {"systemInstruction": {"parts": [{"text": "s4711"}]}},
         "cohere": {"messages": [{"role": "system", "content": "s4711"},
@@ -201,6 +235,8 @@ REQUESTS: Final = (
     Feature("image by value", (_PIXEL,), {
         "openai": _openai_user(
             {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{_PIXEL}"}}),
+        "responses": _items(
+            {"type": "input_image", "image_url": f"data:image/png;base64,{_PIXEL}"}),
         "anthropic": _openai_user({"type": "image", "source": {
             "type": "base64", "media_type": "image/png", "data": _PIXEL}}),
         "gemini": {"contents": [{"parts": [
@@ -211,6 +247,8 @@ REQUESTS: Final = (
     Feature("image by address", ("https://example.org/4711.png",), {
         "openai": _openai_user(
             {"type": "image_url", "image_url": {"url": "https://example.org/4711.png"}}),
+        "responses": _items(
+            {"type": "input_image", "image_url": "https://example.org/4711.png"}),
         "anthropic": _openai_user({"type": "image", "source": {
             "type": "url", "url": "https://example.org/4711.png"}}),
         "gemini": {"contents": [{"parts": [{"fileData": {
@@ -220,7 +258,8 @@ REQUESTS: Final = (
     }),
     Feature("document (PDF)", (_PIXEL,), {
         "openai": _openai_user(
-            {"type": "file", "file": {"filename": "a.pdf", "file_data": _PIXEL}}),
+            {"type": "file", "file": {"filename": "a.pdf", "file_data": _PDF}}),
+        "responses": _items({"type": "input_file", "filename": "a.pdf", "file_data": _PDF}),
         "anthropic": _openai_user({"type": "document", "source": {
             "type": "base64", "media_type": "application/pdf", "data": _PIXEL}}),
         "gemini": {"contents": [{"parts": [
@@ -236,6 +275,8 @@ REQUESTS: Final = (
     Feature("strict tools", ('"strict":true', '"strict_tools":true', "VALIDATED"), {
         "openai": {"tools": [{"type": "function", "function": {
             "name": "marked", "parameters": _SCHEMA, "strict": True}}]},
+        "responses": {"tools": [{
+            "type": "function", "name": "marked", "parameters": _SCHEMA, "strict": True}]},
         "anthropic": {"tools": [{"name": "marked", "input_schema": _SCHEMA, "strict": True}]},
         "gemini": _tools(gemini={"toolConfig": {
             "functionCallingConfig": {"mode": "VALIDATED"}}})["gemini"],
@@ -243,6 +284,7 @@ REQUESTS: Final = (
     }),
     Feature("tool choice: required", ('"required"', '"any"', "ANY", "REQUIRED"), _tools(
         openai={"tool_choice": "required"},
+        responses={"tool_choice": "required"},
         anthropic={"tool_choice": {"type": "any"}},
         gemini={"toolConfig": {"functionCallingConfig": {"mode": "ANY"}}},
         cohere={"tool_choice": "REQUIRED"},
@@ -251,12 +293,14 @@ REQUESTS: Final = (
         '"name":"marked"}', '["marked"]', '"tool_choice":"REQUIRED"',
     ), _tools(
         openai={"tool_choice": {"type": "function", "function": {"name": "marked"}}},
+        responses={"tool_choice": {"type": "function", "name": "marked"}},
         anthropic={"tool_choice": {"type": "tool", "name": "marked"}},
         gemini={"toolConfig": {"functionCallingConfig": {
             "mode": "ANY", "allowedFunctionNames": ["marked"]}}},
     )),
     Feature("tool choice: none", ('"none"', "NONE"), _tools(
         openai={"tool_choice": "none"},
+        responses={"tool_choice": "none"},
         anthropic={"tool_choice": {"type": "none"}},
         gemini={"toolConfig": {"functionCallingConfig": {"mode": "NONE"}}},
         cohere={"tool_choice": "NONE"},
@@ -265,6 +309,7 @@ REQUESTS: Final = (
         '"parallel_tool_calls":false', '"disable_parallel_tool_use":true',
     ), _tools(
         openai={"parallel_tool_calls": False},
+        responses={"parallel_tool_calls": False},
         anthropic={"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}},
     )),
     Feature("calls and results", ("told4711",), _conversation(failed=False)),
@@ -273,12 +318,14 @@ REQUESTS: Final = (
     ), _conversation(failed=True)),
     Feature("temperature, top_p", ("0.4711",), {
         "openai": {"temperature": 0.5, "top_p": 0.4711},
+        "responses": {"temperature": 0.5, "top_p": 0.4711},
         "anthropic": {"top_p": 0.4711},
         "gemini": _gemini_config(temperature=0.5, topP=0.4711),
         "cohere": {"temperature": 0.5, "p": 0.4711},
     }),
     Feature("temperature above 1", ("1.4711",), {
         "openai": {"temperature": 1.4711},
+        "responses": {"temperature": 1.4711},
         "gemini": _gemini_config(temperature=1.4711),
         "cohere": {"temperature": 1.4711},
     }),
@@ -310,17 +357,23 @@ REQUESTS: Final = (
     Feature("logit bias", ("4711",), {"openai": {"logit_bias": {"4711": 1}}}),
     Feature("JSON mode", ("json_object", "application/json"), {
         "openai": {"response_format": {"type": "json_object"}},
+        "responses": {"text": {"format": {"type": "json_object"}}},
         "gemini": _gemini_config(responseMimeType="application/json"),
         "cohere": {"response_format": {"type": "json_object"}},
     }),
-    Feature("answer by JSON schema", ('"marked":{"type":"string"}',), {
+    Feature("answer by JSON schema", (
+        '"marked":{"type":"string"}', r'\"marked\":{\"type\":\"string\"}',
+    ), {
+        "responses": {"text": {"format": {
+            "type": "json_schema", "name": "n", "schema": _SCHEMA}}},
         "openai": {"response_format": {
             "type": "json_schema", "json_schema": {"name": "n", "schema": _SCHEMA}}},
         "anthropic": {"output_config": {"format": {"type": "json_schema", "schema": _SCHEMA}}},
         "gemini": _gemini_config(responseMimeType="application/json", responseJsonSchema=_SCHEMA),
         "cohere": {"response_format": {"type": "json_object", "json_schema": _SCHEMA}},
     }),
-    Feature("thinking: effort in words", ('"low"',), {
+    Feature("thinking: effort in words", ('"low"', '"thinkingBudget":1024'), {
+        "responses": {"reasoning": {"effort": "low"}},
         "openai": {"reasoning_effort": "low"},
         "gemini": _gemini_config(thinkingConfig={"thinkingLevel": "low"}),
     }),
@@ -331,9 +384,22 @@ REQUESTS: Final = (
     }),
     Feature("thinking: none", ('"disabled"', '"thinkingBudget":0', '"effort":"none"', '"none"'), {
         "openai": {"reasoning_effort": "none"},
+        "responses": {"reasoning": {"effort": "none"}},
         "anthropic": {"thinking": {"type": "disabled"}},
         "gemini": _gemini_config(thinkingConfig={"thinkingBudget": 0}),
         "cohere": {"thinking": {"type": "disabled"}},
+    }),
+    Feature("thinking: to be read", ('"summary":"auto"', '"includeThoughts":true'), {
+        "responses": {"reasoning": {"summary": "auto"}},
+        "gemini": _gemini_config(thinkingConfig={"includeThoughts": True}),
+    }),
+    Feature("how long an answer shall be", ('"verbosity":"low"',), {
+        "openai": {"verbosity": "low"}, "responses": {"text": {"verbosity": "low"}}}),
+    Feature("how closely to look", ('"detail":"low"',), {
+        "openai": _openai_user({"type": "image_url", "image_url": {
+            "url": f"data:image/png;base64,{_PIXEL}", "detail": "low"}}),
+        "responses": _items({"type": "input_image", "detail": "low",
+                             "image_url": f"data:image/png;base64,{_PIXEL}"}),
     }),
     Feature("cache control", ("ephemeral", "cachePoint"), {
         "anthropic": {"system": [
@@ -341,8 +407,9 @@ REQUESTS: Final = (
         "gemini": {"cachedContent": "ephemeral"},
     }),
     Feature("end user's id", ("u4711",), {
-        "openai": {"user": "u4711"}, "anthropic": {"metadata": {"user_id": "u4711"}}}),
+        "openai": {"user": "u4711"}, "responses": {"user": "u4711"}, "anthropic": {"metadata": {"user_id": "u4711"}}}),
     Feature("tools of the provider", ("4711",), {
+        "responses": {"tools": [{"type": "web_search", "search_context_size": "4711"}]},
         "openai": {"web_search_options": {"search_context_size": "4711"}},
         "anthropic": {"tools": [{"type": "web_search_4711", "name": "web_search"}]},
         "gemini": {"tools": [{"googleSearch": {"marked": "4711"}}]},
@@ -354,6 +421,7 @@ REQUESTS: Final = (
 
 PLAIN: Final[Mapping[str, Overlay]] = {
     "openai": {"model": "m", "max_tokens": 9000, "messages": [{"role": "user", "content": "q"}]},
+    "responses": {"model": "m", "input": "q"},
     "anthropic": {"model": "m", "max_tokens": 9000, "messages": [{"role": "user", "content": "q"}]},
     "gemini": {"model": "m", "contents": [{"parts": [{"text": "q"}]}], **_gemini_config()},
     "cohere": {"model": "m", "max_tokens": 9000, "messages": [{"role": "user", "content": "q"}]},
@@ -370,6 +438,16 @@ def _openai_answer(
 ) -> dict[str, Any]:
     choice = {"index": 0, "message": {"role": "assistant", "content": "a", **message}}
     return {"choices": [{**choice, "finish_reason": finish}], "usage": usage or _OPENAI_USAGE}
+
+
+def _response(*items: Overlay, usage: Overlay | None = None, **more: Any) -> dict[str, Any]:
+    output = list(items) or [_message({"type": "output_text", "text": "a"})]
+    told = usage or {"input_tokens": 20, "output_tokens": 9}
+    return {"status": "completed", "output": output, "usage": told, **more}
+
+
+def _message(*parts: Overlay) -> dict[str, Any]:
+    return {"type": "message", "role": "assistant", "content": list(parts)}
 
 
 def _anthropic_answer(
@@ -408,6 +486,7 @@ _CALL: Final = {"id": "c1", "type": "function", "function": {"name": "f4711", "a
 ANSWERS: Final = (
     Feature("text", ("a4711",), {
         "openai": _openai_answer(content="a4711"),
+        "responses": _response(_message({"type": "output_text", "text": "a4711"})),
         "anthropic": _anthropic_answer({"type": "text", "text": "a4711"}),
         "gemini": _gemini_answer({"text": "a4711"}),
         "bedrock": _bedrock_answer({"text": "a4711"}),
@@ -415,6 +494,8 @@ ANSWERS: Final = (
     }),
     Feature("tool calls", ("f4711",), {
         "openai": _openai_answer("tool_calls", tool_calls=[_CALL]),
+        "responses": _response({
+            "type": "function_call", "call_id": "c1", "name": "f4711", "arguments": "{}"}),
         "anthropic": _anthropic_answer(
             {"type": "tool_use", "id": "c1", "name": "f4711", "input": {}}, stop="tool_use"),
         "gemini": _gemini_answer({"functionCall": {"name": "f4711", "args": {}}}),
@@ -422,7 +503,11 @@ ANSWERS: Final = (
             {"toolUse": {"toolUseId": "c1", "name": "f4711", "input": {}}}, stop="tool_use"),
         "cohere": _cohere_answer(tool_calls=[_CALL], finish="TOOL_CALL"),
     }),
-    Feature("cut at the cap", ('"length"', '"max_tokens"', "MAX_TOKENS"), {
+    Feature("cut at the cap", (
+        '"length"', '"max_tokens"', "MAX_TOKENS", '{"reason":"max_output_tokens"}',
+    ), {
+        "responses": _response(
+            status="incomplete", incomplete_details={"reason": "max_output_tokens"}),
         "openai": _openai_answer("length"),
         "anthropic": _anthropic_answer(stop="max_tokens"),
         "gemini": _gemini_answer(finish="MAX_TOKENS"),
@@ -431,14 +516,20 @@ ANSWERS: Final = (
     }),
     Feature("filtered", ("content_filter", '"refusal"', "SAFETY", "ERROR_TOXIC"), {
         "openai": _openai_answer("content_filter"),
+        "responses": _response(
+            status="incomplete", incomplete_details={"reason": "content_filter"}),
         "anthropic": _anthropic_answer(stop="refusal"),
         "gemini": _gemini_answer(finish="SAFETY"),
         "bedrock": _bedrock_answer(stop="guardrail_intervened"),
         "cohere": _cohere_answer(finish="ERROR_TOXIC"),
     }),
-    Feature("refusal", ("no4711",), {"openai": _openai_answer(content=None, refusal="no4711")}),
+    Feature("refusal", ("no4711",), {
+        "responses": _response(_message({"type": "refusal", "refusal": "no4711"})),
+        "openai": _openai_answer(content=None, refusal="no4711")}),
     Feature("thoughts", ("hm4711",), {
         "openai": _openai_answer(reasoning_content="hm4711"),
+        "responses": _response(
+            {"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm4711"}]}),
         "anthropic": _anthropic_answer(
             {"type": "thinking", "thinking": "hm4711", "signature": "s"},
             {"type": "text", "text": "a"}),
@@ -453,6 +544,8 @@ ANSWERS: Final = (
     ), {
         "openai": _openai_answer(
             usage={**_OPENAI_USAGE, "prompt_tokens_details": {"cached_tokens": 7}}),
+        "responses": _response(usage={
+            "input_tokens": 20, "output_tokens": 9, "input_tokens_details": {"cached_tokens": 7}}),
         "anthropic": _anthropic_answer(usage={**_ANTHROPIC_USAGE, "cache_read_input_tokens": 7}),
         "gemini": _gemini_answer(usage={**_GEMINI_USAGE, "cachedContentTokenCount": 7}),
         "bedrock": _bedrock_answer(usage={**_BEDROCK_USAGE, "cacheReadInputTokens": 7}),
@@ -463,6 +556,9 @@ ANSWERS: Final = (
     ), {
         "openai": _openai_answer(
             usage={**_OPENAI_USAGE, "completion_tokens_details": {"reasoning_tokens": 6}}),
+        "responses": _response(usage={
+            "input_tokens": 20, "output_tokens": 9,
+            "output_tokens_details": {"reasoning_tokens": 6}}),
         "anthropic": _anthropic_answer(
             usage={**_ANTHROPIC_USAGE, "output_tokens_details": {"thinking_tokens": 6}}),
         "gemini": _gemini_answer(usage={**_GEMINI_USAGE, "thoughtsTokenCount": 6}),
@@ -489,23 +585,41 @@ def request_outcome(feature: Feature, client: str, provider: str) -> str:
     overlay = feature.asked.get(client)
     if overlay is None:
         return "–"
-    endpoint = CLIENTS[client][0]
+    dialect, endpoint, _ = CLIENTS[client]
     try:
-        asked = DIALECTS[client].read_request(endpoint, {**PLAIN[client], **overlay})
-        way = translator(client, provider, endpoint)
-        sent = way.request(asked, "m", 9000, force_usage=True)
+        asked = DIALECTS[dialect].read_request(endpoint, {**PLAIN[client], **overlay})
     except RequestError:
         return "refused"
-    return _kept(feature, sent)
+    for drop, otherwise in ((False, ""), (True, "droppable")):
+        try:
+            sent, dropped = _write(asked, provider, drop=drop)
+        except RequestError:
+            continue
+        kept = _kept(feature, sent)
+        return otherwise or ("listed" if kept == "lossy" and dropped else kept)
+    return "refused"
+
+
+def _write(asked: LlmRequest, provider: str, *, drop: bool) -> tuple[Any, tuple[str, ...]]:
+    way = translator(asked.dialect, provider, asked.endpoint)
+    return write(way, asked, provider, "m", 9000, drop=drop)
 
 
 def answer_outcome(feature: Feature, client: str, provider: str) -> str:
     """What becomes of a feature of an answer on its way to a client."""
-    document = feature.asked.get("gemini" if provider == "vertex" else provider)
+    dialect, endpoint, _ = CLIENTS[client]
+    document = feature.asked.get(_language(dialect, endpoint, provider))
     if document is None:
         return "–"
-    release = translator(client, provider, CLIENTS[client][0]).answer({**document}, b"")
+    release = translator(dialect, provider, endpoint).answer({**document}, b"")
     return "refused" if release.document is None else _kept(feature, release.document)
+
+
+def _language(dialect: str, endpoint: str, provider: str) -> str:
+    """In which of the languages below a provider answers."""
+    if provider == "openai:responses" or (endpoint == "responses" and provider == "openai"):
+        return "responses"
+    return {"vertex": "gemini", "openai:chat": "openai"}.get(provider, provider)
 
 
 def _kept(feature: Feature, document: Any) -> str:
@@ -519,7 +633,7 @@ def page() -> str:
 
 
 def _tables() -> Iterator[str]:
-    for client, (_, title) in CLIENTS.items():
+    for client, (_, _, title) in CLIENTS.items():
         yield f"## Clients of {title}\n"
         yield "What a client asks for, and who can be told:\n"
         yield from _table(client, REQUESTS, request_outcome)
@@ -528,10 +642,11 @@ def _tables() -> Iterator[str]:
 
 
 def _table(client: str, features: tuple[Feature, ...], outcome: Any) -> Iterator[str]:
-    yield f"| feature | {' | '.join(PROVIDERS)} |"
-    yield "|---" * (len(PROVIDERS) + 1) + "|"
+    providers = columns(client)
+    yield f"| feature | {' | '.join(providers)} |"
+    yield "|---" * (len(providers) + 1) + "|"
     for feature in features:
-        cells = [outcome(feature, client, provider) for provider in PROVIDERS]
+        cells = [outcome(feature, client, provider) for provider in providers]
         if set(cells) != {"–"}:
             yield f"| {feature.name} | {' | '.join(cells)} |"
     yield ""

@@ -13,18 +13,20 @@ from typing import Any
 from gateway_extproc.core.chat import ChatRequest, ChatResponse, Document, LlmRequest, TextAt
 from gateway_extproc.core.ports import AnswerReader, AnswerWriter, Release
 from gateway_extproc.providers.problems import Unreadable, unreadable
+from gateway_extproc.providers.wording import refuse_untold
 
 
 @dataclass(frozen=True, slots=True)
 class ClientSide:
     """How clients of one dialect are understood and answered.
 
-    ``to_chat`` takes the provider's dialect as well, ``write_answer`` and ``writer`` the time.
+    ``to_chat`` takes the provider's dialect as well, ``write_answer`` and ``writer`` the time,
+    ``write_answer`` also the request, for dialects that repeat a part of it.
     """
 
     name: str
     to_chat: Callable[[Document, str], ChatRequest]
-    write_answer: Callable[[ChatResponse, int], Document]
+    write_answer: Callable[[ChatResponse, int, LlmRequest | None], Document]
     answer_texts: Callable[[Document], tuple[TextAt, ...]]
     writer: Callable[[LlmRequest, int], AnswerWriter]
 
@@ -51,6 +53,7 @@ class OverHub:
         self, request: LlmRequest, model: str, max_tokens: int, *, force_usage: bool
     ) -> Document:
         chat = self._client.to_chat(request.document, self._provider.name)
+        refuse_untold(chat, self._client.name, self._provider.name)
         asked = request.max_tokens
         cap = max_tokens if asked is None else min(asked, max_tokens)
         chat = replace(chat, model=model, max_tokens=cap, stream=request.stream)
@@ -59,11 +62,13 @@ class OverHub:
     def path(self, base_path: str, model: str = "", *, stream: bool = False) -> str:
         return self._provider.path(base_path, model, stream)
 
-    def answer(self, document: Document, raw: bytes, model: str = "") -> Release:
+    def answer(
+        self, document: Document, raw: bytes, model: str = "", asked: LlmRequest | None = None
+    ) -> Release:
         try:
             response = self._provider.read_answer(document)
             named = replace(response, model=response.model or model)
-            written = self._client.write_answer(named, self._now())
+            written = self._client.write_answer(named, self._now(), asked)
         except Unreadable:
             return Release(refusal=unreadable())
         return Release(

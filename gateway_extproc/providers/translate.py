@@ -7,10 +7,10 @@ over the hub, and whatever cannot be said there is refused by name.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any, Final
 
-from gateway_extproc.core.chat import ChatRequest, ChatResponse, Document, LlmRequest, TextAt
+from gateway_extproc.core.chat import ChatRequest, ChatResponse, Document, LlmRequest
 from gateway_extproc.core.errors import invalid
 from gateway_extproc.core.ports import AnswerReader, AnswerWriter, Dialect, Release, Translator
 from gateway_extproc.providers import anthropic, bedrock, cohere, gemini, openai
@@ -31,6 +31,11 @@ from gateway_extproc.providers.openai import answer as openai_answer
 from gateway_extproc.providers.openai import usage as openai_usage
 from gateway_extproc.providers.openai import writer as openai_writer
 from gateway_extproc.providers.openai.reader import citing_reader, openai_reader
+from gateway_extproc.providers.openai.responses import from_hub as responses_from_hub
+from gateway_extproc.providers.openai.responses import to_hub as responses_to_hub
+from gateway_extproc.providers.openai.responses import whole as responses_whole
+from gateway_extproc.providers.openai.responses.encoder import EncodingWriter as ResponsesWriter
+from gateway_extproc.providers.openai.responses.reader import responses_reader
 from gateway_extproc.providers.pairs import ClientSide, OverHub, ProviderSide
 from gateway_extproc.providers.problems import Unreadable, unreadable
 
@@ -46,12 +51,14 @@ DIALECTS: Final[dict[str, Dialect]] = {
     dialect.name: dialect for dialect in (OPENAI, ANTHROPIC, GEMINI, VERTEX, BEDROCK, COHERE)
 }
 
-_ENDPOINTS: Final = {
-    "openai": "chat",
-    "anthropic": "messages",
-    "gemini": "generate_content",
-    "cohere": "cohere_chat",
+_ENDPOINT_OF: Final = {
+    "openai": ("openai", "chat"),
+    "responses": ("openai", "responses"),
+    "anthropic": ("anthropic", "messages"),
+    "gemini": ("gemini", "generate_content"),
+    "cohere": ("cohere", "cohere_chat"),
 }
+"""Dialect and endpoint of each language that clients speak."""
 _PASSED: Final = {
     "openai": openai.INTERFACES,
     "anthropic": anthropic.INTERFACES,
@@ -77,34 +84,36 @@ def translator(client: str, provider: str, endpoint: str, now: Clock = no_time) 
         passed = _PASSED.get(client, {}).get(endpoint)
     if passed is not None:
         return Passed(passed, now)
-    if _ENDPOINTS.get(client) != endpoint:
+    side, target = _CLIENTS.get((client, endpoint)), _PROVIDERS.get(provider)
+    if side is None:
         raise ValueError(f"clients of {client!r} have no endpoint {endpoint!r}")
-    match client, provider:
+    if target is None:
+        raise ValueError(f"no dialect {provider!r}")
+    match side.name, provider:
         case "openai", "openai":
             return OpenAIToOpenAI(now)
-        case "openai", "anthropic":
-            return OpenAIToAnthropic(now)
-        case "anthropic", "openai":
-            return AnthropicToOpenAI()
         case "anthropic", "anthropic":
             return AnthropicToAnthropic()
         case "gemini", ("gemini" | "vertex"):
             return GeminiToGemini(VERTEX if provider == "vertex" else GEMINI)
         case "cohere", "cohere":
             return CohereToCohere()
-        case _, _ if provider in _PROVIDERS:
-            return OverHub(_CLIENTS[client], _PROVIDERS[provider], now)
         case _:
-            raise ValueError(f"no dialect {provider!r}")
+            return OverHub(side, target, now)
+
+
+def _plain(write: Callable[[ChatResponse, int], Document]) -> Any:
+    """For dialects whose answers repeat nothing of the request."""
+    return lambda response, created, asked: write(response, created)
 
 
 _CLIENTS: Final = {
-    side.name: side
+    (_ENDPOINT_OF[side.name][0], _ENDPOINT_OF[side.name][1]): side
     for side in (
         ClientSide(
             OPENAI.name,
             OPENAI.to_chat,
-            OPENAI.answer_from_chat,
+            _plain(OPENAI.answer_from_chat),
             OPENAI.answer_texts,
             lambda request, created: openai_writer.EncodingWriter(
                 request.model, wants_usage=request.wants_usage, created=created
@@ -113,16 +122,25 @@ _CLIENTS: Final = {
         ClientSide(
             ANTHROPIC.name,
             ANTHROPIC.to_chat,
-            ANTHROPIC.answer_from_chat,
+            _plain(ANTHROPIC.answer_from_chat),
             ANTHROPIC.answer_texts,
             lambda request, created: anthropic_writer.EncodingWriter(
-                request.model, thoughts=bool(request.document.get("thinking"))
+                request.model, thoughts=_thinks(request.document.get("thinking"))
+            ),
+        ),
+        ClientSide(
+            "responses",
+            responses_to_hub.to_chat,
+            responses_whole.answer_from_chat,
+            responses_whole.answer_texts,
+            lambda request, created: ResponsesWriter(
+                request, created, thoughts=_wants_summary(request.document.get("reasoning"))
             ),
         ),
         ClientSide(
             GEMINI.name,
             GEMINI.to_chat,
-            GEMINI.answer_from_chat,
+            _plain(GEMINI.answer_from_chat),
             GEMINI.answer_texts,
             lambda request, created: gemini_writer.EncodingWriter(
                 request.model, array=request.document.get("alt") != "sse"
@@ -131,7 +149,7 @@ _CLIENTS: Final = {
         ClientSide(
             COHERE.name,
             COHERE.to_chat,
-            COHERE.answer_from_chat,
+            _plain(COHERE.answer_from_chat),
             COHERE.answer_texts,
             lambda request, created: cohere_writer.EncodingWriter(
                 thoughts=(request.document.get("thinking") or {}).get("type") == "enabled"
@@ -148,6 +166,18 @@ def _openai_request(chat: ChatRequest, client: str) -> dict[str, Any]:
     return document
 
 
+def _openai_path(base_path: str, model: str, stream: bool) -> str:
+    return base_path.rstrip("/") + "/chat/completions"
+
+
+def _thinks(thinking: Any) -> bool:
+    return bool(thinking) and thinking.get("type") != "disabled"
+
+
+def _wants_summary(reasoning: Any) -> bool:
+    return bool(reasoning and (reasoning.get("summary") or reasoning.get("generate_summary")))
+
+
 def _gemini_side(dialect: gemini.Gemini) -> ProviderSide:
     return ProviderSide(
         dialect.name,
@@ -161,18 +191,22 @@ def _gemini_side(dialect: gemini.Gemini) -> ProviderSide:
 _PROVIDERS: Final = {
     side.name: side
     for side in (
+        *(
+            ProviderSide(name, _openai_request, OPENAI.answer_to_chat, _openai_path, openai_reader)
+            for name in (OPENAI.name, "openai:chat")
+        ),
         ProviderSide(
-            OPENAI.name,
-            _openai_request,
-            OPENAI.answer_to_chat,
-            lambda base, model, stream: _ToOpenAI().path(base),
-            openai_reader,
+            "openai:responses",
+            lambda chat, client: responses_from_hub.from_chat(chat),
+            responses_whole.answer_to_chat,
+            lambda base, model, stream: base.rstrip("/") + "/responses",
+            responses_reader,
         ),
         ProviderSide(
             ANTHROPIC.name,
             lambda chat, client: ANTHROPIC.from_chat(chat),
             ANTHROPIC.answer_to_chat,
-            lambda base, model, stream: _ToAnthropic().path(base),
+            lambda base, model, stream: base.rstrip("/") + "/messages",
             anthropic_reader,
         ),
         _gemini_side(GEMINI),
@@ -195,27 +229,7 @@ _PROVIDERS: Final = {
 }
 
 
-class _ToOpenAI:
-    """What both ways to an OpenAI-compatible provider share."""
-
-    def path(self, base_path: str, model: str = "", *, stream: bool = False) -> str:
-        return base_path.rstrip("/") + "/chat/completions"
-
-    def reader(self) -> AnswerReader:
-        return openai_reader()
-
-
-class _ToAnthropic:
-    """What both ways to an Anthropic-compatible provider share."""
-
-    def path(self, base_path: str, model: str = "", *, stream: bool = False) -> str:
-        return base_path.rstrip("/") + "/messages"
-
-    def reader(self) -> AnswerReader:
-        return anthropic_reader()
-
-
-class OpenAIToOpenAI(_ToOpenAI):
+class OpenAIToOpenAI:
     """Passes the document on, with another model, a cap, and usage asked for."""
 
     def __init__(self, now: Clock = no_time) -> None:
@@ -238,7 +252,9 @@ class OpenAIToOpenAI(_ToOpenAI):
             document["stream_options"] = {**options, "include_usage": True}
         return document
 
-    def answer(self, document: Document, raw: bytes, model: str = "") -> Release:
+    def answer(
+        self, document: Document, raw: bytes, model: str = "", asked: LlmRequest | None = None
+    ) -> Release:
         try:
             texts = OPENAI.answer_texts(document)
         except Unreadable:
@@ -253,6 +269,9 @@ class OpenAIToOpenAI(_ToOpenAI):
             stop_reason=openai_answer.stop_reason(document),
         )
 
+    def path(self, base_path: str, model: str = "", *, stream: bool = False) -> str:
+        return _openai_path(base_path, model, stream)
+
     def reader(self) -> AnswerReader:
         return citing_reader()
 
@@ -262,7 +281,7 @@ class OpenAIToOpenAI(_ToOpenAI):
         )
 
 
-class AnthropicToAnthropic(_ToAnthropic):
+class AnthropicToAnthropic:
     """Passes the document on, with another model and a cap; usage always comes."""
 
     def request(
@@ -276,7 +295,9 @@ class AnthropicToAnthropic(_ToAnthropic):
             document["thinking"] = {**thinking, "budget_tokens": _thinking(thinking, cap)}
         return document
 
-    def answer(self, document: Document, raw: bytes, model: str = "") -> Release:
+    def answer(
+        self, document: Document, raw: bytes, model: str = "", asked: LlmRequest | None = None
+    ) -> Release:
         try:
             texts = ANTHROPIC.answer_texts(document)
         except Unreadable:
@@ -290,72 +311,14 @@ class AnthropicToAnthropic(_ToAnthropic):
             stop_reason=anthropic_answer.stop_reason(document),
         )
 
+    def path(self, base_path: str, model: str = "", *, stream: bool = False) -> str:
+        return base_path.rstrip("/") + "/messages"
+
+    def reader(self) -> AnswerReader:
+        return anthropic_reader()
+
     def writer(self, request: LlmRequest) -> AnswerWriter:
         return anthropic_writer.PassWriter(request.model)
-
-
-class OpenAIToAnthropic(_ToAnthropic):
-    """OpenAI clients, answered by Anthropic's models, over the hub."""
-
-    def __init__(self, now: Clock = no_time) -> None:
-        self._now = now
-
-    def request(
-        self, request: LlmRequest, model: str, max_tokens: int, *, force_usage: bool
-    ) -> Document:
-        chat = OPENAI.to_chat(request.document, ANTHROPIC.name)
-        return ANTHROPIC.from_chat(
-            replace(chat, model=model, max_tokens=_capped(request, max_tokens))
-        )
-
-    def answer(self, document: Document, raw: bytes, model: str = "") -> Release:
-        try:
-            response = ANTHROPIC.answer_to_chat(document)
-        except Unreadable:
-            return Release(refusal=unreadable())
-        written = OPENAI.answer_from_chat(response, self._now())
-        return _written(response, written, OPENAI.answer_texts(written))
-
-    def writer(self, request: LlmRequest) -> AnswerWriter:
-        return openai_writer.EncodingWriter(
-            request.model, wants_usage=request.wants_usage, created=self._now()
-        )
-
-
-class AnthropicToOpenAI(_ToOpenAI):
-    """Anthropic clients, answered by OpenAI-compatible models, over the hub."""
-
-    def request(
-        self, request: LlmRequest, model: str, max_tokens: int, *, force_usage: bool
-    ) -> Document:
-        chat = ANTHROPIC.to_chat(request.document, OPENAI.name)
-        cap = _capped(request, max_tokens)
-        document: dict[str, Any] = OPENAI.from_chat(replace(chat, model=model, max_tokens=cap))
-        if request.stream:  # Anthropic's clients always get usage, asked or not
-            document["stream_options"] = {"include_usage": True}
-        return document
-
-    def answer(self, document: Document, raw: bytes, model: str = "") -> Release:
-        try:
-            response = OPENAI.answer_to_chat(document)
-            written = ANTHROPIC.answer_from_chat(response, 0)
-        except Unreadable:
-            return Release(refusal=unreadable())
-        return _written(response, written, ANTHROPIC.answer_texts(written))
-
-    def writer(self, request: LlmRequest) -> AnswerWriter:
-        return anthropic_writer.EncodingWriter(request.model)
-
-
-def _written(response: ChatResponse, document: Document, texts: tuple[TextAt, ...]) -> Release:
-    """An answer that came over the hub and was written anew for the client."""
-    return Release(
-        document=document,
-        texts=texts,
-        usage=response.usage,
-        model=response.model,
-        stop_reason=response.stop_reason,
-    )
 
 
 def _capped(request: LlmRequest, max_tokens: int) -> int:

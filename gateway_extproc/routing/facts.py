@@ -10,6 +10,7 @@ from gateway_extproc.core.chat import LlmRequest
 from gateway_extproc.core.identity import Permit
 from gateway_extproc.core.planning import Policy
 from gateway_extproc.core.usage import estimate_tokens
+from gateway_extproc.routing.needs import wants_json
 
 OVERHEAD: Final = 20
 """Tokens that a message adds at most to the bytes of its texts, by the estimate's own bounds."""
@@ -97,4 +98,9 @@ _FACTS: Final[Mapping[str, _Fact]] = {
 
 def needs_same_dialect(asking: Asking) -> bool:
     """Whether only providers of the client's own dialect can be told what it asks for."""
-    return "json_schema" in asking.needs or asking.request.mistake is not None
+    return asking.request.mistake is not None
+
+
+def needs_json_mode(asking: Asking) -> bool:
+    """Whether not every dialect can be told what it asks for: JSON without a schema."""
+    return "json_schema" in asking.needs and wants_json(asking.request.document)

@@ -41,6 +41,9 @@ REFUSALS: Final[Mapping[Cause, tuple[str, str, str | None]]] = {
 }  # fmt: skip
 """By cause: reason, message, parameter."""
 
+JSON_MODES: Final = ("openai", "gemini", "vertex", "cohere")
+"""Dialects that can ask for JSON without a schema."""
+
 _RANK: Final = {cause: rank for rank, cause in enumerate(CAUSES)}
 
 
@@ -64,7 +67,8 @@ class Filters:
         cap = query.cap_tokens if query.named_cap else 0
         key = (
             policy.key, query.classes, query.needs, query.endpoint, query.dialect,
-            query.same_dialect, query.region if query.region_required else "", query.grant, cap,
+            query.same_dialect, query.json_mode,
+            query.region if query.region_required else "", query.grant, cap,
         )  # fmt: skip
         found = self._sieved.get(key)
         return found if found is not None else self._sieved.keep(key, sieve(policy, query))
@@ -127,12 +131,14 @@ def _reasons(target: Target, policy: Policy, query: Query) -> Iterator[tuple[Cau
     yield from _places(target, policy, query)
     if not BY_NAME[query.endpoint].served_by(target.dialect):
         yield "endpoint", f"its dialect has no {query.endpoint}"
-    elif query.endpoint in target.lacks:
+    elif not target.has(query.endpoint):
         yield "endpoint", f"it has no {query.endpoint}"
     facts = target.facts
     if facts.endpoints is not None and query.endpoint not in facts.endpoints:
         yield "endpoint", f"not served at {query.endpoint}"
-    if query.same_dialect and target.dialect != query.dialect:
+    speaks = () if query.same_dialect else JSON_MODES
+    bound = query.same_dialect or query.json_mode
+    if bound and target.dialect not in (query.dialect, *speaks):
         yield "dialect", f"what is asked cannot be said in the dialect {target.dialect}"
     if facts.capabilities is not None and not query.needs <= facts.capabilities:
         missing = ", ".join(sorted(query.needs - facts.capabilities))

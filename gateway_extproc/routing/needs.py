@@ -8,8 +8,19 @@ from typing import Any, Final
 from gateway_extproc.core.chat import Document, LlmRequest
 
 _AUDIO: Final = frozenset({"input_audio", "audio"})
+_TEXTS: Final = frozenset(
+    {
+        *("text", "refusal", "tool_use", "tool_result", "thinking", None),
+        *("input_text", "output_text", "summary_text", "reasoning_text"),  # of responses
+    }
+)
 _SCHEMAS: Final = frozenset({"json_schema", "json_object"})
-_PLAIN: Final = frozenset({"model", "messages", "max_tokens", "stream", "temperature", "system"})
+_PLAIN: Final = frozenset(
+    {
+        *("model", "messages", "max_tokens", "stream", "temperature", "system"),
+        *("input", "instructions", "max_output_tokens"),
+    }
+)
 """Fields that ask for nothing in particular."""
 # The common ones, made once.
 NOTHING: Final[frozenset[str]] = frozenset()
@@ -38,7 +49,7 @@ def _special(request: LlmRequest, document: Document) -> Iterator[str]:
         yield from _media(document)
     if wants_structure(document):
         yield "json_schema"
-    if document.get("reasoning_effort") not in (None, "none", "minimal") or _thinks(document):
+    if _effort(document) not in (None, "none", "minimal") or _thinks(document):
         yield "reasoning"
     if "audio" in document:
         yield "audio"
@@ -46,11 +57,35 @@ def _special(request: LlmRequest, document: Document) -> Iterator[str]:
 
 def wants_structure(document: Document) -> bool:
     """Whether the answer has to follow a schema, or to be JSON at least."""
-    asked = document.get("response_format") or document.get("output_format")
-    if type(asked) is dict:
-        return asked.get("type") in _SCHEMAS
-    config = document.get("output_config")
-    return type(config) is dict and type(config.get("format")) is dict
+    asked = _format(document)
+    return asked is not None and asked.get("type") in _SCHEMAS
+
+
+def wants_json(document: Document) -> bool:
+    """Whether the answer has to be JSON, of whatever shape."""
+    asked = _format(document)
+    return asked is not None and asked.get("type") == "json_object"
+
+
+def _format(document: Document) -> Document | None:
+    for asked in (
+        document.get("response_format"),
+        document.get("output_format"),
+        _inner(document, "output_config", "format"),
+        _inner(document, "text", "format"),
+    ):
+        if type(asked) is dict:
+            return asked
+    return None
+
+
+def _inner(document: Document, outer: str, key: str) -> Any:
+    value = document.get(outer)
+    return value.get(key) if type(value) is dict else None
+
+
+def _effort(document: Document) -> Any:
+    return document.get("reasoning_effort") or _inner(document, "reasoning", "effort")
 
 
 def _thinks(document: Document) -> bool:
@@ -63,13 +98,15 @@ def _media(document: Document) -> Iterator[str]:
     kinds = {part.get("type") for part in _parts(document)}
     if kinds & _AUDIO:
         yield "audio"
-    if kinds - _AUDIO - {"text", "refusal", "tool_use", "tool_result", "thinking", None}:
+    if kinds - _AUDIO - _TEXTS:
         yield "vision"
 
 
 def _parts(document: Document) -> Iterator[dict[str, Any]]:
     """All parts of all messages, those inside of tool results, too."""
-    waiting = [m.get("content") for m in document.get("messages", ()) if type(m) is dict]
+    asked = document.get("messages") or document.get("input")
+    turns = [m for m in asked if type(m) is dict] if type(asked) is list else []
+    waiting = [turn.get(key) for turn in turns for key in ("content", "output")]
     while waiting:
         content = waiting.pop()
         if type(content) is list:

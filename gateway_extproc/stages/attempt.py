@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Final, NamedTuple
 
 import orjson
 
 from gateway_extproc.config.families import Family
 from gateway_extproc.core.chat import LlmRequest
+from gateway_extproc.core.endpoint import spoken
 from gateway_extproc.core.errors import RequestError
+from gateway_extproc.core.names import DROPPED_HEADER
 from gateway_extproc.core.ports import Credentials, Dialect, Sent, Translator
 from gateway_extproc.core.verdict import Header
+from gateway_extproc.providers.dropping import write
 from gateway_extproc.providers.families import adapted, headers_for, path_at
 from gateway_extproc.routing.watched import credential_name
 
@@ -39,6 +43,17 @@ FORWARDED_TO = {
 """Headers that only providers of one dialect understand."""
 
 
+SHOWN: Final = 16
+"""Dropped fields that a header names; of more it tells the number."""
+
+
+class Written(NamedTuple):
+    """A provider's body, and the names of the client's fields that it does not say."""
+
+    body: bytes
+    dropped: tuple[str, ...] = ()
+
+
 class AttemptBuilder:
     """Writes bodies and headers for targets; pure but for the credentials it is given.
 
@@ -59,16 +74,33 @@ class AttemptBuilder:
         self._now_s = now_s
         self._families = families
 
-    def body(
-        self, request: LlmRequest, dialect: str, model: str, max_tokens: int, provider: str = ""
-    ) -> bytes:
-        """The provider's body; raises ``RequestError`` for what it cannot express."""
+    def language(self, provider: str, dialect: str, endpoint: str) -> str:
+        """The language in which a provider is asked (``core.endpoint.spoken``)."""
+        family = self._families.get(provider)
+        return spoken(dialect, endpoint, () if family is None else family.lacks)
+
+    def write(
+        self,
+        request: LlmRequest,
+        dialect: str,
+        model: str,
+        max_tokens: int,
+        *,
+        provider: str = "",
+        drop: bool,
+    ) -> Written:
+        """The provider's body; raises ``RequestError`` for what it cannot express.
+
+        With ``drop`` fields that may be left out are, where they cannot be expressed.
+        """
         family = self._families.get(provider)
         if family is None and request.mistake is not None:
             raise RequestError(request.mistake)
         translator = self._translator_for(request.dialect, dialect, request.endpoint)
-        document = translator.request(request, model, max_tokens, force_usage=request.stream)
-        return orjson.dumps(document if family is None else adapted(document, family, request))
+        document, dropped = write(translator, request, dialect, model, max_tokens, drop=drop)
+        if family is not None:
+            document = adapted(document, family, request, dialect)
+        return Written(orjson.dumps(document), dropped)
 
     def body_headers(
         self,
@@ -140,3 +172,16 @@ def foreign_headers(names: Mapping[str, str], dialect: str) -> tuple[str, ...]:
         for name in names
         if name not in FORWARDED_HEADERS and name not in special and not name.startswith(":")
     )
+
+
+def dropped_headers(dropped: tuple[str, ...]) -> tuple[Header, ...]:
+    """What a client is told of the fields that its provider was not; nothing where there are none.
+
+    The names are the gateway's own, never a client's text.
+    """
+    if not dropped:
+        return ()
+    shown = list(dropped[:SHOWN])
+    if len(dropped) > SHOWN:
+        shown.append(f"+{len(dropped) - SHOWN}")
+    return ((DROPPED_HEADER, ", ".join(shown)),)

@@ -28,6 +28,7 @@ from gateway_extproc.core.ports import AnswerCache, StoreUnavailable
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.core.verdict import CONTINUE, Amend, Answer, Header, Respond, Verdict
 from gateway_extproc.providers.replay import replay
+from gateway_extproc.stages.attempt import dropped_headers
 from gateway_extproc.stages.cachekey import BYPASS_HEADER, CachePolicy
 from gateway_extproc.stages.flights import Flights
 from gateway_extproc.stages.likeness import Likeness
@@ -174,6 +175,7 @@ class Cache(Stage):
             (BYPASS_HEADER, "hit"),
             ("x-gateway-cache-kind", kind),
             ("age", str(int(age_s))),
+            *dropped_headers(answer.dropped),
             *headers_of(exchange),
             *request_id_headers(exchange),
         )

@@ -89,11 +89,17 @@ class Fallback:
         request, base_path = _request(original), self._base_paths[cluster]
         position = _position(original, cluster)
         dialect = provider.dialect
+        language = self._attempts.language(provider.id, dialect, request.endpoint)
         cap = original["max_tokens"]
         assert isinstance(cap, int)
-        body = self._attempts.body(request, dialect, model, cap, provider.id)
+        attempt = int(headers[ATTEMPT_HEADER])  # ``_model`` has found it in the plan
+        dropping = original.get("dropping", [])
+        assert isinstance(dropping, list)
+        body = self._attempts.write(
+            request, language, model, cap, provider=provider.id, drop=attempt in dropping
+        ).body
         body_headers = self._attempts.body_headers(
-            request, dialect, base_path, model, body, provider.id
+            request, language, base_path, model, body, provider.id
         )
         set_headers = (
             *body_headers,

@@ -84,6 +84,7 @@ class Remember(Stage):
             cost_nanos=cost_of(exchange),
             model=exchange.response_model,
             stop_reason=exchange.stop_reason,
+            dropped=exchange.dropped[-1] if exchange.dropped else (),
         )
 
     async def _keep(self, key: bytes, note: CacheNote, entry: CachedAnswer, ttl_s: float) -> None:

@@ -19,7 +19,7 @@ from gateway_extproc.core.verdict import CONTINUE, Amend, Respond, Verdict
 from gateway_extproc.limits.estimate import estimate
 from gateway_extproc.routing.attempts import attempts_made
 from gateway_extproc.routing.draws import Draw, Draws
-from gateway_extproc.routing.facts import Asking, fact_of, needs_same_dialect
+from gateway_extproc.routing.facts import Asking, fact_of, needs_json_mode, needs_same_dialect
 from gateway_extproc.routing.filters import refusal_of
 from gateway_extproc.routing.needs import needs_of
 from gateway_extproc.routing.planner import Candidate, Planner
@@ -219,6 +219,7 @@ class Route(Stage):
             permit.data_classes,
             asking.needs,
             needs_same_dialect(asking),
+            needs_json_mode(asking),
             asking.region or self._wishes.home_region,
             self._wishes.region_required and bool(asking.region),
             tokens,

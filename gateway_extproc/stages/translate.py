@@ -18,15 +18,15 @@ from gateway_extproc.core.chat import (
     UsageReport,
 )
 from gateway_extproc.core.endpoint import EVENT_STREAMS, EVENTS, stream_type
-from gateway_extproc.core.errors import REASONS, Refusal, refuse
+from gateway_extproc.core.errors import REASONS, Refusal, RequestError, refuse
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.names import DETAILS_PREFIX
-from gateway_extproc.core.ports import Dialect, Release
+from gateway_extproc.core.ports import Dialect, Release, Translator
 from gateway_extproc.core.route import Target
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.core.verdict import CONTINUE, Amend, Respond, RoutePlan, Verdict
 from gateway_extproc.routing.attempts import find_answering
-from gateway_extproc.stages.attempt import AttemptBuilder, TranslatorFor
+from gateway_extproc.stages.attempt import AttemptBuilder, TranslatorFor, dropped_headers
 
 ANSWER_HEADERS = frozenset(
     {"cache-control", "content-length", "content-type", "date", "retry-after", "vary"}
@@ -52,9 +52,13 @@ class Translate(Stage):
         assert request is not None
         first = exchange.targets[0]
         cap = exchange.cap_tokens
-        translated = self._attempts.body(request, first.dialect, first.model, cap, first.provider)
+        language = first.spoken(request.endpoint)
+        translated, dropped = self._attempts.write(
+            request, language, first.model, cap, provider=first.provider, drop=first.drops
+        )
+        exchange.dropped = (dropped,)
         headers = self._attempts.body_headers(
-            request, first.dialect, first.base_path, first.model, translated, first.provider
+            request, language, first.base_path, first.model, translated, first.provider
         )
         exchange.sent_path, exchange.sent_body = dict(headers)[":path"], translated
         return Amend(
@@ -74,6 +78,8 @@ class Translate(Stage):
         )[:128]
         if exchange.response_headers_only:
             return Respond(self._read_error(exchange, b""))
+        self._note_dropped(exchange)
+        told = dropped_headers(exchange.dropped[-1]) if exchange.dropped else ()
         removed = tuple(
             name for name in headers if name not in ANSWER_HEADERS and not name.startswith(":")
         )
@@ -86,14 +92,36 @@ class Translate(Stage):
             and kind == EVENT_STREAMS.get(exchange.answered_by.dialect, EVENTS)
         )
         if not exchange.streaming:
-            return Amend(remove_headers=removed)
+            return Amend(set_headers=told, remove_headers=removed)
         client_type = stream_type(exchange.approved.dialect, exchange.approved.document)
         retyped = () if kind == client_type else (("content-type", client_type),)
         return Amend(
-            set_headers=(("cache-control", "no-cache"), ("x-accel-buffering", "no"), *retyped),
+            set_headers=(
+                *(("cache-control", "no-cache"), ("x-accel-buffering", "no")),
+                *retyped,
+                *told,
+            ),
             remove_headers=(*removed, "content-length"),
             body_mode="streamed",
         )
+
+    def _note_dropped(self, exchange: Exchange) -> None:
+        """What later attempts left out: they were written elsewhere, but of the same request."""
+        request = exchange.approved
+        assert request is not None
+        for target in exchange.targets[len(exchange.dropped) : exchange.attempt_count]:
+            try:
+                dropped = self._attempts.write(
+                    request,
+                    target.spoken(request.endpoint),
+                    target.model,
+                    exchange.cap_tokens,
+                    provider=target.provider,
+                    drop=target.drops,
+                ).dropped
+            except RequestError:  # the attempt was refused for the same reason
+                dropped = ()
+            exchange.dropped = (*exchange.dropped, dropped)
 
     async def response_body(self, exchange: Exchange, body: bytes, *, last: bool) -> Verdict:
         target = exchange.answered_by
@@ -111,8 +139,8 @@ class Translate(Stage):
         document = _object(body)
         if document is None or request.stream:
             return Respond(_UNREADABLE)
-        translator = self._translator_for(request.dialect, target.dialect, request.endpoint)
-        release = translator.answer(document, body, request.model)
+        translator = self._translator(request, target)
+        release = translator.answer(document, body, request.model, exchange.asked)
         if release.refusal is not None:
             return Respond(release.refusal)
         exchange.arrived = release
@@ -127,8 +155,7 @@ class Translate(Stage):
         if exchange.reader is None:
             request = exchange.approved
             assert request is not None
-            translator = self._translator_for(request.dialect, target.dialect, request.endpoint)
-            exchange.reader = translator.reader()
+            exchange.reader = self._translator(request, target).reader()
         chunks = exchange.reader.feed(body, last=last)
         for chunk in chunks:
             _meter(exchange, chunk)
@@ -138,6 +165,11 @@ class Translate(Stage):
             exchange.outcome = "failed"
             exchange.refusal = _INCOMPLETE
         exchange.arrived = Release(chunks=chunks, refusal=_INCOMPLETE if broken else None)
+
+    def _translator(self, request: LlmRequest, target: Target) -> Translator:
+        return self._translator_for(
+            request.dialect, target.spoken(request.endpoint), request.endpoint
+        )
 
     def _read_error(self, exchange: Exchange, body: bytes) -> Refusal:
         target = exchange.answered_by
@@ -214,6 +246,9 @@ def _plan(exchange: Exchange, request: LlmRequest, max_tokens: int) -> RoutePlan
         "further": [[target.fallback_cluster, target.model] for target in others],
         "document": orjson.Fragment(exchange.asked_body) if unchanged else request.document,
     }
+    dropping = [number for number, target in enumerate(others, start=2) if target.drops]
+    if dropping:
+        note["dropping"] = dropping
     if exchange.watching is not None and exchange.watching.positions:
         note["credentials"] = exchange.watching.positions
     return RoutePlan(clusters, orjson.dumps(note).decode())

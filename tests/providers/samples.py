@@ -26,17 +26,23 @@ ANTHROPIC_REQUEST: dict[str, Any] = {
 }
 
 
-ENDPOINTS = {
-    "openai": "chat",
-    "anthropic": "messages",
-    "gemini": "generate_content",
-    "cohere": "cohere_chat",
+LANGUAGES = {
+    "openai": ("openai", "chat"),
+    "responses": ("openai", "responses"),
+    "anthropic": ("anthropic", "messages"),
+    "gemini": ("gemini", "generate_content"),
+    "cohere": ("cohere", "cohere_chat"),
 }
-"""What clients of each dialect call to chat."""
+
+
+ENDPOINTS = {name: endpoint for name, (_, endpoint) in LANGUAGES.items()}
+"""What clients of each language call to chat."""
 
 
 def read(dialect: str, document: dict[str, Any]) -> LlmRequest:
-    return DIALECTS[dialect].read_request(ENDPOINTS[dialect], document)
+    """A request in a language that clients speak; ``responses`` is OpenAI's other one."""
+    name, endpoint = LANGUAGES[dialect]
+    return DIALECTS[name].read_request(endpoint, document)
 
 
 def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> dict[str, Any]:

@@ -28,7 +28,9 @@ def sent(family: str, **fields: Any) -> dict[str, Any]:
     asked = read("openai", {**OPENAI_REQUEST, **fields})
     way = translator("openai", "openai", "chat")
     before = orjson.dumps(asked.document)
-    written = adapted(way.request(asked, "t", 500, force_usage=True), FAMILIES[family], asked)
+    written = adapted(
+        way.request(asked, "t", 500, force_usage=True), FAMILIES[family], asked, "openai"
+    )
     assert orjson.dumps(asked.document) == before
     return dict(written)
 
@@ -62,7 +64,9 @@ def test_the_cap_of_clients_of_other_dialects_is_spelled_so_too() -> None:
     asked = read("anthropic", ANTHROPIC_REQUEST)
     way = translator("anthropic", "openai", "messages")
     for family, key in (("openai", NEW), ("mistral", OLD)):
-        document = adapted(way.request(asked, "t", 500, force_usage=False), FAMILIES[family], asked)
+        document = adapted(
+            way.request(asked, "t", 500, force_usage=False), FAMILIES[family], asked, "openai"
+        )
         assert {k: document[k] for k in (OLD, NEW) if k in document} == {key: 100}
 
 

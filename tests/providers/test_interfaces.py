@@ -172,7 +172,7 @@ def test_counting_is_not_sending() -> None:
         read("count_tokens", "anthropic", **body, max_tokens=5)
 
 
-@pytest.mark.parametrize("endpoint", ["embeddings", "responses", "completions"])
+@pytest.mark.parametrize("endpoint", ["embeddings", "completions"])
 def test_another_dialect_has_no_such_interface(endpoint: str) -> None:
     with pytest.raises(ValueError, match="endpoint"):
         translator("openai", "anthropic", endpoint)

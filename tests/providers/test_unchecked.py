@@ -111,7 +111,9 @@ def test_every_string_of_a_mistaken_request_is_a_text(fields: dict[str, Any]) ->
     rest = {key: value for key, value in document.items() if key != "model"}
     assert {(at.path, at.text) for at in asked.texts} == set(string_leaves(rest, ()))
     way = translator("openai", "openai", "chat")
-    sent = adapted(way.request(asked, "m", 64, force_usage=False), FAMILIES["openai"], asked)
+    sent = adapted(
+        way.request(asked, "m", 64, force_usage=False), FAMILIES["openai"], asked, "openai"
+    )
     changed = {"max_tokens", "max_completion_tokens"}
     assert {k: v for k, v in sent.items() if k not in changed} == {
         k: v for k, v in document.items() if k not in changed
@@ -161,10 +163,10 @@ def test_sound_in_a_stream_is_refused_with_or_without_leave() -> None:
 def test_a_mistake_goes_only_to_a_server_that_checks_all_values(family: str) -> None:
     asked = lenient("chat", {"model": "m", "messages": [USER], "temperature": -1})
     if FAMILIES[family].checks_values:
-        assert adapted(asked.document, FAMILIES[family], asked)["temperature"] == -1
+        assert adapted(asked.document, FAMILIES[family], asked, "openai")["temperature"] == -1
         return
     with pytest.raises(RequestError) as refused:
-        adapted(asked.document, FAMILIES[family], asked)
+        adapted(asked.document, FAMILIES[family], asked, "openai")
     assert refused.value.refusal.param == "temperature"
 
 

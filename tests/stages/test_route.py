@@ -264,12 +264,15 @@ async def test_a_cap_that_nobody_named_is_no_more_than_the_model_gives(tmp_path:
     assert exchange.cap_tokens == 77
 
 
-async def test_a_schema_goes_only_to_who_can_be_told(tmp_path: Path) -> None:
+async def test_json_of_any_shape_goes_only_to_who_can_be_told(tmp_path: Path) -> None:
     schema = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}
     bench = routed(tmp_path)
     exchange, _ = await flow.ask(bench, bodies.chat(response_format=schema))
+    assert [t.name for t in exchange.targets] == ["east/east-small", "west/west-small"]
+    json_mode = {"type": "json_object"}
+    exchange, _ = await flow.ask(bench, bodies.chat(response_format=json_mode))
     assert [t.name for t in exchange.targets] == ["east/east-small"]
-    body = bodies.chat(model="large", response_format=schema)
+    body = bodies.chat(model="large", response_format=json_mode)
     assert await first_of(bench, body) == "unsupported_parameter"
 
 

@@ -12,15 +12,17 @@ from gateway_extproc.core.chat import (
     AnswerFormat,
     ChatMessage,
     ChatRequest,
+    File,
     Image,
     Part,
+    Sound,
     Text,
     Tool,
     ToolCall,
     ToolChoice,
     ToolResult,
 )
-from gateway_extproc.core.errors import invalid, unsupported
+from gateway_extproc.core.errors import invalid
 from gateway_extproc.providers.anthropic.answer import write_call
 from gateway_extproc.providers.callids import split_id, without_signature
 
@@ -31,9 +33,7 @@ _CHOICES: Final = {"auto": "auto", "none": "none", "required": "any", "named": "
 
 
 def from_chat(chat: ChatRequest) -> dict[str, Any]:
-    """The document of ``chat``; raises ``RequestError`` for what Anthropic cannot be told."""
-    if chat.temperature is not None and chat.temperature > 1:
-        raise unsupported("temperature", "anthropic")
+    """The document of ``chat``; what it cannot say was refused before (``wording``)."""
     messages = _messages(chat.messages)
     if not messages:
         raise invalid("messages", "at least one message of the user for this model")
@@ -106,12 +106,18 @@ def _block(part: Part) -> dict[str, Any]:
             return {"type": "text", "text": part.text}
         case Image():
             return {"type": "image", "source": _source(part)}
+        case File():
+            source = {"type": "base64", "media_type": part.media_type, "data": part.data}
+            block = {"type": "document", "source": source}
+            return block if part.name is None else {**block, "title": part.name}
+        case Sound():
+            raise AssertionError(part)
         case ToolCall():
             return write_call(without_signature(part))
         case ToolResult():
             call_id = split_id(part.call_id)[0]
-            block = {"type": "tool_result", "tool_use_id": call_id, "content": part.text}
-            return {**block, "is_error": True} if part.is_error else block
+            told = {"type": "tool_result", "tool_use_id": call_id, "content": part.text}
+            return {**told, "is_error": True} if part.is_error else told
 
 
 def _source(image: Image) -> dict[str, Any]:
@@ -124,6 +130,8 @@ def _tool(tool: Tool) -> dict[str, Any]:
     written: dict[str, Any] = {"name": tool.name, "input_schema": tool.parameters}
     if tool.description is not None:
         written["description"] = tool.description
+    if tool.strict:
+        written["strict"] = True
     return written
 
 

@@ -17,6 +17,7 @@ from gateway_extproc.core.chat import (
     ChatMessage,
     ChatRequest,
     Document,
+    File,
     Image,
     Part,
     Path,
@@ -27,39 +28,39 @@ from gateway_extproc.core.chat import (
     ToolChoice,
     ToolResult,
 )
+from gateway_extproc.core.errors import invalid
+from gateway_extproc.providers.checks import name_of
 from gateway_extproc.providers.fields import cannot, refuse_unknown
-from gateway_extproc.providers.images import shown
+from gateway_extproc.providers.images import readable, shown
+from gateway_extproc.providers.wording import TOLD
 
 _KNOWN: Final = frozenset(
     {
         *("model", "messages", "system", "stream", "max_tokens", "temperature", "top_p"),
         *("stop_sequences", "tools", "tool_choice", "metadata", "cache_control"),
+        *("top_k", "thinking", "output_config"),
     }
 )
-_GOOGLE: Final = frozenset({"top_k", "thinking", "output_config"})
-_KNOWN_BY: Final = dict.fromkeys(("gemini", "vertex", "cohere"), _KNOWN | _GOOGLE)
-"""Targets that can be told more."""
+_GOOGLE: Final = ("gemini", "vertex")
 _DROPPED: Final = frozenset({"thinking", "redacted_thinking"})
 """Another model's thoughts: nobody else could read their signatures."""
 _NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {
-    "thinking": ({"type": "disabled"},),
     "service_tier": ("auto",),
     "speed": ("standard",),
-    "output_config": ({},),
 }
 _BLOCKS: Final[dict[str, frozenset[str]]] = {
     "text": frozenset({"type", "cache_control", "text"}),
     "image": frozenset({"type", "cache_control", "source"}),
+    "document": frozenset({"type", "cache_control", "source", "title"}),
     "tool_use": frozenset({"type", "cache_control", "id", "name", "input"}),
     "tool_result": frozenset({"type", "cache_control", "tool_use_id", "content", "is_error"}),
 }
 _NEUTRAL_BLOCK: Final[dict[str, tuple[Any, ...]]] = {
-    "citations": ([],),
+    "citations": ([], {"enabled": False}),
     "caller": ({"type": "direct"},),
 }
-_TOOL: Final = frozenset({"type", "name", "description", "input_schema", "cache_control"})
+_TOOL: Final = frozenset({"type", "name", "description", "input_schema", "cache_control", "strict"})
 _NEUTRAL_TOOL: Final[dict[str, tuple[Any, ...]]] = {
-    "strict": (False,),
     "defer_loading": (False,),
     "eager_input_streaming": (False, True),
     "allowed_callers": (["direct"],),
@@ -68,8 +69,7 @@ _NEUTRAL_TOOL: Final[dict[str, tuple[Any, ...]]] = {
 
 def to_chat(document: Document, target: str) -> ChatRequest:
     """The hub's request; raises ``RequestError`` for what ``target`` could not be told."""
-    known = _KNOWN_BY.get(target, _KNOWN)
-    refuse_unknown(document, (), target, known=known, neutral=_NEUTRAL)
+    refuse_unknown(document, (), target, known=_KNOWN, neutral=_NEUTRAL)
     metadata = document.get("metadata") or {}
     refuse_unknown(metadata, ("metadata",), target, known=("user_id",))
     choice = document.get("tool_choice")
@@ -85,24 +85,25 @@ def to_chat(document: Document, target: str) -> ChatRequest:
         tool_choice=_tool_choice(choice, target),
         parallel_tool_calls=_parallel(choice),
         user=metadata.get("user_id"),
-        **(_more(document, target) if target in _KNOWN_BY else {}),
+        top_k=document.get("top_k"),
+        thinking=_thinking(document.get("thinking"), target),
+        answer_format=_answer_format(document.get("output_config") or {}, target),
     )
 
 
-def _more(document: Document, target: str) -> dict[str, Any]:
-    """What Gemini's models can be told beyond that."""
-    output = document.get("output_config") or {}
+def _answer_format(output: Document, target: str) -> AnswerFormat | None:
     refuse_unknown(output, ("output_config",), target, known=("format",))
     wanted = output.get("format")
     if wanted is not None and (type(wanted) is not dict or wanted.get("type") != "json_schema"):
         raise cannot(("output_config", "format", "type"), target)
-    if wanted is not None:
-        refuse_unknown(wanted, ("output_config", "format"), target, known=("type", "schema"))
-    return {
-        "top_k": document.get("top_k"),
-        "thinking": _thinking(document.get("thinking"), target),
-        "answer_format": None if wanted is None else AnswerFormat(wanted.get("schema")),
-    }
+    if wanted is None:
+        return None
+    path = ("output_config", "format")
+    refuse_unknown(wanted, path, target, known=("type", "schema"))
+    if type(wanted.get("schema")) is not dict:
+        raise invalid(name_of((*path, "schema")), "a JSON schema")
+    # Such answers always follow their schema; other dialects want to be told.
+    return AnswerFormat(wanted["schema"], strict=True)
 
 
 def _thinking(thinking: Any, target: str) -> Thinking | None:
@@ -116,7 +117,9 @@ def _thinking(thinking: Any, target: str) -> Thinking | None:
         case "adaptive":  # the model decides, as Gemini's do when nothing is said
             return Thinking(budget=-1, shown=True)
         case "disabled":
-            return Thinking(budget=0)
+            # What Anthropic's models do where nothing is said; who cannot be told is told nothing,
+            # and the client that (``hints``).
+            return Thinking(budget=0) if "no_thinking" in TOLD.get(target, ()) else None
         case _:
             raise cannot(("thinking", "type"), target)
 
@@ -142,7 +145,7 @@ def _turns(document: Document, target: str) -> Iterator[ChatMessage]:
         refuse_unknown(message, path, target, known=("role", "content"))
         parts = _content(message["content"], (*path, "content"), target)
         for at, part in enumerate(parts):
-            if message["role"] == "assistant" and isinstance(part, Image):
+            if message["role"] == "assistant" and isinstance(part, (Image, File)):
                 raise cannot((*path, "content", at, "type"), target)
         results = tuple(part for part in parts if isinstance(part, ToolResult))
         others = tuple(part for part in parts if not isinstance(part, ToolResult))
@@ -158,7 +161,7 @@ def _content(content: Any, path: Path, target: str) -> list[Part]:
     return [
         _block(block, (*path, index), target)
         for index, block in enumerate(content)
-        if not (target in _KNOWN_BY and block["type"] in _DROPPED)
+        if not (target in _GOOGLE and block["type"] in _DROPPED)
     ]
 
 
@@ -171,10 +174,25 @@ def _block(block: Document, path: Path, target: str) -> Part:
         return Text(block["text"])
     if kind == "image":
         return _image(block["source"], (*path, "source"), target)
+    if kind == "document":
+        return _document(block, path, target)
     if kind == "tool_use":
         return ToolCall(block["id"], block["name"], orjson.dumps(block["input"]).decode())
     text = _result_text(block.get("content"), (*path, "content"), target)
     return ToolResult(block["tool_use_id"], text, block.get("is_error") is True)
+
+
+def _document(block: Document, path: Path, target: str) -> File:
+    """A PDF by value; other kinds and sources are refused."""
+    source = block.get("source")
+    if type(source) is not dict or source.get("type") != "base64":
+        raise cannot((*path, "type"), target)
+    media_type, data = source.get("media_type"), source.get("data")
+    if type(media_type) is not str or type(data) is not str:
+        raise cannot((*path, "source"), target)
+    title = block.get("title")
+    file = File(media_type, data, title if type(title) is str and title else None)
+    return readable(file, (*path, "type"), target)
 
 
 def _image(source: Any, path: Path, target: str) -> Image:
@@ -204,7 +222,8 @@ def _tools(tools: Any, target: str) -> Iterator[Tool]:
         if tool.get("type") not in (None, "custom"):
             raise cannot(("tools", index, "type"), target)
         refuse_unknown(tool, ("tools", index), target, known=_TOOL, neutral=_NEUTRAL_TOOL)
-        yield Tool(tool["name"], tool.get("description"), tool["input_schema"])
+        strict = tool.get("strict") is True
+        yield Tool(tool["name"], tool.get("description"), tool["input_schema"], strict)
 
 
 def _tool_choice(choice: Any, target: str) -> ToolChoice | None:

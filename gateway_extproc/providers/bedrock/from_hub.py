@@ -6,6 +6,7 @@ one, and blank texts are left out beside others.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import orjson
@@ -13,34 +14,33 @@ import orjson
 from gateway_extproc.core.chat import (
     ChatMessage,
     ChatRequest,
+    File,
     Image,
     Part,
+    Sound,
     Text,
     Tool,
     ToolCall,
     ToolResult,
 )
-from gateway_extproc.core.errors import invalid, unsupported
+from gateway_extproc.core.errors import invalid
 from gateway_extproc.providers.callids import split_id
 from gateway_extproc.providers.images import BEDROCK_FORMATS
+from gateway_extproc.providers.wording import word
 
-_WORDS: Final[dict[str, dict[str, str]]] = {
-    "openai": {},
-    "anthropic": {"parallel_tool_calls": "tool_choice.disable_parallel_tool_use"},
-    "cohere": {},
-    "gemini": {"tool_choice": "toolConfig.functionCallingConfig.mode", "messages": "contents"},
-}
-"""How clients spell what is refused here, where not as OpenAI's do."""
+_NAME: Final = re.compile(r"[^0-9A-Za-z \-()\[\]]+")
+"""What Bedrock does not take in the name of a document."""
 
 
 def from_chat(chat: ChatRequest, client: str) -> dict[str, Any]:
-    """The document of ``chat``; raises ``RequestError`` for what Converse cannot be told."""
-    words = _WORDS[client]
-    _refuse(chat, words)
+    """The document of ``chat``; what it cannot say was refused before (``wording``).
+
+    Raises ``RequestError`` in the words of ``client`` where nobody asks anything.
+    """
     messages = _messages(chat.messages)
     if not messages or messages[0]["role"] != "user":
-        name = words.get("messages", "messages")
-        raise invalid(name, "a conversation that begins with text of the user, for this model")
+        asked = word(client, "messages")
+        raise invalid(asked, "a conversation that begins with text of the user, for this model")
     document: dict[str, Any] = {"messages": messages}
     system = [
         {"text": part.text}
@@ -62,26 +62,28 @@ def from_chat(chat: ChatRequest, client: str) -> dict[str, Any]:
         document["inferenceConfig"] = told
     if chat.tools:
         document["toolConfig"] = _tool_config(chat)
+    if chat.answer_format is not None:
+        described = {
+            "name": chat.answer_format.name,
+            "schema": orjson.dumps(chat.answer_format.schema).decode(),  # a text there
+        }
+        wanted = {"type": "json_schema", "structure": {"jsonSchema": described}}
+        document["outputConfig"] = {"textFormat": wanted}
     return document
-
-
-def _refuse(chat: ChatRequest, words: dict[str, str]) -> None:
-    choice = chat.tool_choice
-    if chat.temperature is not None and chat.temperature > 1:
-        raise unsupported("temperature", "bedrock")
-    if chat.parallel_tool_calls is False and chat.tools:
-        raise unsupported(words.get("parallel_tool_calls", "parallel_tool_calls"), "bedrock")
-    if choice is not None and choice.mode == "none" and chat.tools:
-        raise unsupported(words.get("tool_choice", "tool_choice"), "bedrock")
 
 
 def _messages(turns: tuple[ChatMessage, ...]) -> list[dict[str, Any]]:
     messages: list[dict[str, Any]] = []
+    files = 0
     for turn in turns:
         if turn.role == "system":
             continue
         role = "assistant" if turn.role == "assistant" else "user"
-        content = [_block(part) for part in turn.parts if not _is_blank(part)]
+        content = []
+        for part in turn.parts:
+            if not _is_blank(part):
+                content.append(_block(part, files))
+                files += isinstance(part, File)
         if not content:
             continue
         if messages and messages[-1]["role"] == role:
@@ -95,13 +97,24 @@ def _is_blank(part: Part) -> bool:
     return isinstance(part, Text) and not part.text.strip()
 
 
-def _block(part: Part) -> dict[str, Any]:
+def _document(file: File, number: int) -> dict[str, Any]:
+    """A document needs a name, of few characters, that no other one of the request has."""
+    name = " ".join(_NAME.sub(" ", file.name or "document").split())[:180]
+    named = f"{name} {number}" if number else name
+    return {"format": "pdf", "name": named or "document", "source": {"bytes": file.data}}
+
+
+def _block(part: Part, number: int = 0) -> dict[str, Any]:
     match part:
         case Text():
             return {"text": part.text}
         case Image():
             kind = BEDROCK_FORMATS[part.media_type or ""]
             return {"image": {"format": kind, "source": {"bytes": part.data}}}
+        case File():
+            return {"document": _document(part, number)}
+        case Sound():
+            raise AssertionError(part)
         case ToolCall():
             return {
                 "toolUse": {
@@ -134,4 +147,6 @@ def _tool(tool: Tool) -> dict[str, Any]:
     spec: dict[str, Any] = {"name": tool.name, "inputSchema": {"json": tool.parameters}}
     if tool.description:
         spec["description"] = tool.description
+    if tool.strict:
+        spec["strict"] = True
     return {"toolSpec": spec}

@@ -21,37 +21,19 @@ from gateway_extproc.core.errors import invalid, unsupported
 from gateway_extproc.providers.callids import split_id, without_signature
 from gateway_extproc.providers.cohere.answer import write_call
 from gateway_extproc.providers.gemini.from_hub import BUDGETS
+from gateway_extproc.providers.wording import word
 
-_MAX_STOPS: Final = 5
 _MOST_K: Final = 500
 _LEAST_P, _MOST_P = 0.01, 0.99
 """Cohere's bounds of ``p``; beyond them stands only "everything" or "the likeliest"."""
 
-_WORDS: Final[dict[str, dict[str, str]]] = {
-    "openai": {"stop_sequences": "stop"},
-    "anthropic": {"parallel_tool_calls": "tool_choice.disable_parallel_tool_use", "k": "top_k"},
-    "gemini": {
-        "stop_sequences": "generationConfig.stopSequences",
-        "k": "generationConfig.topK",
-        "presence_penalty": "generationConfig.presencePenalty",
-        "frequency_penalty": "generationConfig.frequencyPenalty",
-        "messages": "contents",
-    },
-    "bedrock": {
-        "stop_sequences": "inferenceConfig.stopSequences",
-        "k": "additionalModelRequestFields.top_k",
-    },
-}
-"""How clients spell what is refused here, where not as Cohere's do."""
-
 
 def from_chat(chat: ChatRequest, client: str) -> dict[str, Any]:
     """The document of ``chat``; raises ``RequestError`` in the words of ``client``."""
-    words = _WORDS.get(client, {})
-    _refuse(chat, words)
+    _refuse(chat, client)
     messages = [written for turn in chat.messages for written in _message(turn)]
     if all(message["role"] == "system" for message in messages):
-        raise invalid(words.get("messages", "messages"), "a message of the user for this model")
+        raise invalid(word(client, "messages"), "a message of the user for this model")
     tools, choice = _tools(chat)
     optional = {
         "stream": chat.stream or None,
@@ -73,17 +55,16 @@ def from_chat(chat: ChatRequest, client: str) -> dict[str, Any]:
     return {"model": chat.model, "messages": messages, **told}
 
 
-def _refuse(chat: ChatRequest, words: dict[str, str]) -> None:
-    refused = {
-        "parallel_tool_calls": chat.parallel_tool_calls is False and bool(chat.tools),
-        "stop_sequences": len(chat.stop) > _MAX_STOPS,
-        "k": (chat.top_k or 0) > _MOST_K,
+def _refuse(chat: ChatRequest, client: str) -> None:
+    """Values that other dialects know beyond Cohere's bounds."""
+    beyond = {
+        "top_k": (chat.top_k or 0) > _MOST_K,
         "presence_penalty": not 0 <= (chat.presence_penalty or 0) <= 1,
         "frequency_penalty": not 0 <= (chat.frequency_penalty or 0) <= 1,
     }
-    for name, is_refused in refused.items():
-        if is_refused:
-            raise unsupported(words.get(name, name), "cohere")
+    for name, is_beyond in beyond.items():
+        if is_beyond:
+            raise unsupported(word(client, name), "cohere")
 
 
 def _tools(chat: ChatRequest) -> tuple[tuple[Tool, ...], str | None]:

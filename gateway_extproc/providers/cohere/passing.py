@@ -31,7 +31,9 @@ class CohereToCohere:
     def path(self, base_path: str, model: str = "", *, stream: bool = False) -> str:
         return base_path.rstrip("/") + CHAT_PATH
 
-    def answer(self, document: Document, raw: bytes, model: str = "") -> Release:
+    def answer(
+        self, document: Document, raw: bytes, model: str = "", asked: LlmRequest | None = None
+    ) -> Release:
         try:
             texts = answer.answer_texts(document)
         except Unreadable:

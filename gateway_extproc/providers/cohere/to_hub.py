@@ -6,6 +6,7 @@ another model's, and what earlier answers cited, which repeats the conversation.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -29,33 +30,20 @@ from gateway_extproc.core.errors import invalid
 from gateway_extproc.providers.checks import name_of
 from gateway_extproc.providers.fields import cannot, refuse_unknown
 from gateway_extproc.providers.images import image_of_url, shown
+from gateway_extproc.providers.wording import TOLD
 
 _KNOWN: Final = frozenset(
     {
         *("model", "messages", "stream", "max_tokens", "temperature", "p", "stop_sequences"),
-        *("tools", "tool_choice"),
+        *("tools", "tool_choice", "seed", "presence_penalty", "frequency_penalty", "k"),
+        *("response_format", "thinking", "strict_tools"),
     }
 )
-_SAMPLING: Final = frozenset({"seed", "presence_penalty", "frequency_penalty"})
-_GOOGLE: Final = _SAMPLING | {"k", "response_format", "thinking", "strict_tools"}
-_MORE: Final[dict[str, frozenset[str]]] = {
-    "openai": _SAMPLING | {"response_format", "strict_tools"},
-    "anthropic": frozenset({"k", "response_format", "thinking"}),
-    "gemini": _GOOGLE,
-    "vertex": _GOOGLE,
-}
-"""What targets can be told beyond that."""
 _NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {
     "citation_options": ({}, {"mode": "OFF"}, {"mode": "DISABLED"}),
     "documents": ([],),
-    "frequency_penalty": (0,),
-    "k": (0,),
     "logprobs": (False,),
-    "presence_penalty": (0,),
     "priority": (0,),
-    "response_format": ({"type": "text"},),
-    "strict_tools": (False,),
-    "thinking": ({"type": "disabled"},),
 }
 _MESSAGE: Final[dict[str, frozenset[str]]] = {
     "system": frozenset({"role", "content"}),
@@ -63,19 +51,13 @@ _MESSAGE: Final[dict[str, frozenset[str]]] = {
     "assistant": frozenset({"role", "content", "tool_calls", "tool_plan", "citations"}),
     "tool": frozenset({"role", "content", "tool_call_id"}),
 }
-_MAX_STOPS: Final = {"openai": 4}
 _CHOICES: Final = {"REQUIRED": ToolChoice("required"), "NONE": ToolChoice("none")}
 
 
 def to_chat(document: Document, target: str) -> ChatRequest:
     """The hub's request; raises ``RequestError`` for what ``target`` could not be told."""
-    more = _MORE.get(target, frozenset())
-    refuse_unknown(document, (), target, known=_KNOWN | more, neutral=_NEUTRAL)
-    stops = tuple(document.get("stop_sequences") or ())
-    if len(stops) > _MAX_STOPS.get(target, len(stops)):
-        raise cannot(("stop_sequences",), target)
+    refuse_unknown(document, (), target, known=_KNOWN, neutral=_NEUTRAL)
     choice = document.get("tool_choice")
-    thinking = document.get("thinking") if "thinking" in more else None
     return ChatRequest(
         model=document["model"],
         messages=_messages(document["messages"], target),
@@ -83,15 +65,15 @@ def to_chat(document: Document, target: str) -> ChatRequest:
         max_tokens=document.get("max_tokens"),
         temperature=document.get("temperature"),
         top_p=document.get("p"),
-        stop=stops,
+        stop=tuple(document.get("stop_sequences") or ()),
         tools=_tools(document, target),
         tool_choice=None if choice is None else _CHOICES[choice],
         top_k=document.get("k") or None,  # 0 is "of all", as nothing is
         seed=document.get("seed"),
-        presence_penalty=document.get("presence_penalty") if "seed" in more else None,
-        frequency_penalty=document.get("frequency_penalty") if "seed" in more else None,
+        presence_penalty=document.get("presence_penalty") or None,
+        frequency_penalty=document.get("frequency_penalty") or None,
         answer_format=_answer_format(document.get("response_format"), target),
-        thinking=_thinking(thinking, target),
+        thinking=_thinking(document.get("thinking"), target),
     )
 
 
@@ -99,22 +81,16 @@ def _answer_format(wanted: Any, target: str) -> AnswerFormat | None:
     if wanted is None or wanted["type"] == "text":
         return None
     refuse_unknown(wanted, ("response_format",), target, known=("type", "json_schema"))
-    schema = wanted.get("json_schema")
-    if schema is None and target == "anthropic":  # its structured answers need a schema
-        raise cannot(("response_format",), target)
-    return AnswerFormat(schema)
+    return AnswerFormat(wanted.get("json_schema"))
 
 
 def _thinking(thinking: Any, target: str) -> Thinking | None:
-    """Anthropic's models can be told not to think; their thoughts are signed, and signatures
-    have no place in a Cohere client's next request."""
     if thinking is None:
         return None
     refuse_unknown(thinking, ("thinking",), target, known=("type", "token_budget"))
     if thinking["type"] == "disabled":
-        return Thinking(budget=0)
-    if target == "anthropic":
-        raise cannot(("thinking",), target)
+        # Who cannot be told is told nothing, and the client that (``hints``).
+        return Thinking(budget=0) if "no_thinking" in TOLD.get(target, ()) else None
     return Thinking(budget=thinking.get("token_budget"), shown=True)
 
 
@@ -164,8 +140,10 @@ def _part(part: Document, path: Path, target: str) -> Text | Image:
     if kind == "text":
         return Text(part["text"])
     image, at = part["image_url"], (*path, "image_url")
-    refuse_unknown(image, at, target, known=("url",), neutral={"detail": ("auto",)})
-    return shown(image_of_url(image["url"], (*at, "url")), (*at, "url"), target)
+    refuse_unknown(image, at, target, known=("url", "detail"))
+    detail = None if image.get("detail") == "auto" else image.get("detail")
+    found = replace(image_of_url(image["url"], (*at, "url")), detail=detail)
+    return shown(found, (*at, "url"), target, detail=(*at, "detail"))
 
 
 def _result(content: Any, path: Path) -> str:

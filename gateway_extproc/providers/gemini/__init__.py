@@ -57,7 +57,7 @@ class Gemini:
 
     def from_chat(self, chat: ChatRequest, client: str = "openai") -> dict[str, Any]:
         """A provider's document; raises ``RequestError`` for what Gemini cannot express."""
-        return from_hub.from_chat(chat, client, self.name, with_ids=self.with_ids)
+        return from_hub.from_chat(chat, client, with_ids=self.with_ids)
 
     def answer_to_chat(self, document: Document) -> ChatResponse:
         """A provider's whole answer; raises ``Unreadable``."""

@@ -14,19 +14,21 @@ from gateway_extproc.core.chat import (
     AnswerFormat,
     ChatMessage,
     ChatRequest,
+    File,
     Image,
     Part,
+    Sound,
     Text,
     Thinking,
     Tool,
     ToolCall,
     ToolResult,
 )
-from gateway_extproc.core.errors import invalid, unsupported
+from gateway_extproc.core.errors import invalid
 from gateway_extproc.providers.callids import split_id
-from gateway_extproc.providers.images import type_of
+from gateway_extproc.providers.images import SOUNDS, type_of
+from gateway_extproc.providers.wording import word
 
-_MAX_STOPS: Final = 5
 _MODES: Final = {"auto": "AUTO", "none": "NONE", "required": "ANY", "named": "ANY"}
 
 BUDGETS: Final = {
@@ -35,28 +37,20 @@ BUDGETS: Final = {
     "low": 1_024,
     "medium": 8_192,
     "high": 24_576,
-    "xhigh": 24_576,
 }
 """Tokens for OpenAI's words of effort: the figures of Google's own OpenAI-compatible interface,
 where it names one.  Every thinking model takes a budget, levels are for the newer ones only."""
 
-_PARALLEL: Final = {"anthropic": "tool_choice.disable_parallel_tool_use"}
-_STOP: Final = {
-    "anthropic": "stop_sequences",
-    "cohere": "stop_sequences",
-    "bedrock": "inferenceConfig.stopSequences",
-}
 
+def from_chat(chat: ChatRequest, client: str, *, with_ids: bool) -> dict[str, Any]:
+    """The document of ``chat``; what it cannot say was refused before (``wording``).
 
-def from_chat(chat: ChatRequest, client: str, target: str, *, with_ids: bool) -> dict[str, Any]:
-    """The document of ``chat``; raises ``RequestError`` in the words of ``client``."""
-    if chat.parallel_tool_calls is False and chat.tools:
-        raise unsupported(_PARALLEL.get(client, "parallel_tool_calls"), target)
-    if len(chat.stop) > _MAX_STOPS:
-        raise unsupported(_STOP.get(client, "stop"), target)
+    Raises ``RequestError`` in the words of ``client`` where nobody asks anything.
+    """
     contents = _contents(chat.messages, with_ids=with_ids)
     if not contents:
-        raise invalid("messages", "at least one message of the user for this model")
+        asked = word(client, "messages")
+        raise invalid(asked, "at least one message of the user for this model")
     document: dict[str, Any] = {"contents": contents}
     system = [
         {"text": part.text}
@@ -87,7 +81,10 @@ def _config(chat: ChatRequest) -> dict[str, Any]:
         "presencePenalty": chat.presence_penalty,
         "frequencyPenalty": chat.frequency_penalty,
         **_format(chat.answer_format),
-        "thinkingConfig": _thinking(chat.thinking, chat.max_tokens),
+        "thinkingConfig": _thinking(chat.thinking, chat.max_tokens) or None,
+        "responseLogprobs": None if chat.logprobs is None else True,
+        "logprobs": chat.logprobs or None,
+        "candidateCount": chat.completions,
     }
     return {key: value for key, value in optional.items() if value is not None}
 
@@ -135,6 +132,11 @@ def _part(part: Part, names: dict[str, str], *, with_ids: bool) -> dict[str, Any
             return {"text": part.text}
         case Image():
             return _image(part)
+        case File():
+            data = {"mimeType": part.media_type, "data": part.data}
+            return {"inlineData": data if part.name is None else {**data, "displayName": part.name}}
+        case Sound():
+            return {"inlineData": {"mimeType": SOUNDS[part.kind], "data": part.data}}
         case ToolCall():
             names[part.id] = part.name
             return write_call(part, with_ids=with_ids)

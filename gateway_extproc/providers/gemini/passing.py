@@ -45,7 +45,9 @@ class GeminiToGemini:
     def path(self, base_path: str, model: str = "", *, stream: bool = False) -> str:
         return provider_path(base_path, model, stream=stream)
 
-    def answer(self, document: Document, raw: bytes, model: str = "") -> Release:
+    def answer(
+        self, document: Document, raw: bytes, model: str = "", asked: LlmRequest | None = None
+    ) -> Release:
         try:
             texts = self._provider.answer_texts(document)
             reason = answer.stop_reason(document)

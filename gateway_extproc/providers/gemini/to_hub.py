@@ -16,10 +16,12 @@ from gateway_extproc.core.chat import (
     ChatMessage,
     ChatRequest,
     Document,
+    File,
     Image,
     Part,
     Path,
     Role,
+    Sound,
     Text,
     Thinking,
     Tool,
@@ -33,33 +35,23 @@ from gateway_extproc.providers.fields import cannot, refuse_unknown
 from gateway_extproc.providers.gemini.request import CONFIG, PATH_FIELDS, kind_of
 from gateway_extproc.providers.gemini.schemas import json_schema
 from gateway_extproc.providers.gemini.spelling import canonical
-from gateway_extproc.providers.images import shown
+from gateway_extproc.providers.images import PDF, SOUND_KINDS, audible, readable, shown
 
 _KNOWN: Final = frozenset(
     {*PATH_FIELDS, CONFIG, "contents", "systemInstruction", "tools", "toolConfig", "labels"}
 )
 _NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {"safetySettings": ([],)}
-_CONFIG: Final = frozenset({"stopSequences", "temperature", "topP", "maxOutputTokens"})
-_FORMAT: Final = frozenset({"responseMimeType", "responseSchema", "responseJsonSchema"})
-_CONFIG_OF: Final[dict[str, frozenset[str]]] = {
-    "openai": _CONFIG | _FORMAT | {"seed", "presencePenalty", "frequencyPenalty", "thinkingConfig"},
-    "anthropic": _CONFIG | _FORMAT | {"topK", "thinkingConfig"},
-    "cohere": _CONFIG
-    | _FORMAT
-    | {"topK", "seed", "presencePenalty", "frequencyPenalty", "thinkingConfig"},
-}
-"""What of ``generationConfig`` the targets can be told."""
+_CONFIG: Final = frozenset(
+    {
+        *("stopSequences", "temperature", "topP", "topK", "maxOutputTokens", "seed"),
+        *("presencePenalty", "frequencyPenalty", "responseMimeType", "responseSchema"),
+        *("responseJsonSchema", "thinkingConfig", "candidateCount", "responseLogprobs", "logprobs"),
+    }
+)
 _NEUTRAL_CONFIG: Final[dict[str, tuple[Any, ...]]] = {
-    "candidateCount": (1,),
-    "presencePenalty": (0,),
-    "frequencyPenalty": (0,),
     "responseModalities": (["TEXT"], []),
-    "responseLogprobs": (False,),
-    "responseMimeType": ("text/plain",),
-    "thinkingConfig": ({}, {"includeThoughts": False}, {"thinkingBudget": -1}),
     "mediaResolution": ("MEDIA_RESOLUTION_UNSPECIFIED",),
 }
-_MAX_STOPS: Final = {"openai": 4}
 _PART: Final = frozenset({"thought", "thoughtSignature"})
 _LEVELS: Final = frozenset({"minimal", "low", "medium", "high"})
 _MODES: Final[dict[str, Any]] = {
@@ -67,6 +59,7 @@ _MODES: Final[dict[str, Any]] = {
     "MODE_UNSPECIFIED": ToolChoice("auto"),
     "NONE": ToolChoice("none"),
     "ANY": ToolChoice("required"),
+    "VALIDATED": ToolChoice("auto"),
 }
 
 
@@ -75,13 +68,9 @@ def to_chat(document: Document, target: str) -> ChatRequest:
     document = canonical(document)
     refuse_unknown(document, (), target, known=_KNOWN, neutral=_NEUTRAL)
     config = document.get(CONFIG) or {}
-    known = _CONFIG_OF.get(target, _CONFIG)
-    refuse_unknown(config, (CONFIG,), target, known=known, neutral=_NEUTRAL_CONFIG)
-    stops = tuple(config.get("stopSequences") or ())
-    if len(stops) > _MAX_STOPS.get(target, len(stops)):
-        raise cannot((CONFIG, "stopSequences"), target)
-    if target in ("anthropic", "bedrock") and (config.get("temperature") or 0) > 1:
-        raise cannot((CONFIG, "temperature"), target)
+    refuse_unknown(config, (CONFIG,), target, known=_CONFIG, neutral=_NEUTRAL_CONFIG)
+    strict = _is_strict(document.get("toolConfig"))
+    count = config.get("candidateCount")
     return ChatRequest(
         model=document.get("model", ""),
         messages=(*_system(document.get("systemInstruction")), *_turns(document, target)),
@@ -89,15 +78,17 @@ def to_chat(document: Document, target: str) -> ChatRequest:
         max_tokens=config.get("maxOutputTokens"),
         temperature=config.get("temperature"),
         top_p=config.get("topP"),
-        stop=stops,
-        tools=tuple(_tools(document.get("tools") or (), target)),
+        stop=tuple(config.get("stopSequences") or ()),
+        tools=tuple(_tools(document.get("tools") or (), target, strict=strict)),
         tool_choice=_tool_choice(document.get("toolConfig"), target),
-        top_k=_top_k(config.get("topK"), target) if "topK" in known else None,
+        top_k=_top_k(config.get("topK"), target),
         seed=config.get("seed"),
-        presence_penalty=config.get("presencePenalty"),
-        frequency_penalty=config.get("frequencyPenalty"),
+        presence_penalty=config.get("presencePenalty") or None,
+        frequency_penalty=config.get("frequencyPenalty") or None,
         answer_format=_answer_format(config, target),
         thinking=_thinking(config.get("thinkingConfig"), target),
+        logprobs=(config.get("logprobs") or 0) if config.get("responseLogprobs") else None,
+        completions=None if count == 1 else count,
     )
 
 
@@ -122,38 +113,25 @@ def _answer_format(config: Document, target: str) -> AnswerFormat | None:
     schema = config.get("responseJsonSchema")
     if schema is None and config.get("responseSchema") is not None:
         schema = json_schema(config["responseSchema"])
-    if schema is None and target == "anthropic":  # its structured answers need a schema
-        raise cannot((CONFIG, "responseMimeType"), target)
     return AnswerFormat(schema)
 
 
 def _thinking(config: Any, target: str) -> Thinking | None:
-    """Levels for OpenAI, which has words for them; "none at all" for Anthropic.
-
-    Thoughts are not shown: the hub's requests carry none back, which a model that calls tools
-    would insist on.
-    """
+    """Levels in words, budgets in tokens; -1 leaves it to the model, as does saying nothing."""
     if not config:
         return None
     path = (CONFIG, "thinkingConfig")
-    refuse_unknown(
-        config,
-        path,
-        target,
-        known=("thinkingLevel",) if target == "openai" else ("thinkingBudget",),
-        neutral={"includeThoughts": (False,), "thinkingBudget": (-1,)},
-    )
-    if target == "openai":
-        level = config.get("thinkingLevel")
-        if level is not None and level.lower() not in _LEVELS:
-            raise cannot((*path, "thinkingLevel"), target)
-        return None if level is None else Thinking(effort=level.lower())
-    budget = config.get("thinkingBudget")
-    if budget in (None, -1):
+    known = ("thinkingLevel", "thinkingBudget", "includeThoughts")
+    refuse_unknown(config, path, target, known=known)
+    level, budget = config.get("thinkingLevel"), config.get("thinkingBudget")
+    if level is not None and level.lower() not in _LEVELS:
+        raise cannot((*path, "thinkingLevel"), target)
+    shown_to_client = config.get("includeThoughts") is True
+    if budget == -1:
+        budget = None
+    if level is None and budget is None and not shown_to_client:
         return None
-    if budget != 0:
-        raise cannot((*path, "thinkingBudget"), target)
-    return Thinking(budget=0)
+    return Thinking(level and level.lower(), budget, shown_to_client)
 
 
 def _system(system: Any) -> Iterator[ChatMessage]:
@@ -214,7 +192,7 @@ def _part(part: Document, role: Role, path: Path, target: str, calls: _Calls) ->
     if kind == "text":
         return Text(value)
     if kind in ("inlineData", "fileData") and role == "user":
-        return _image(value, at, target)
+        return _media(value, at, target)
     if kind == "functionCall" and role == "assistant":
         refuse_unknown(value, at, target, known=("id", "name", "args"))
         arguments = orjson.dumps(value.get("args") or {}).decode()
@@ -235,6 +213,19 @@ def _result(call_id: str, response: Document) -> ToolResult:
     return ToolResult(call_id, orjson.dumps(response).decode())
 
 
+def _media(value: Document, path: Path, target: str) -> Image | File | Sound:
+    """An image; or, by value, a PDF or a sound."""
+    kind, at = value.get("mimeType") or "", (*path, "mimeType")
+    if "data" in value and (kind == PDF or kind in SOUND_KINDS):
+        refuse_unknown(value, path, target, known=("mimeType", "displayName", "data"))
+        if kind == PDF:
+            name = value.get("displayName")
+            file = File(PDF, value["data"], name if type(name) is str and name else None)
+            return readable(file, at, target)
+        return audible(Sound(SOUND_KINDS[kind], value["data"]), at, target)
+    return _image(value, path, target)
+
+
 def _image(value: Document, path: Path, target: str) -> Image:
     kind = value.get("mimeType") or ""
     if not kind.startswith("image/"):
@@ -248,22 +239,28 @@ def _image(value: Document, path: Path, target: str) -> Image:
     return shown(Image(url=value["fileUri"]), (*path, "fileUri"), target)
 
 
-def _tools(tools: Any, target: str) -> Iterator[Tool]:
+def _is_strict(config: Any) -> bool:
+    """Whether calls must follow their schemas although none is forced."""
+    calling = (config or {}).get("functionCallingConfig") or {}
+    return calling.get("mode") == "VALIDATED"
+
+
+def _tools(tools: Any, target: str, *, strict: bool) -> Iterator[Tool]:
     for index, tool in enumerate(tools):
         refuse_unknown(tool, ("tools", index), target, known=("functionDeclarations",))
         for number, function in enumerate(tool.get("functionDeclarations") or ()):
             path = ("tools", index, "functionDeclarations", number)
-            yield _function(function, path, target)
+            yield _function(function, path, target, strict=strict)
 
 
-def _function(function: Document, path: Path, target: str) -> Tool:
+def _function(function: Document, path: Path, target: str, *, strict: bool) -> Tool:
     known = ("name", "description", "parameters", "parametersJsonSchema")
     refuse_unknown(function, path, target, known=known)
     schema = function.get("parametersJsonSchema")
     if schema is None:
         schema = json_schema(function.get("parameters") or {})
     schema = schema or {"type": "object", "properties": {}}
-    return Tool(function["name"], function.get("description"), schema)
+    return Tool(function["name"], function.get("description"), schema, strict)
 
 
 def _tool_choice(config: Any, target: str) -> ToolChoice | None:

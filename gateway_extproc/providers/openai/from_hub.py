@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from gateway_extproc.core.chat import (
     AnswerFormat,
     ChatMessage,
     ChatRequest,
+    File,
     Image,
     Part,
+    Sound,
     Text,
     Tool,
     ToolCall,
     ToolChoice,
     ToolResult,
 )
-from gateway_extproc.core.errors import unsupported
 from gateway_extproc.providers.callids import split_id, without_signature
 from gateway_extproc.providers.openai.answer import write_call
-
-_MAX_STOPS: Final = 4
-"""OpenAI's bound on ``stop``; Anthropic has none."""
+from gateway_extproc.providers.openai.parts import image_url
 
 
 def from_chat(chat: ChatRequest) -> dict[str, Any]:
-    """The document of ``chat``; raises ``RequestError`` for what OpenAI cannot be told."""
-    if len(chat.stop) > _MAX_STOPS:
-        raise unsupported("stop_sequences", "openai")
+    """The document of ``chat``; what it cannot say was refused before (``wording``)."""
     document: dict[str, Any] = {
         "model": chat.model,
         "messages": [written for turn in chat.messages for written in _message(turn)],
@@ -48,6 +45,11 @@ def from_chat(chat: ChatRequest) -> dict[str, Any]:
         "frequency_penalty": chat.frequency_penalty,
         "response_format": _answer_format(chat.answer_format),
         "reasoning_effort": None if chat.thinking is None else chat.thinking.effort,
+        "logit_bias": chat.logit_bias,
+        "logprobs": None if chat.logprobs is None else True,
+        "top_logprobs": chat.logprobs or None,
+        "n": chat.completions,
+        "verbosity": chat.verbosity,
     }
     document.update({key: value for key, value in optional.items() if value is not None})
     return document
@@ -93,11 +95,22 @@ def _content(parts: list[Part]) -> str | list[dict[str, Any]] | None:
 
 
 def _part(part: Part) -> dict[str, Any]:
-    if isinstance(part, Image):
-        url = part.url or f"data:{part.media_type};base64,{part.data}"
-        return {"type": "image_url", "image_url": {"url": url}}
-    assert isinstance(part, Text)
-    return {"type": "text", "text": part.text}
+    match part:
+        case Text():
+            return {"type": "text", "text": part.text}
+        case Image():
+            image = {"url": image_url(part)}
+            if part.detail is not None:
+                image["detail"] = part.detail
+            return {"type": "image_url", "image_url": image}
+        case File():
+            data = f"data:{part.media_type};base64,{part.data}"
+            file = {"filename": part.name or "file.pdf", "file_data": data}
+            return {"type": "file", "file": file}
+        case Sound():
+            return {"type": "input_audio", "input_audio": {"data": part.data, "format": part.kind}}
+        case _:
+            raise AssertionError(part)
 
 
 def _tool(tool: Tool) -> dict[str, Any]:

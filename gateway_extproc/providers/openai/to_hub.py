@@ -9,17 +9,16 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import orjson
-
 from gateway_extproc.core.chat import (
     AnswerFormat,
     ChatMessage,
     ChatRequest,
     Document,
-    Image,
+    File,
     Part,
     Path,
     Role,
+    Sound,
     Text,
     Thinking,
     Tool,
@@ -30,7 +29,14 @@ from gateway_extproc.core.chat import (
 from gateway_extproc.core.errors import invalid
 from gateway_extproc.providers.checks import name_of
 from gateway_extproc.providers.fields import cannot, refuse_unknown
-from gateway_extproc.providers.images import shown
+from gateway_extproc.providers.images import audible, readable, shown
+from gateway_extproc.providers.openai.parts import (
+    EFFORTS,
+    check_arguments,
+    read_file,
+    read_image,
+    read_schema,
+)
 
 # Translated; or hints about caching, accounting and abuse that do not touch the answer.
 _KNOWN: Final = frozenset(
@@ -38,27 +44,15 @@ _KNOWN: Final = frozenset(
         *("model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens"),
         *("temperature", "top_p", "stop", "tools", "tool_choice", "parallel_tool_calls", "user"),
         *("metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"),
-        "prompt_cache_options",
+        *("prompt_cache_options", "seed", "frequency_penalty", "presence_penalty", "n"),
+        *("response_format", "reasoning_effort", "logit_bias", "logprobs", "top_logprobs"),
+        "verbosity",
     }
 )
-_GOOGLE: Final = frozenset(
-    {"seed", "frequency_penalty", "presence_penalty", "response_format", "reasoning_effort"}
-)
-_KNOWN_BY: Final = dict.fromkeys(("gemini", "vertex", "cohere"), _KNOWN | _GOOGLE)
-"""Targets that can be told more."""
-_EFFORTS: Final = frozenset({"none", "minimal", "low", "medium", "high", "xhigh"})
 _NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {
-    "n": (1,),
-    "frequency_penalty": (0,),
-    "presence_penalty": (0,),
-    "logit_bias": ({},),
-    "logprobs": (False,),
-    "top_logprobs": (0,),
     "modalities": (["text"],),
-    "response_format": ({"type": "text"},),
     "service_tier": ("auto", "default"),
     "store": (False,),
-    "verbosity": ("medium",),
     "functions": ([],),
 }
 _MESSAGE: Final[dict[str, frozenset[str]]] = {
@@ -70,17 +64,18 @@ _MESSAGE: Final[dict[str, frozenset[str]]] = {
 }
 _NEUTRAL_MESSAGE: Final[dict[str, tuple[Any, ...]]] = {"annotations": ([],)}
 _PART: Final = frozenset({"cache_control", "prompt_cache_breakpoint", "type"})
+_MEDIA: Final = frozenset({"image_url", "file", "input_audio"})
 _SYSTEM: Final = ("system", "developer")
 
 
 def to_chat(document: Document, target: str) -> ChatRequest:
     """The hub's request; raises ``RequestError`` for what ``target`` could not be told."""
-    known = _KNOWN_BY.get(target, _KNOWN)
-    refuse_unknown(document, (), target, known=known, neutral=_NEUTRAL)
+    refuse_unknown(document, (), target, known=_KNOWN, neutral=_NEUTRAL)
     options = document.get("stream_options") or {}
     stream_known = ("include_usage", "include_obfuscation")
     refuse_unknown(options, ("stream_options",), target, known=stream_known)
     stop = document.get("stop")
+    verbosity = document.get("verbosity")
     new, old = document.get("max_completion_tokens"), document.get("max_tokens")
     return ChatRequest(
         model=document["model"],
@@ -94,39 +89,38 @@ def to_chat(document: Document, target: str) -> ChatRequest:
         tool_choice=_tool_choice(document.get("tool_choice"), target),
         parallel_tool_calls=document.get("parallel_tool_calls"),
         user=document.get("user") or document.get("safety_identifier"),
-        **(_more(document, target) if target in _KNOWN_BY else {}),
+        seed=document.get("seed"),
+        # What holds anyway is the same as nothing.
+        presence_penalty=document.get("presence_penalty") or None,
+        frequency_penalty=document.get("frequency_penalty") or None,
+        answer_format=_answer_format(document.get("response_format"), target),
+        thinking=_thinking(document.get("reasoning_effort"), target),
+        logit_bias=document.get("logit_bias") or None,
+        logprobs=(document.get("top_logprobs") or 0) if document.get("logprobs") else None,
+        completions=None if document.get("n") == 1 else document.get("n"),
+        verbosity=None if verbosity == "medium" else verbosity,
     )
 
 
-def _more(document: Document, target: str) -> dict[str, Any]:
-    """What Gemini's models can be told beyond that."""
-    effort = document.get("reasoning_effort")
-    if effort is not None and effort not in _EFFORTS:
+def _thinking(effort: str | None, target: str) -> Thinking | None:
+    if effort is not None and effort not in EFFORTS:
         raise cannot(("reasoning_effort",), target)
-    return {
-        "seed": document.get("seed"),
-        "presence_penalty": document.get("presence_penalty"),
-        "frequency_penalty": document.get("frequency_penalty"),
-        "answer_format": _answer_format(document.get("response_format"), target),
-        "thinking": None if effort is None else Thinking(effort=effort),
-    }
+    return None if effort is None else Thinking(effort=effort)
 
 
 def _answer_format(wanted: Any, target: str) -> AnswerFormat | None:
-    """JSON mode, or a schema; its name and description are words for OpenAI's models only."""
+    """JSON mode, or a schema."""
     if wanted is None or wanted["type"] == "text":
         return None
     path = ("response_format",)
     refuse_unknown(wanted, path, target, known=("type", "json_schema"))
-    if wanted["type"] == "json_object":
-        return AnswerFormat()
-    described = wanted.get("json_schema")
-    if wanted["type"] != "json_schema" or type(described) is not dict:
-        raise cannot((*path, "type"), target)
-    known = ("name", "description", "schema", "strict")
-    refuse_unknown(described, (*path, "json_schema"), target, known=known)
-    schema = described.get("schema")
-    return AnswerFormat(schema, described.get("name") or "answer", described.get("strict"))
+    match wanted["type"]:
+        case "json_object":
+            return AnswerFormat()
+        case "json_schema":
+            return read_schema(wanted.get("json_schema"), (*path, "json_schema"), target)
+        case _:
+            raise cannot((*path, "type"), target)
 
 
 def _messages(messages: list[Any], target: str) -> tuple[ChatMessage, ...]:
@@ -179,22 +173,33 @@ def _part(part: Document, path: Path, target: str) -> Part:
     if kind in ("text", "refusal"):
         refuse_unknown(part, path, target, known=_PART | {kind})
         return Text(part[kind])
-    if kind != "image_url":
+    if kind not in _MEDIA:
         raise cannot((*path, "type"), target)
     refuse_unknown(part, path, target, known=_PART | {kind})
-    image, at = part["image_url"], (*path, "image_url")
-    refuse_unknown(image, at, target, known=("url",), neutral={"detail": ("auto",)})
-    return shown(_image(image["url"], (*at, "url")), (*at, "url"), target)
+    value, at = part[kind], (*path, kind)
+    if kind == "file":
+        return readable(_file(value, path, target), (*path, "type"), target)
+    if kind == "input_audio":
+        return audible(_sound(value, at, target), (*path, "type"), target)
+    refuse_unknown(value, at, target, known=("url", "detail"))
+    detail = value.get("detail")
+    image = read_image(value["url"], (*at, "url"), None if detail == "auto" else detail)
+    return shown(image, (*at, "url"), target, detail=(*at, "detail"))
 
 
-def _image(url: str, path: Path) -> Image:
-    if not url.startswith("data:"):
-        return Image(url=url)
-    head, comma, data = url[5:].partition(",")
-    media_type, _, encoding = head.partition(";")
-    if not comma or encoding != "base64" or not media_type:
-        raise invalid(name_of(path), "a data URL with a media type, in base64")
-    return Image(media_type=media_type, data=data)
+def _file(value: Document, path: Path, target: str) -> File:
+    if type(value) is not dict or value.get("file_id") is not None or not value.get("file_data"):
+        # What the provider's account keeps belongs to all tenants, and nobody else has it.
+        raise cannot((*path, "type"), target)
+    return read_file(value, (*path, "file"), target)
+
+
+def _sound(value: Any, path: Path, target: str) -> Sound:
+    fields = [value.get(key) for key in ("format", "data")] if type(value) is dict else [None]
+    if not all(type(field) is str for field in fields):
+        raise invalid(name_of(path), "an object with 'data' in base64 and its 'format'")
+    refuse_unknown(value, path, target, known=("format", "data"))
+    return Sound(*fields)
 
 
 def _call(call: Document, path: Path, target: str) -> ToolCall:
@@ -203,14 +208,8 @@ def _call(call: Document, path: Path, target: str) -> ToolCall:
     refuse_unknown(call, path, target, known=("id", "type", "function", "index"))
     function, at = call["function"], (*path, "function")
     refuse_unknown(function, at, target, known=("name", "arguments"))
-    arguments = function["arguments"]
-    try:
-        is_object = isinstance(orjson.loads(arguments or "{}"), dict)
-    except ValueError:
-        is_object = False
-    if not is_object:
-        raise invalid(name_of((*at, "arguments")), "a JSON object as text")
-    return ToolCall(call["id"], function["name"], arguments or "{}")
+    arguments = check_arguments(function["arguments"], (*at, "arguments"))
+    return ToolCall(call["id"], function["name"], arguments)
 
 
 def _tools(tools: Any, target: str) -> tuple[Tool, ...]:
@@ -222,8 +221,7 @@ def _tool(tool: Document, path: Path, target: str) -> Tool:
         raise cannot((*path, "type"), target)
     refuse_unknown(tool, path, target, known=("type", "function", "cache_control"))
     function, at = tool["function"], (*path, "function")
-    known = ("name", "description", "parameters", *(("strict",) if target in _KNOWN_BY else ()))
-    refuse_unknown(function, at, target, known=known, neutral={"strict": (False,)})
+    refuse_unknown(function, at, target, known=("name", "description", "parameters", "strict"))
     parameters = function.get("parameters") or {"type": "object", "properties": {}}
     strict = function.get("strict") is True
     return Tool(function["name"], function.get("description"), parameters, strict)

@@ -365,16 +365,18 @@ class Finding(_message.Message):
     def __init__(self, rule: _Optional[str] = ..., kind: _Optional[str] = ..., direction: _Optional[str] = ..., action: _Optional[str] = ..., mode: _Optional[str] = ..., path: _Optional[str] = ..., start: _Optional[int] = ..., end: _Optional[int] = ..., score: _Optional[float] = ..., fingerprint: _Optional[str] = ...) -> None: ...
 
 class Attempt(_message.Message):
-    __slots__ = ("target", "cluster", "status", "outcome")
+    __slots__ = ("target", "cluster", "status", "outcome", "dropped")
     TARGET_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_FIELD_NUMBER: _ClassVar[int]
     target: str
     cluster: str
     status: int
     outcome: str
-    def __init__(self, target: _Optional[str] = ..., cluster: _Optional[str] = ..., status: _Optional[int] = ..., outcome: _Optional[str] = ...) -> None: ...
+    dropped: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, target: _Optional[str] = ..., cluster: _Optional[str] = ..., status: _Optional[int] = ..., outcome: _Optional[str] = ..., dropped: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Usage(_message.Message):
     __slots__ = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens", "source", "cache_write_tokens")

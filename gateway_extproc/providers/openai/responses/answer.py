@@ -105,4 +105,5 @@ def read_usage(usage: Any) -> Usage | None:
         count(usage, "output_tokens"),
         count(usage.get("input_tokens_details"), "cached_tokens"),
         count(usage.get("output_tokens_details"), "reasoning_tokens"),
+        cache_write_tokens=count(usage.get("input_tokens_details"), "cache_write_tokens"),
     )
