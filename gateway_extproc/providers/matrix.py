@@ -30,7 +30,7 @@ CLIENTS: Final = {
         "generate_content",
         "Gemini (`POST /v1beta/models/{model}:generateContent` and `:streamGenerateContent`)",
     ),
-    "cohere": ("cohere_chat", "Cohere (`POST /v2/chat`)"),
+    "cohere": ("cohere", "cohere_chat", "Cohere (`POST /v2/chat`)"),
 }
 PROVIDERS: Final = tuple(DIALECTS)
 
@@ -54,7 +54,7 @@ request passes without the field, and `listed` that it always does: then the ans
 in `x-gateway-dropped` and the decision record with each attempt. Of answers: `lossy` means that the
 answer passes without it. A dash: the dialect has no word for it. The columns `openai:chat` and
 `openai:responses` are providers of OpenAI's dialect that have only this one of its two interfaces
-(`apis`).
+(`differences.lacks`).
 
 Rendered from `gateway_extproc/providers/matrix.py`; do not edit. To write it anew:
 
@@ -372,7 +372,9 @@ REQUESTS: Final = (
         "gemini": _gemini_config(responseMimeType="application/json", responseJsonSchema=_SCHEMA),
         "cohere": {"response_format": {"type": "json_object", "json_schema": _SCHEMA}},
     }),
-    Feature("thinking: effort in words", ('"low"', '"thinkingBudget":1024'), {
+    Feature("thinking: effort in words", (
+        '"low"', '"thinkingBudget":1024', '"token_budget":1024',
+    ), {
         "responses": {"reasoning": {"effort": "low"}},
         "openai": {"reasoning_effort": "low"},
         "gemini": _gemini_config(thinkingConfig={"thinkingLevel": "low"}),
@@ -389,7 +391,7 @@ REQUESTS: Final = (
         "gemini": _gemini_config(thinkingConfig={"thinkingBudget": 0}),
         "cohere": {"thinking": {"type": "disabled"}},
     }),
-    Feature("thinking: to be read", ('"summary":"auto"', '"includeThoughts":true'), {
+    Feature("thinking: to be read", ('"type":"enabled"', '"summary":"auto"', '"includeThoughts":true'), {
         "responses": {"reasoning": {"summary": "auto"}},
         "gemini": _gemini_config(thinkingConfig={"includeThoughts": True}),
     }),

@@ -40,9 +40,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway
 
         def change(document: dict[str, Any]) -> None:
             by_dialect = {p["dialect"]: p for p in document["providers"]}
-            for api in ("chat", "responses"):
+            for api, lack in (("chat", "responses"), ("responses", "chat")):
                 document["providers"].append(
-                    {**by_dialect["openai"], "id": f"only-{api}", "apis": [api]}
+                    {**by_dialect["openai"], "id": f"only-{api}", "differences": {"lacks": [lack]}}
                 )
             for name, simulator in clouds.items():
                 file = Path(folder) / f"{name}.secret"

@@ -228,7 +228,6 @@ def test_a_cohere_request_becomes_an_openai_one() -> None:
         ("openai", {"thinking": {"type": "enabled"}}, "thinking"),
         ("anthropic", {"thinking": {"type": "enabled"}}, "thinking"),
         ("anthropic", {"seed": 1}, "seed"),
-        ("anthropic", {"strict_tools": True}, "strict_tools"),
         ("anthropic", {"response_format": {"type": "json_object"}}, "response_format"),
         ("anthropic", {"temperature": 1.5}, "temperature"),
         ("bedrock", {"presence_penalty": 0.5}, "presence_penalty"),

@@ -25,6 +25,7 @@ from providers.samples import (
     documents,
     named,
     read,
+    way_of,
 )
 from providers.test_read_request import ANTHROPIC_FULL, OPENAI_FULL
 from providers.test_translate import (
@@ -86,7 +87,7 @@ def test_a_mutated_request_is_read_or_refused(
         refused: RequestError | None = None
         try:
             asked = read(client, document)
-            way = translator(client, provider, ENDPOINTS[client])
+            way = translator(*way_of(client, provider))
             orjson.dumps(way.request(asked, "t", 5, force_usage=True))
         except RequestError as error:
             refused = error
@@ -109,7 +110,7 @@ def test_a_mutated_request_is_read_or_refused(
 def test_a_mutated_answer_is_read_or_refused(
     client: str, provider: str, document: dict[str, Any], drawn: st.DataObject
 ) -> None:
-    way = translator(client, provider, ENDPOINTS[client])
+    way = translator(*way_of(client, provider))
     release = way.answer(drawn.draw(mutated(document)), b"raw")
     assert (release.refusal is None) == (release.document is not None)
 
@@ -138,8 +139,11 @@ def test_a_mutated_stream_is_written_or_reported(
         "gemini": GEMINI_TOOLS,
         "cohere": COHERE_TOOLS,
     }
-    base = tools[client]
-    way = translator(client, provider, ENDPOINTS[client])
+    if client == "responses":
+        base: dict[str, Any] = {"model": "m", "input": "Hi"}
+    else:
+        base = tools[client]
+    way = translator(*way_of(client, provider))
     writer = way.writer(read(client, {**base, "stream": True}))
     for one in way.reader().feed(stream, last=True):
         assert isinstance(writer.write(one), bytes)

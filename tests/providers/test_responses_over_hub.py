@@ -222,23 +222,23 @@ def ask_of(asked: Any, provider: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "apis", "expected"),
+    ("endpoint", "lacks", "expected"),
     [
-        ("chat", ("chat", "responses"), "openai"),
-        ("responses", ("chat", "responses"), "openai"),
-        ("responses", ("chat",), "openai:chat"),
-        ("chat", ("chat",), "openai"),
-        ("messages", ("responses",), "openai:responses"),
-        ("generate_content", ("responses",), "openai:responses"),
-        ("responses", ("responses",), "openai"),
-        ("embeddings", ("responses",), "openai"),
+        ("chat", (), "openai"),
+        ("responses", (), "openai"),
+        ("responses", ("responses",), "openai:chat"),
+        ("chat", ("responses",), "openai"),
+        ("messages", ("chat",), "openai:responses"),
+        ("generate_content", ("chat",), "openai:responses"),
+        ("responses", ("chat",), "openai"),
+        ("embeddings", ("chat",), "openai"),
     ],
 )
 def test_a_provider_is_asked_in_the_language_that_it_has(
-    endpoint: str, apis: tuple[str, ...], expected: str
+    endpoint: str, lacks: tuple[str, ...], expected: str
 ) -> None:
-    assert spoken("openai", endpoint, apis) == expected
-    assert spoken("anthropic", endpoint, apis) == "anthropic"
+    assert spoken("openai", endpoint, lacks) == expected
+    assert spoken("anthropic", endpoint, lacks) == "anthropic"
 
 
 # -------------------------------------------------------------------------- answers

@@ -21,7 +21,7 @@ from gateway_extproc.core.planning import (
 )
 from gateway_extproc.core.route import CAPABILITIES, ModelFacts, Target
 from gateway_extproc.core.standing import Standing
-from gateway_extproc.routing.filters import REFUSALS, refusal_of
+from gateway_extproc.routing.filters import JSON_MODES, REFUSALS, refusal_of
 from gateway_extproc.routing.planner import TOO_MANY, Planner
 from support.plans import Stands, planned, policy, query, target
 
@@ -84,6 +84,7 @@ QUERIES = st.builds(
     dialect=st.sampled_from(["openai", "anthropic"]),
     classes=subsets(CLASSES),
     needs=subsets(CAPABILITIES),
+    same_dialect=st.booleans(),
     json_mode=st.booleans(),
     region=st.sampled_from(REGIONS),
     region_required=st.booleans(),
@@ -121,7 +122,8 @@ def forbidden(at: Target, how: Policy, asked: Query) -> bool:
         how.regions is not None and any(not how.regions(place) for place in places),
         bool(wanted) and any(not f"{place}-".startswith(f"{wanted}-") for place in places),
         facts.endpoints is not None and asked.endpoint not in facts.endpoints,
-        asked.json_mode and at.dialect not in (asked.dialect, "openai", "gemini", "vertex"),
+        asked.same_dialect and at.dialect != asked.dialect,
+        asked.json_mode and at.dialect not in (asked.dialect, *JSON_MODES),
         facts.capabilities is not None and bool(asked.needs - facts.capabilities),
         asked.named_cap and asked.cap_tokens > (facts.max_output_tokens or asked.cap_tokens),
         facts.context_tokens is not None and asked.prompt_tokens + answer > facts.context_tokens,
@@ -235,6 +237,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("region", {"region": "us"}, {"region": "eu", "region_required": True}),
     ("endpoint", {"endpoints": frozenset({"messages"})}, {}),
     ("dialect", {"dialect": "anthropic"}, {"json_mode": True}),
+    ("dialect", {"dialect": "gemini"}, {"same_dialect": True}),
     ("capability", {"capabilities": frozenset()}, {"needs": frozenset({"tools"})}),
     ("max_tokens", {"max_output_tokens": 5}, {"cap_tokens": 6, "named_cap": True}),
     ("context", {"context_tokens": 9}, {"prompt_tokens": 5, "cap_tokens": 5}),
