@@ -18,6 +18,8 @@ from gateway_extproc.providers.anthropic import answer as anthropic_answer
 from gateway_extproc.providers.anthropic import usage as anthropic_usage
 from gateway_extproc.providers.anthropic import writer as anthropic_writer
 from gateway_extproc.providers.anthropic.reader import anthropic_reader
+from gateway_extproc.providers.bedrock import writer as bedrock_writer
+from gateway_extproc.providers.bedrock.passing import BedrockToBedrock
 from gateway_extproc.providers.bedrock.reader import BedrockReader
 from gateway_extproc.providers.cohere import writer as cohere_writer
 from gateway_extproc.providers.cohere.passing import CohereToCohere
@@ -50,6 +52,7 @@ _ENDPOINTS: Final = {
     "openai": "chat",
     "anthropic": "messages",
     "gemini": "generate_content",
+    "bedrock": "converse",
     "cohere": "cohere_chat",
 }
 _PASSED: Final = {
@@ -92,6 +95,8 @@ def translator(client: str, provider: str, endpoint: str, now: Clock = no_time) 
             return GeminiToGemini(VERTEX if provider == "vertex" else GEMINI)
         case "cohere", "cohere":
             return CohereToCohere()
+        case "bedrock", "bedrock":
+            return BedrockToBedrock()
         case _, _ if provider in _PROVIDERS:
             return OverHub(_CLIENTS[client], _PROVIDERS[provider], now)
         case _:
@@ -126,6 +131,15 @@ _CLIENTS: Final = {
             GEMINI.answer_texts,
             lambda request, created: gemini_writer.EncodingWriter(
                 request.model, array=request.document.get("alt") != "sse"
+            ),
+        ),
+        ClientSide(
+            BEDROCK.name,
+            BEDROCK.to_chat,
+            BEDROCK.answer_from_chat,
+            BEDROCK.answer_texts,
+            lambda request, created: bedrock_writer.EncodingWriter(
+                thoughts=bedrock.wants_thoughts(request.document)
             ),
         ),
         ClientSide(

@@ -31,6 +31,7 @@ ENDPOINTS = {
     "anthropic": "messages",
     "gemini": "generate_content",
     "cohere": "cohere_chat",
+    "bedrock": "converse",
 }
 """What clients of each dialect call to chat."""
 
