@@ -54,6 +54,12 @@ DROPPABLE: Final[dict[str, frozenset[str]]] = {
             *("priority", "thinking"), "messages[].content[].image_url.detail",
         }
     ),
+    "converse": frozenset(
+        {
+            "additionalModelRequestFields.top_k", "additionalModelRequestFields.thinking",
+            "performanceConfig", "serviceTier",
+        }
+    ),
     "generate_content": frozenset(
         f"generationConfig.{name}"
         for name in (

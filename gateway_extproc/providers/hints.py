@@ -117,11 +117,32 @@ def _cohere(document: Document, provider: str) -> Iterator[str]:
             yield "document.id"
 
 
+def _bedrock(document: Document, provider: str) -> Iterator[str]:
+    if document.get("requestMetadata"):
+        yield "requestMetadata"
+    more = document.get("additionalModelRequestFields")
+    thinking = more.get("thinking") if type(more) is dict else None
+    disabled = type(thinking) is dict and thinking.get("type") == "disabled"
+    if disabled and "no_thinking" not in TOLD.get(provider, ()):
+        yield "additionalModelRequestFields.thinking"
+    tools = (document.get("toolConfig") or {}).get("tools")
+    for held in (document.get("system"), document["messages"], tools):
+        if _holds(held, "cachePoint"):
+            yield "cachePoint"
+    for block in _blocks(document["messages"]):
+        if block.get("reasoningContent"):
+            yield "reasoningContent"
+        result = block.get("toolResult")
+        if result and result.get("status") == "error" and provider.startswith(_MARKLESS):
+            yield "toolResult.status"
+
+
 _BY_CLIENT: Final[dict[str, Callable[[Document, str], Iterator[str]]]] = {
     "openai": _openai,
     "anthropic": _anthropic,
     "gemini": _gemini,
     "cohere": _cohere,
+    "bedrock": _bedrock,
 }
 
 

@@ -31,6 +31,11 @@ CLIENTS: Final = {
         "Gemini (`POST /v1beta/models/{model}:generateContent` and `:streamGenerateContent`)",
     ),
     "cohere": ("cohere", "cohere_chat", "Cohere (`POST /v2/chat`)"),
+    "bedrock": (
+        "bedrock",
+        "converse",
+        "Bedrock (`POST /model/{modelId}/converse` and `/model/{modelId}/converse-stream`)",
+    ),
 }
 PROVIDERS: Final = tuple(DIALECTS)
 
@@ -115,6 +120,16 @@ anything is decided, recorded or logged, and never sent on; two keys are refused
 `v1alpha` mean the same. With `alt=sse` a stream is server-sent events, without it one JSON array.
 Fields may be written in camelCase or in snake_case, as at Google; both at once are refused.
 
+## Clients of Bedrock
+
+The model's id stands in the path, escaped; an ARN may be a model's name. AWS's SDKs send the gateway's
+key as they send a Bedrock API key (`AWS_BEARER_TOKEN_BEDROCK`), and only over https; a signature
+proves nothing here. The name of an exception stands in `x-amzn-errortype`, the reason code in
+`x-gateway-reason`. Exceptions inside of a stream are messages of their own, with checksums like all
+others. `latencyMs` of other providers is 0. Refused everywhere are `s3Location`, which the provider
+would read with the gateway's own permissions, and `projectIdentifier`. Of
+`additionalModelRequestFields` other providers can be told `top_k` and `thinking`.
+
 ## Clients of Cohere
 
 `documents`, `citation_options` and `safety_mode` are told to Cohere's models only. An answer that a
@@ -154,6 +169,20 @@ def _gemini_config(**config: Any) -> Overlay:
     return {"generationConfig": {"maxOutputTokens": 9000, **config}}
 
 
+def _inference(**config: Any) -> Overlay:
+    return {"inferenceConfig": {"maxTokens": 9000, **config}}
+
+
+def _bedrock_user(*blocks: Overlay) -> Overlay:
+    return {"messages": [{"role": "user", "content": list(blocks)}]}
+
+
+def _bedrock_tools(choice: Overlay | None = None, **spec: Any) -> Overlay:
+    described = {"name": "marked", "inputSchema": {"json": _SCHEMA}, **spec}
+    config: dict[str, Any] = {"tools": [{"toolSpec": described}]}
+    return {"toolConfig": config if choice is None else {**config, "toolChoice": choice}}
+
+
 def _tools(**more: Any) -> Mapping[str, Overlay]:
     """A function for each dialect; ``more`` stands beside the tools, by dialect."""
     function = {"name": "marked", "description": "d", "parameters": _SCHEMA}
@@ -164,6 +193,7 @@ def _tools(**more: Any) -> Mapping[str, Overlay]:
         "anthropic": {"tools": [{"name": "marked", "description": "d", "input_schema": _SCHEMA}]},
         "gemini": {"tools": [{"functionDeclarations": [declared]}]},
         "cohere": {"tools": [{"type": "function", "function": function}]},
+        "bedrock": _bedrock_tools(),
     }
     return {name: {**asked[name], **more[name]} for name in more} if more else asked
 
@@ -175,6 +205,9 @@ def _conversation(*, failed: bool) -> Mapping[str, Overlay]:
     use = {"type": "tool_use", "id": "c1", "name": "marked", "input": {}}
     result = {"type": "tool_result", "tool_use_id": "c1", "content": "told4711"}
     response = {"error" if failed else "output": "told4711"}
+    told: dict[str, Any] = {"toolUseId": "c1", "content": [{"text": "told4711"}]}
+    if failed:
+        told["status"] = "error"
     asked: dict[str, Overlay] = {
         "openai": {
             "messages": [
@@ -208,6 +241,14 @@ def _conversation(*, failed: bool) -> Mapping[str, Overlay]:
             ]
         },
     }
+    called = {"toolUse": {"toolUseId": "c1", "name": "marked", "input": {}}}
+    asked["bedrock"] = {
+        "messages": [
+            {"role": "user", "content": [{"text": "q"}]},
+            {"role": "assistant", "content": [called]},
+            {"role": "user", "content": [{"toolResult": told}]},
+        ]
+    }
     said = {"role": "assistant", "tool_calls": [call]}
     asked["cohere"] = {"messages": [question, said, asked["openai"]["messages"][2]]}
     if failed:
@@ -222,8 +263,10 @@ REQUESTS: Final = (
         "anthropic": {"messages": [{"role": "user", "content": "q4711"}]},
         "gemini": {"contents": [{"parts": [{"text": "q4711"}]}]},
         "cohere": {"messages": [{"role": "user", "content": "q4711"}]},
+        "bedrock": _bedrock_user({"text": "q4711"}),
     }),
     Feature("system prompt", ("s4711",), {
+        "bedrock": {"system": [{"text": "s4711"}]},
         "openai": {"messages": [{"role": "developer", "content": "s4711"},
                                 {"role": "user", "content": "q"}]},
         "responses": {"instructions": "s4711"},
@@ -233,6 +276,7 @@ REQUESTS: Final = (
                                 {"role": "user", "content": "q"}]},
     }),
     Feature("image by value", (_PIXEL,), {
+        "bedrock": _bedrock_user({"image": {"format": "png", "source": {"bytes": _PIXEL}}}),
         "openai": _openai_user(
             {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{_PIXEL}"}}),
         "responses": _items(
@@ -257,6 +301,8 @@ REQUESTS: Final = (
             {"type": "image_url", "image_url": {"url": "https://example.org/4711.png"}}),
     }),
     Feature("document (PDF)", (_PIXEL,), {
+        "bedrock": _bedrock_user(
+            {"document": {"format": "pdf", "name": "a", "source": {"bytes": _PIXEL}}}),
         "openai": _openai_user(
             {"type": "file", "file": {"filename": "a.pdf", "file_data": _PDF}}),
         "responses": _items({"type": "input_file", "filename": "a.pdf", "file_data": _PDF}),
@@ -266,6 +312,7 @@ REQUESTS: Final = (
             {"inlineData": {"mimeType": "application/pdf", "data": _PIXEL}}]}]},
     }),
     Feature("sound", (_PIXEL,), {
+        "bedrock": _bedrock_user({"audio": {"format": "wav", "source": {"bytes": _PIXEL}}}),
         "openai": _openai_user(
             {"type": "input_audio", "input_audio": {"data": _PIXEL, "format": "wav"}}),
         "gemini": {"contents": [{"parts": [
@@ -281,6 +328,7 @@ REQUESTS: Final = (
         "gemini": _tools(gemini={"toolConfig": {
             "functionCallingConfig": {"mode": "VALIDATED"}}})["gemini"],
         "cohere": {**_tools()["cohere"], "strict_tools": True},
+        "bedrock": _bedrock_tools(strict=True),
     }),
     Feature("tool choice: required", ('"required"', '"any"', "ANY", "REQUIRED"), _tools(
         openai={"tool_choice": "required"},
@@ -288,6 +336,7 @@ REQUESTS: Final = (
         anthropic={"tool_choice": {"type": "any"}},
         gemini={"toolConfig": {"functionCallingConfig": {"mode": "ANY"}}},
         cohere={"tool_choice": "REQUIRED"},
+        bedrock=_bedrock_tools({"any": {}}),
     )),
     Feature("tool choice: one by name", (
         '"name":"marked"}', '["marked"]', '"tool_choice":"REQUIRED"',
@@ -297,6 +346,7 @@ REQUESTS: Final = (
         anthropic={"tool_choice": {"type": "tool", "name": "marked"}},
         gemini={"toolConfig": {"functionCallingConfig": {
             "mode": "ANY", "allowedFunctionNames": ["marked"]}}},
+        bedrock=_bedrock_tools({"tool": {"name": "marked"}}),
     )),
     Feature("tool choice: none", ('"none"', "NONE"), _tools(
         openai={"tool_choice": "none"},
@@ -322,6 +372,7 @@ REQUESTS: Final = (
         "anthropic": {"top_p": 0.4711},
         "gemini": _gemini_config(temperature=0.5, topP=0.4711),
         "cohere": {"temperature": 0.5, "p": 0.4711},
+        "bedrock": _inference(temperature=0.5, topP=0.4711),
     }),
     Feature("temperature above 1", ("1.4711",), {
         "openai": {"temperature": 1.4711},
@@ -333,12 +384,14 @@ REQUESTS: Final = (
         "anthropic": {"top_k": 471},
         "gemini": _gemini_config(topK=471),
         "cohere": {"k": 471},
+        "bedrock": {"additionalModelRequestFields": {"top_k": 471}},
     }),
     Feature("stop sequences", ("stop4711",), {
         "openai": {"stop": ["stop4711"]},
         "anthropic": {"stop_sequences": ["stop4711"]},
         "gemini": _gemini_config(stopSequences=["stop4711"]),
         "cohere": {"stop_sequences": ["stop4711"]},
+        "bedrock": _inference(stopSequences=["stop4711"]),
     }),
     Feature("seed", ("4711",), {
         "openai": {"seed": 4711}, "gemini": _gemini_config(seed=4711), "cohere": {"seed": 4711},
@@ -366,6 +419,8 @@ REQUESTS: Final = (
     ), {
         "responses": {"text": {"format": {
             "type": "json_schema", "name": "n", "schema": _SCHEMA}}},
+        "bedrock": {"outputConfig": {"textFormat": {"type": "json_schema", "structure": {
+            "jsonSchema": {"schema": orjson.dumps(_SCHEMA).decode()}}}}},
         "openai": {"response_format": {
             "type": "json_schema", "json_schema": {"name": "n", "schema": _SCHEMA}}},
         "anthropic": {"output_config": {"format": {"type": "json_schema", "schema": _SCHEMA}}},
@@ -383,6 +438,8 @@ REQUESTS: Final = (
         "anthropic": {"thinking": {"type": "enabled", "budget_tokens": 4711}},
         "gemini": _gemini_config(thinkingConfig={"thinkingBudget": 4711}),
         "cohere": {"thinking": {"type": "enabled", "token_budget": 4711}},
+        "bedrock": {"additionalModelRequestFields": {
+            "thinking": {"type": "enabled", "budget_tokens": 4711}}},
     }),
     Feature("thinking: none", ('"disabled"', '"thinkingBudget":0', '"effort":"none"', '"none"'), {
         "openai": {"reasoning_effort": "none"},
@@ -390,8 +447,11 @@ REQUESTS: Final = (
         "anthropic": {"thinking": {"type": "disabled"}},
         "gemini": _gemini_config(thinkingConfig={"thinkingBudget": 0}),
         "cohere": {"thinking": {"type": "disabled"}},
+        "bedrock": {"additionalModelRequestFields": {"thinking": {"type": "disabled"}}},
     }),
-    Feature("thinking: to be read", ('"type":"enabled"', '"summary":"auto"', '"includeThoughts":true'), {
+    Feature("thinking: to be read", (
+        '"type":"enabled"', '"summary":"auto"', '"includeThoughts":true',
+    ), {
         "responses": {"reasoning": {"summary": "auto"}},
         "gemini": _gemini_config(thinkingConfig={"includeThoughts": True}),
     }),
@@ -404,20 +464,27 @@ REQUESTS: Final = (
                              "image_url": f"data:image/png;base64,{_PIXEL}"}),
     }),
     Feature("cache control", ("ephemeral", "cachePoint"), {
+        "bedrock": {"system": [{"text": "s"}, {"cachePoint": {"type": "default"}}]},
         "anthropic": {"system": [
             {"type": "text", "text": "s", "cache_control": {"type": "ephemeral"}}]},
         "gemini": {"cachedContent": "ephemeral"},
     }),
     Feature("end user's id", ("u4711",), {
-        "openai": {"user": "u4711"}, "responses": {"user": "u4711"}, "anthropic": {"metadata": {"user_id": "u4711"}}}),
+        "openai": {"user": "u4711"}, "responses": {"user": "u4711"},
+        "anthropic": {"metadata": {"user_id": "u4711"}},
+        "bedrock": {"requestMetadata": {"user": "u4711"}},
+    }),
     Feature("tools of the provider", ("4711",), {
         "responses": {"tools": [{"type": "web_search", "search_context_size": "4711"}]},
         "openai": {"web_search_options": {"search_context_size": "4711"}},
         "anthropic": {"tools": [{"type": "web_search_4711", "name": "web_search"}]},
         "gemini": {"tools": [{"googleSearch": {"marked": "4711"}}]},
+        "bedrock": {"toolConfig": {"tools": [{"systemTool": {"name": "search_4711"}}]}},
     }),
     Feature("safety settings", ("4711",), {
-        "gemini": {"safetySettings": [{"category": "4711"}]}, "cohere": {"safety_mode": "4711"}}),
+        "gemini": {"safetySettings": [{"category": "4711"}]}, "cohere": {"safety_mode": "4711"},
+        "bedrock": {"guardrailConfig": {"guardrailIdentifier": "4711"}},
+    }),
     Feature("documents to cite", ("doc4711",), {"cohere": {"documents": ["doc4711"]}}),
 )  # fmt: skip
 
@@ -427,6 +494,7 @@ PLAIN: Final[Mapping[str, Overlay]] = {
     "anthropic": {"model": "m", "max_tokens": 9000, "messages": [{"role": "user", "content": "q"}]},
     "gemini": {"model": "m", "contents": [{"parts": [{"text": "q"}]}], **_gemini_config()},
     "cohere": {"model": "m", "max_tokens": 9000, "messages": [{"role": "user", "content": "q"}]},
+    "bedrock": {"model": "m", **_bedrock_user({"text": "q"}), **_inference()},
 }
 
 _OPENAI_USAGE: Final = {"prompt_tokens": 20, "completion_tokens": 9}
@@ -516,7 +584,8 @@ ANSWERS: Final = (
         "bedrock": _bedrock_answer(stop="max_tokens"),
         "cohere": _cohere_answer(finish="MAX_TOKENS"),
     }),
-    Feature("filtered", ("content_filter", '"refusal"', "SAFETY", "ERROR_TOXIC"), {
+    Feature("filtered", ("content_filter", '"refusal"', "SAFETY", "ERROR_TOXIC", "content_filtered",
+                         "guardrail_intervened"), {
         "openai": _openai_answer("content_filter"),
         "responses": _response(
             status="incomplete", incomplete_details={"reason": "content_filter"}),
@@ -542,6 +611,7 @@ ANSWERS: Final = (
             {"type": "thinking", "thinking": "hm4711"}, {"type": "text", "text": "a"}),
     }),
     Feature("usage: cached tokens", (
+        '"cacheReadInputTokens":7',
         '"cached_tokens":7', '"cache_read_input_tokens":7', '"cachedContentTokenCount":7',
     ), {
         "openai": _openai_answer(

@@ -18,6 +18,8 @@ from gateway_extproc.providers.anthropic import answer as anthropic_answer
 from gateway_extproc.providers.anthropic import usage as anthropic_usage
 from gateway_extproc.providers.anthropic import writer as anthropic_writer
 from gateway_extproc.providers.anthropic.reader import anthropic_reader
+from gateway_extproc.providers.bedrock import writer as bedrock_writer
+from gateway_extproc.providers.bedrock.passing import BedrockToBedrock
 from gateway_extproc.providers.bedrock.reader import BedrockReader
 from gateway_extproc.providers.cohere import writer as cohere_writer
 from gateway_extproc.providers.cohere.passing import CohereToCohere
@@ -57,6 +59,7 @@ _ENDPOINT_OF: Final = {
     "anthropic": ("anthropic", "messages"),
     "gemini": ("gemini", "generate_content"),
     "cohere": ("cohere", "cohere_chat"),
+    "bedrock": ("bedrock", "converse"),
 }
 """Dialect and endpoint of each language that clients speak."""
 _PASSED: Final = {
@@ -98,6 +101,8 @@ def translator(client: str, provider: str, endpoint: str, now: Clock = no_time) 
             return GeminiToGemini(VERTEX if provider == "vertex" else GEMINI)
         case "cohere", "cohere":
             return CohereToCohere()
+        case "bedrock", "bedrock":
+            return BedrockToBedrock()
         case _:
             return OverHub(side, target, now)
 
@@ -144,6 +149,15 @@ _CLIENTS: Final = {
             GEMINI.answer_texts,
             lambda request, created: gemini_writer.EncodingWriter(
                 request.model, array=request.document.get("alt") != "sse"
+            ),
+        ),
+        ClientSide(
+            BEDROCK.name,
+            BEDROCK.to_chat,
+            _plain(BEDROCK.answer_from_chat),
+            BEDROCK.answer_texts,
+            lambda request, created: bedrock_writer.EncodingWriter(
+                thoughts=bedrock.wants_thoughts(request.document)
             ),
         ),
         ClientSide(

@@ -120,9 +120,13 @@ _WORDS: Final[dict[str, dict[str, str]]] = {
         "strict": "strict_tools",
     },
     "bedrock": {
-        "hot": "inferenceConfig.temperature",
         "stop": "inferenceConfig.stopSequences",
         "top_k": "additionalModelRequestFields.top_k",
+        "schema": "outputConfig",
+        "budget": "additionalModelRequestFields.thinking",
+        "no_thinking": "additionalModelRequestFields.thinking",
+        "thoughts": "additionalModelRequestFields.thinking",
+        "strict": "toolConfig.tools[{}].toolSpec.strict",
     },
 }
 """By client, where the word is not the hub's own; ``{}`` stands for a tool's index."""

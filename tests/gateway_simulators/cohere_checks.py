@@ -24,7 +24,7 @@ _BETWEEN: Final = {
     "k": (0, 500),
     "p": (0.01, 0.99),
 }
-_PARTS: Final = {
+_PARTS: Final[dict[str, dict[str, type]]] = {
     "system": {"text": str},
     "user": {"text": str, "image_url": dict},
     "assistant": {"text": str, "thinking": str},

@@ -32,6 +32,7 @@ LANGUAGES = {
     "anthropic": ("anthropic", "messages"),
     "gemini": ("gemini", "generate_content"),
     "cohere": ("cohere", "cohere_chat"),
+    "bedrock": ("bedrock", "converse"),
 }
 
 

@@ -16,6 +16,7 @@ from gateway_extproc.core.document import replace_at
 from gateway_extproc.core.errors import RequestError
 from gateway_extproc.providers.translate import DIALECTS, translator
 from providers.cohere_samples import COHERE_ANSWER, COHERE_DOCUMENTS, COHERE_TOOLS
+from providers.converse_samples import CONVERSE_ANSWER, CONVERSE_EVENTS, CONVERSE_TOOLS, event
 from providers.gemini_samples import GEMINI_ANSWER, GEMINI_DOCUMENTS, GEMINI_TOOLS
 from providers.samples import (
     ANTHROPIC_STREAM,
@@ -73,11 +74,12 @@ REQUESTS = [
     ("anthropic", ANTHROPIC_FULL),
     ("gemini", GEMINI_TOOLS),
     ("cohere", COHERE_TOOLS),
+    ("bedrock", CONVERSE_TOOLS),
 ]
 
 
 @pytest.mark.parametrize(("client", "document"), REQUESTS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(drawn=st.data())
 def test_a_mutated_request_is_read_or_refused(
     client: str, document: dict[str, Any], drawn: st.DataObject
@@ -103,9 +105,10 @@ def test_a_mutated_request_is_read_or_refused(
         ("anthropic", ANTHROPIC_ANSWER),
         ("gemini", GEMINI_ANSWER),
         ("cohere", COHERE_ANSWER),
+        ("bedrock", CONVERSE_ANSWER),
     ],
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(drawn=st.data())
 def test_a_mutated_answer_is_read_or_refused(
     client: str, provider: str, document: dict[str, Any], drawn: st.DataObject
@@ -116,14 +119,18 @@ def test_a_mutated_answer_is_read_or_refused(
 
 
 @pytest.mark.parametrize("client", list(ENDPOINTS))
-@pytest.mark.parametrize("provider", ["openai", "anthropic", "gemini", "cohere"])
-@settings(max_examples=150, deadline=None)
+@pytest.mark.parametrize("provider", ["openai", "anthropic", "gemini", "cohere", "bedrock"])
+@settings(max_examples=60, deadline=None)
 @given(drawn=st.data())
 def test_a_mutated_stream_is_written_or_reported(
     client: str, provider: str, drawn: st.DataObject
 ) -> None:
     streams = {"openai": OPENAI_STREAM, "anthropic": ANTHROPIC_STREAM}
-    others = {"gemini": GEMINI_DOCUMENTS, "cohere": COHERE_DOCUMENTS}
+    others: dict[str, Any] = {
+        "gemini": GEMINI_DOCUMENTS,
+        "cohere": COHERE_DOCUMENTS,
+        "bedrock": [document for _, document in CONVERSE_EVENTS],
+    }
     found = documents(streams[provider]) if provider in streams else list(others[provider])
     index = drawn.draw(st.integers(0, len(found) - 1))
     found[index] = drawn.draw(mutated(found[index]))
@@ -131,6 +138,9 @@ def test_a_mutated_stream_is_written_or_reported(
         stream = b"".join(
             named(one) if isinstance(one.get("type"), str) else data(one) for one in found
         )
+    elif provider == "bedrock":
+        names = [name for name, _ in CONVERSE_EVENTS]
+        stream = b"".join(event(name, one) for name, one in zip(names, found, strict=True))
     else:
         stream = data(*found)
     tools = {
@@ -138,6 +148,7 @@ def test_a_mutated_stream_is_written_or_reported(
         "anthropic": ANTHROPIC_TOOLS,
         "gemini": GEMINI_TOOLS,
         "cohere": COHERE_TOOLS,
+        "bedrock": CONVERSE_TOOLS,
     }
     if client == "responses":
         base: dict[str, Any] = {"model": "m", "input": "Hi"}

@@ -45,9 +45,8 @@ from gateway_extproc.providers.translate import (
     translator,
 )
 from providers.samples import ENDPOINTS, read
-from providers.test_bedrock import event
 
-EXAMPLES = int(os.environ.get("ROUND_TRIPS", "60"))
+EXAMPLES = int(os.environ.get("ROUND_TRIPS", "30"))
 """Conversations a pair; the nightly run asks for 10,000."""
 
 CLIENTS: dict[str, Any] = {
@@ -55,6 +54,7 @@ CLIENTS: dict[str, Any] = {
     "anthropic": ANTHROPIC,
     "gemini": GEMINI,
     "cohere": COHERE,
+    "bedrock": BEDROCK,
 }
 PAIRS = [(a, b) for a in CLIENTS for b in CLIENTS if a != b]
 BASE: dict[str, dict[str, Any]] = {
@@ -63,6 +63,7 @@ BASE: dict[str, dict[str, Any]] = {
     "anthropic": {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]},
     "gemini": {"model": "m", "alt": "sse", "contents": [{"parts": [{"text": "x"}]}]},
     "cohere": {"model": "m", "messages": [{"role": "user", "content": "x"}]},
+    "bedrock": {"model": "m", "messages": [{"role": "user", "content": [{"text": "x"}]}]},
 }  # fmt: skip
 
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
@@ -137,11 +138,13 @@ def written(dialect: str, chat: ChatRequest) -> dict[str, Any]:
     """A client's document that says this."""
     side = CLIENTS[dialect]
     document: dict[str, Any] = side.from_chat(chat)
-    return {**document, "model": chat.model} if dialect == "gemini" else document
+    return {**document, "model": chat.model}
 
 
 def sayable(chat: ChatRequest, *dialects: str) -> ChatRequest:
     """The request as it can be said in all of these dialects."""
+    if "bedrock" in dialects and chat.tool_choice == ToolChoice("none"):
+        chat = replace(chat, tool_choice=None)  # Converse cannot be told
     if "cohere" in dialects:
         # It has no word for the default, none for one tool by its name, and bounds of its own.
         choice = chat.tool_choice
@@ -180,6 +183,10 @@ fast = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[Hea
 @fast
 @given(chat=conversations())
 def test_a_request_comes_back_as_it_was(here: str, there: str, chat: ChatRequest) -> None:
+    if "bedrock" in (here, there):
+        chat = sayable(chat, "bedrock")
+        if not all(_has_ink(part) for turn in chat.messages for part in turn.parts):
+            return  # Bedrock leaves blank texts out
     document = written(here, chat)
     asked = read(here, document)
     way = translator(here, there, ENDPOINTS[here])
@@ -198,27 +205,21 @@ def test_a_request_comes_back_as_it_was(here: str, there: str, chat: ChatRequest
 
 
 @pytest.mark.parametrize("here", list(CLIENTS))
-@pytest.mark.parametrize("there", [VERTEX.name, BEDROCK.name])
+@pytest.mark.parametrize("there", [VERTEX.name])
 @fast
 @given(chat=conversations())
 def test_a_request_says_the_same_to_those_that_only_serve(
     here: str, there: str, chat: ChatRequest
 ) -> None:
-    if chat.tool_choice == ToolChoice("none"):
-        chat = replace(chat, tool_choice=None)  # Converse cannot be told
+    chat = sayable(chat, "bedrock")
     if not all(_has_ink(part) for turn in chat.messages for part in turn.parts):
         return  # Bedrock leaves blank texts out
     way = translator(here, there, ENDPOINTS[here])
     sent = way.request(read(here, written(here, chat)), "m", 10**6, force_usage=True)
     texts = [part for _, parts in plain(chat) for part in parts]
-    if there == "vertex":
-        read_back = GEMINI.to_chat(read("gemini", {**sent, "model": "m"}).document, "openai")
-        said = [part for _, parts in plain(read_back) for part in parts]
-        assert [_without_id(part) for part in said] == [_without_id(part) for part in texts]
-        return
-    system = [block["text"] for block in sent.get("system", ())]
-    blocks = [block for message in sent["messages"] for block in message["content"]]
-    assert [*system, *map(_block, blocks)] == texts
+    read_back = GEMINI.to_chat(read("gemini", {**sent, "model": "m"}).document, "openai")
+    said = [part for _, parts in plain(read_back) for part in parts]
+    assert [_without_id(part) for part in said] == [_without_id(part) for part in texts]
 
 
 def _has_ink(part: Part) -> bool:
@@ -227,15 +228,6 @@ def _has_ink(part: Part) -> bool:
 
 def _without_id(part: Any) -> Any:
     return part if isinstance(part, str) else part[1:]
-
-
-def _block(block: dict[str, Any]) -> Any:
-    if "toolUse" in block:
-        called = block["toolUse"]
-        return (called["toolUseId"], called["name"], called["input"])
-    if "toolResult" in block:
-        return (block["toolResult"]["toolUseId"], block["toolResult"]["content"][0]["text"])
-    return block["text"]
 
 
 @pytest.mark.parametrize(("here", "there"), PAIRS)
@@ -247,8 +239,12 @@ def test_an_answer_comes_back_as_it_was(here: str, there: str, answer: ChatRespo
     assert release.document is not None
     back = CLIENTS[here].answer_to_chat(release.document)
     assert [_value(part) for part in back.parts] == [_value(part) for part in answer.parts]
-    assert (back.stop_reason, back.id) == (answer.stop_reason, "id1")
-    assert back.model == ("" if here == "cohere" else "m" if there == "cohere" else "m1")
+    assert back.stop_reason == answer.stop_reason
+    # Converse names neither its answers nor their model, Cohere not the model.
+    if "bedrock" not in (here, there):
+        assert back.id == "id1"
+    if here not in ("cohere", "bedrock"):
+        assert back.model == ("m1" if there in ("openai", "anthropic", "gemini") else "m")
     assert answer.usage is not None
     for usage in (release.usage, back.usage):
         assert usage is not None
@@ -321,43 +317,3 @@ def test_a_stream_comes_back_as_it_was(here: str, there: str, answer: ChatRespon
     found = [one for chunk in back for one in chunk.events]
     assert heard(found) == heard(events)
     assert End() in found
-
-
-@pytest.mark.parametrize("here", list(CLIENTS))
-@fast
-@given(answer=answers())
-def test_a_stream_of_bedrock_says_the_same_to_all_clients(here: str, answer: ChatResponse) -> None:
-    way = translator(here, "bedrock", ENDPOINTS[here])
-    writer = way.writer(read(here, {**BASE[here], "stream": True}))
-    stream = bedrock_stream(answer)
-    told = b"".join(writer.write(chunk) for chunk in way.reader().feed(stream, last=True))
-    there = "openai" if here != "openai" else "anthropic"
-    back = translator(there, here, ENDPOINTS[there]).reader().feed(told, last=True)
-    found = [one for chunk in back for one in chunk.events]
-    assert heard(found) == heard(events_of(answer))
-
-
-def bedrock_stream(answer: ChatResponse) -> bytes:
-    reasons = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use",
-               "content_filter": "content_filtered"}  # fmt: skip
-    out = event("messageStart", {"role": "assistant"})
-    for index, part in enumerate(answer.parts):
-        if isinstance(part, ToolCall):
-            called = {"toolUseId": part.id, "name": part.name}
-            out += event(
-                "contentBlockStart", {"start": {"toolUse": called}, "contentBlockIndex": index}
-            )
-            deltas = [{"toolUse": {"input": piece}} for piece in _halves(part.arguments)]
-        else:
-            deltas = [{"text": piece} for piece in _halves(part.text)]  # type: ignore[dict-item]
-        for delta in deltas:
-            out += event("contentBlockDelta", {"delta": delta, "contentBlockIndex": index})
-        out += event("contentBlockStop", {"contentBlockIndex": index})
-    usage = answer.usage
-    assert usage is not None
-    out += event("messageStop", {"stopReason": reasons[answer.stop_reason]})
-    return out + event("metadata", {"usage": {
-        "inputTokens": usage.prompt_tokens - usage.cached_tokens,
-        "cacheReadInputTokens": usage.cached_tokens,
-        "outputTokens": usage.completion_tokens,
-    }})  # fmt: skip

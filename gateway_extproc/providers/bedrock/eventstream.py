@@ -1,4 +1,4 @@
-"""Binary event streams (``application/vnd.amazon.eventstream``), cut out of a byte stream.
+"""Binary event streams (``application/vnd.amazon.eventstream``): cut out of bytes, and written.
 
 A message is a prelude (its whole length and that of its headers, each of four bytes, then the CRC32
 of those eight), the headers, a payload, and the CRC32 of all before.  Numbers are big-endian.
@@ -9,6 +9,7 @@ payload is.
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 from zlib import crc32
 
@@ -17,6 +18,9 @@ MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 
 _PRELUDE: Final = struct.Struct(">III")
 _CRC: Final = struct.Struct(">I")
+_LENGTHS: Final = struct.Struct(">II")
+_HEADER: Final = struct.Struct(">B")
+_SIZE: Final = struct.Struct(">BH")
 _MIN_BYTES: Final = _PRELUDE.size + _CRC.size
 _WIDTHS: Final = {0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}
 """Header types of a fixed width; 6 and 7 (bytes, text) name their own."""
@@ -36,10 +40,11 @@ class BadMessage(ValueError):
 
 
 class Message(NamedTuple):
-    """One message; of its headers only those that are text."""
+    """One message; of its headers only those that are text.  ``raw`` is all of it, as it came."""
 
     headers: dict[str, str]
     payload: bytes
+    raw: bytes = b""
 
 
 class EventStreamParser:
@@ -95,7 +100,7 @@ def _message(data: bytes) -> Message:
         headers = _headers(data[begin:end])
     except (IndexError, struct.error, UnicodeDecodeError):
         raise BadMessage("the headers of a message cannot be read") from None
-    return Message(headers, data[end : -_CRC.size])
+    return Message(headers, data[end : -_CRC.size], data)
 
 
 def _headers(data: bytes) -> dict[str, str]:
@@ -120,3 +125,14 @@ def _headers(data: bytes) -> dict[str, str]:
         if kind == _TEXT:
             headers[name] = value.decode()
     return headers
+
+
+def write_message(headers: Mapping[str, str], payload: bytes) -> bytes:
+    """One message with text headers, its checksums made."""
+    block = b"".join(
+        _HEADER.pack(len(name)) + name.encode() + _SIZE.pack(_TEXT, len(value)) + value.encode()
+        for name, value in headers.items()
+    )
+    lengths = _LENGTHS.pack(_MIN_BYTES + len(block) + len(payload), len(block))
+    message = lengths + _CRC.pack(crc32(lengths)) + block + payload
+    return message + _CRC.pack(crc32(message))

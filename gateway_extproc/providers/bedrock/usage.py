@@ -1,4 +1,4 @@
-"""Bedrock's usage object.
+"""Bedrock's usage object, both ways.
 
 As at Anthropic, what was read from the cache and what was written to it stand beside
 ``inputTokens``; the gateway counts them inside ``prompt_tokens``.
@@ -21,7 +21,20 @@ def read_usage(usage: Any) -> Usage | None:
         prompt_tokens=_count(usage, "inputTokens") + cached + written,
         completion_tokens=_count(usage, "outputTokens"),
         cached_tokens=cached,
+        cache_write_tokens=written,
     )
+
+
+def write_usage(usage: Usage | None) -> dict[str, int]:
+    """A ``usage`` object, which AWS's SDKs require; zeros where nothing is known."""
+    known = usage or Usage()
+    return {
+        "inputTokens": known.prompt_tokens - known.cached_tokens - known.cache_write_tokens,
+        "outputTokens": known.completion_tokens,
+        "totalTokens": known.total_tokens,
+        "cacheReadInputTokens": known.cached_tokens,
+        "cacheWriteInputTokens": known.cache_write_tokens,
+    }
 
 
 def _count(usage: dict[str, Any], key: str) -> int:
