@@ -39,7 +39,7 @@ DROPPABLE: Final[dict[str, frozenset[str]]] = {
     "responses": frozenset(
         {
             *_SAMPLING, *_SERVING, "reasoning.effort", "reasoning.summary", "text.verbosity",
-            "truncation", "max_tool_calls", "input[].content[].detail",
+            "truncation", "max_tool_calls", "include", "input[].content[].detail",
         }
     ),
     "messages": frozenset(

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gateway_extproc.core.chat import ChatRequest, ChatResponse, Document, LlmRequest, TextAt
+from gateway_extproc.core.chat import ChatRequest, ChatResponse, Document, LlmRequest, Path, TextAt
 from gateway_extproc.core.ports import AnswerReader, AnswerWriter, Release
 from gateway_extproc.providers.problems import Unreadable, unreadable
 from gateway_extproc.providers.wording import refuse_untold
@@ -29,6 +29,7 @@ class ClientSide:
     write_answer: Callable[[ChatResponse, int, LlmRequest | None], Document]
     answer_texts: Callable[[Document], tuple[TextAt, ...]]
     writer: Callable[[LlmRequest, int], AnswerWriter]
+    echoes: Callable[[Document], tuple[Path, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class OverHub:
         return Release(
             document=written,
             texts=self._client.answer_texts(written),
+            echoes=() if self._client.echoes is None else self._client.echoes(written),
             usage=response.usage,
             model=response.model,
             stop_reason=response.stop_reason,

@@ -19,9 +19,11 @@ from gateway_extproc.providers.anthropic import usage as anthropic_usage
 from gateway_extproc.providers.anthropic import writer as anthropic_writer
 from gateway_extproc.providers.anthropic.reader import anthropic_reader
 from gateway_extproc.providers.bedrock.reader import BedrockReader
+from gateway_extproc.providers.gemini import answer as gemini_answer
 from gateway_extproc.providers.gemini import writer as gemini_writer
 from gateway_extproc.providers.gemini.passing import GeminiToGemini
 from gateway_extproc.providers.gemini.reader import GeminiReader
+from gateway_extproc.providers.gemini.spelling import canonical
 from gateway_extproc.providers.interface import Clock, Passed
 from gateway_extproc.providers.openai import answer as openai_answer
 from gateway_extproc.providers.openai import usage as openai_usage
@@ -100,8 +102,10 @@ _CLIENTS: Final = {
             _plain(OPENAI.answer_from_chat),
             OPENAI.answer_texts,
             lambda request, created: openai_writer.EncodingWriter(
-                request.model, wants_usage=request.wants_usage, created=created
+                request.model, wants_usage=request.wants_usage, created=created,
+                several=request.completions > 1,
             ),
+            openai_answer.echoes,
         ),
         ClientSide(
             ANTHROPIC.name,
@@ -120,6 +124,7 @@ _CLIENTS: Final = {
             lambda request, created: ResponsesWriter(
                 request, created, thoughts=_wants_summary(request.document.get("reasoning"))
             ),
+            responses_whole.echoes,
         ),
         ClientSide(
             GEMINI.name,
@@ -127,8 +132,10 @@ _CLIENTS: Final = {
             _plain(GEMINI.answer_from_chat),
             GEMINI.answer_texts,
             lambda request, created: gemini_writer.EncodingWriter(
-                request.model, array=request.document.get("alt") != "sse"
+                request.model, array=request.document.get("alt") != "sse",
+                several=request.completions > 1, thoughts=_wants_thoughts(request.document),
             ),
+            gemini_answer.echoes,
         ),
     )
 }
@@ -151,6 +158,11 @@ def _thinks(thinking: Any) -> bool:
 
 def _wants_summary(reasoning: Any) -> bool:
     return bool(reasoning and (reasoning.get("summary") or reasoning.get("generate_summary")))
+
+
+def _wants_thoughts(document: Document) -> bool:
+    config = canonical(document).get("generationConfig") or {}
+    return (config.get("thinkingConfig") or {}).get("includeThoughts") is True
 
 
 def _gemini_side(dialect: gemini.Gemini) -> ProviderSide:

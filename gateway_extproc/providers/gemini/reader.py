@@ -117,7 +117,7 @@ class _Interpreter:
         if reason and reason != "FINISH_REASON_UNSPECIFIED":
             self._ended.add(index)
             has_calls = self._calls.get(index, 0) > 0
-            stops.append(Stop(stop_reason_of(reason, has_calls=has_calls)))
+            stops.append(Stop(stop_reason_of(reason, has_calls=has_calls), index))
 
     def _part(self, index: int, part: Document, answer_id: str, events: list[StreamEvent]) -> None:
         text = part.get("text")
@@ -128,10 +128,10 @@ class _Interpreter:
             field, key = ("reasoning", "thought") if thought else ("content", "text")
             events.append(TextDelta((index, key), text, field))  # type: ignore[arg-type]
         if "functionCall" in part:
-            number = sum(self._calls.values())
-            self._calls[index] = self._calls.get(index, 0) + 1
-            call = read_call(part, answer_id, number)
-            events.append(ToolStart(number, call.id, call.name))
+            number = self._calls.get(index, 0)
+            call = read_call(part, answer_id, sum(self._calls.values()))
+            self._calls[index] = number + 1
+            events.append(ToolStart(number, call.id, call.name, index))
             slot = (index, "arguments", number)
             events.append(TextDelta(slot, call.arguments, "arguments", number))
         for kind, key in CODE:

@@ -70,7 +70,7 @@ def _read_text(choice: Any, events: list[StreamEvent]) -> None:
     if text:
         events.append(TextDelta((index, "text"), text))
     if choice.get("finish_reason"):
-        events.append(Stop(stop_reason(choice["finish_reason"])))
+        events.append(Stop(stop_reason(choice["finish_reason"]), index))
 
 
 class _Interpreter:
@@ -130,7 +130,7 @@ class _Interpreter:
                 events.extend(_function_call(index, value))
         reason = choice.get("finish_reason")
         if reason:
-            events.append(Stop(stop_reason(reason)))
+            events.append(Stop(stop_reason(reason), index))
 
     def _read_calls(self, index: int, calls: Any, events: list[StreamEvent]) -> None:
         if type(calls) is not list:
@@ -144,7 +144,8 @@ class _Interpreter:
                 raise Unreadable
             if (index, number) not in self._calls:
                 self._calls.add((index, number))
-                events.append(ToolStart(number, text_of(item, "id"), text_of(called, "name")))
+                name = text_of(called, "name")
+                events.append(ToolStart(number, text_of(item, "id"), name, index))
             text = called.get("arguments") or called.get("input")
             if text:
                 events.append(_arguments((index, "arguments", number), text, number))

@@ -100,8 +100,7 @@ def _logprobs(document: Document, target: str) -> int | None:
             wanted = True
         elif name not in _EMPTY:
             raise cannot(("include", index), target)
-    beside: int = document.get("top_logprobs") or 0
-    return beside if wanted or beside else None
+    return (document.get("top_logprobs") or 0) if wanted else None
 
 
 def _answer_format(wanted: Any, target: str) -> AnswerFormat | None:
