@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -27,6 +28,7 @@ from gateway_extproc.core.chat import (
     StreamEvent,
     Text,
     TextDelta,
+    TokenProb,
     Tool,
     ToolCall,
     ToolChoice,
@@ -34,7 +36,9 @@ from gateway_extproc.core.chat import (
     ToolStart,
     UsageReport,
 )
+from gateway_extproc.core.ports import Translator
 from gateway_extproc.core.usage import Usage
+from gateway_extproc.providers.openai.responses import from_hub, to_hub, whole
 from gateway_extproc.providers.translate import (
     ANTHROPIC,
     BEDROCK,
@@ -43,18 +47,26 @@ from gateway_extproc.providers.translate import (
     VERTEX,
     translator,
 )
-from providers.samples import read
+from providers.samples import LANGUAGES, read
 from providers.test_bedrock import event
 
-EXAMPLES = int(os.environ.get("ROUND_TRIPS", "60"))
-"""Conversations a pair; the nightly run asks for 10,000."""
+EXAMPLES = int(os.environ.get("ROUND_TRIPS", "40"))
+"""Conversations a pair; ``make round-trips`` asks for 10,000."""
 
-CLIENTS: dict[str, Any] = {"openai": OPENAI, "anthropic": ANTHROPIC, "gemini": GEMINI}
-ENDPOINTS = {"openai": "chat", "anthropic": "messages", "gemini": "generate_content"}
+RESPONSES = SimpleNamespace(
+    from_chat=from_hub.from_chat,
+    to_chat=to_hub.to_chat,
+    answer_from_chat=whole.answer_from_chat,
+    answer_to_chat=whole.answer_to_chat,
+)
+CLIENTS: dict[str, Any] = {
+    "openai": OPENAI, "responses": RESPONSES, "anthropic": ANTHROPIC, "gemini": GEMINI,
+}  # fmt: skip
 PAIRS = [(a, b) for a in CLIENTS for b in CLIENTS if a != b]
 BASE: dict[str, dict[str, Any]] = {
     "openai": {"model": "m", "messages": [{"role": "user", "content": "x"}],
                "stream_options": {"include_usage": True}},
+    "responses": {"model": "m", "input": "x"},
     "anthropic": {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]},
     "gemini": {"model": "m", "alt": "sse", "contents": [{"parts": [{"text": "x"}]}]},
 }  # fmt: skip
@@ -127,6 +139,22 @@ def answers(draw: st.DrawFn) -> ChatResponse:
     return ChatResponse("id1", "m1", (*texts, *calls), reason, draw(usages))  # type: ignore[arg-type]
 
 
+def way_of(here: str, there: str) -> Translator:
+    """From clients of one language to providers of another."""
+    dialect, endpoint = LANGUAGES[here]
+    provider = there
+    if there == "responses":
+        provider = "openai:responses"
+    elif here == "responses" and there == "openai":
+        provider = "openai:chat"
+    return translator(dialect, provider, endpoint)
+
+
+def told(chat: ChatRequest, *languages: str) -> ChatRequest:
+    """What all of these can say: responses know no stop sequences."""
+    return replace(chat, stop=()) if "responses" in languages else chat
+
+
 def written(dialect: str, chat: ChatRequest) -> dict[str, Any]:
     """A client's document that says this."""
     side = CLIENTS[dialect]
@@ -160,9 +188,10 @@ fast = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[Hea
 @fast
 @given(chat=conversations())
 def test_a_request_comes_back_as_it_was(here: str, there: str, chat: ChatRequest) -> None:
+    chat = told(chat, here, there)
     document = written(here, chat)
     asked = read(here, document)
-    way = translator(here, there, ENDPOINTS[here])
+    way = way_of(here, there)
     sent = dict(way.request(asked, "m", 10**6, force_usage=True))
     arrived = read(there, {**sent, "model": "m"})
     back = CLIENTS[there].to_chat(arrived.document, here)
@@ -187,7 +216,8 @@ def test_a_request_says_the_same_to_those_that_only_serve(
         chat = replace(chat, tool_choice=None)  # Converse cannot be told
     if not all(_has_ink(part) for turn in chat.messages for part in turn.parts):
         return  # Bedrock leaves blank texts out
-    way = translator(here, there, ENDPOINTS[here])
+    chat = told(chat, here)
+    way = way_of(here, there)
     sent = way.request(read(here, written(here, chat)), "m", 10**6, force_usage=True)
     texts = [part for _, parts in plain(chat) for part in parts]
     if there == "vertex":
@@ -222,7 +252,7 @@ def _block(block: dict[str, Any]) -> Any:
 @given(answer=answers())
 def test_an_answer_comes_back_as_it_was(here: str, there: str, answer: ChatResponse) -> None:
     document = CLIENTS[there].answer_from_chat(answer, 0)
-    release = translator(here, there, ENDPOINTS[here]).answer(document, b"")
+    release = way_of(here, there).answer(document, b"")
     assert release.document is not None
     back = CLIENTS[here].answer_to_chat(release.document)
     assert [_value(part) for part in back.parts] == [_value(part) for part in answer.parts]
@@ -288,14 +318,12 @@ def heard(events: list[StreamEvent]) -> tuple[str, dict[int, Any], str, tuple[in
 @given(answer=answers())
 def test_a_stream_comes_back_as_it_was(here: str, there: str, answer: ChatResponse) -> None:
     events = events_of(answer)
-    provider = translator(there, here, ENDPOINTS[there]).writer(
-        read(there, {**BASE[there], "stream": True})
-    )
+    provider = way_of(there, here).writer(read(there, {**BASE[there], "stream": True}))
     stream = provider.write(Chunk(None, None, tuple(events)))
-    way = translator(here, there, ENDPOINTS[here])
+    way = way_of(here, there)
     writer = way.writer(read(here, {**BASE[here], "stream": True}))
     told = b"".join(writer.write(chunk) for chunk in way.reader().feed(stream, last=True))
-    back = translator(there, here, ENDPOINTS[there]).reader().feed(told, last=True)
+    back = way_of(there, here).reader().feed(told, last=True)
     found = [one for chunk in back for one in chunk.events]
     assert heard(found) == heard(events)
     assert End() in found
@@ -305,14 +333,43 @@ def test_a_stream_comes_back_as_it_was(here: str, there: str, answer: ChatRespon
 @fast
 @given(answer=answers())
 def test_a_stream_of_bedrock_says_the_same_to_all_clients(here: str, answer: ChatResponse) -> None:
-    way = translator(here, "bedrock", ENDPOINTS[here])
+    way = way_of(here, "bedrock")
     writer = way.writer(read(here, {**BASE[here], "stream": True}))
     stream = bedrock_stream(answer)
     told = b"".join(writer.write(chunk) for chunk in way.reader().feed(stream, last=True))
     there = "openai" if here != "openai" else "anthropic"
-    back = translator(there, here, ENDPOINTS[there]).reader().feed(told, last=True)
+    back = way_of(there, here).reader().feed(told, last=True)
     found = [one for chunk in back for one in chunk.events]
     assert heard(found) == heard(events_of(answer))
+
+
+@st.composite
+def several(draw: st.DrawFn) -> ChatResponse:
+    """Two answers, of which each token is told with its probability."""
+    first, second = draw(answers()), draw(answers())
+    probs = st.builds(
+        TokenProb, words, st.floats(-99, 0), st.lists(st.tuples(words, st.floats(-99, 0)),
+                                                      max_size=2).map(tuple),
+    )  # fmt: skip
+    told = tuple(draw(st.lists(probs, max_size=3)))
+    return replace(first, logprobs=told, others=(replace(second.choices[0], logprobs=told),))
+
+
+@pytest.mark.parametrize(("here", "there"), [("openai", "gemini"), ("gemini", "openai")])
+@fast
+@given(answer=several())
+def test_several_answers_come_back_as_they_were(
+    here: str, there: str, answer: ChatResponse
+) -> None:
+    document = CLIENTS[there].answer_from_chat(answer, 0)
+    release = way_of(here, there).answer(document, b"")
+    assert release.document is not None
+    back = CLIENTS[here].answer_to_chat(release.document)
+    assert len(back.choices) == 2
+    for found, expected in zip(back.choices, answer.choices, strict=True):
+        assert [_value(part) for part in found.parts] == [_value(part) for part in expected.parts]
+        assert found.stop_reason == expected.stop_reason
+        assert found.logprobs == expected.logprobs
 
 
 def bedrock_stream(answer: ChatResponse) -> bytes:
