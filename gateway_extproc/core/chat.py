@@ -212,7 +212,7 @@ StopReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 @dataclass(frozen=True, slots=True)
 class TokenProb:
-    """A token of an answer, its log probability, and those of others that might have stood there."""
+    """A token of an answer, its log probability, and those of others that could stand there."""
 
     token: str
     logprob: float

@@ -38,6 +38,7 @@ def columns(client: str) -> tuple[str, ...]:
     """The providers of a client's table: those of a dialect with the other interface only, too."""
     return (*PROVIDERS, "openai:chat" if client == "responses" else "openai:responses")
 
+
 INTRODUCTION: Final = """\
 # Dialects
 
@@ -368,7 +369,8 @@ REQUESTS: Final = (
         "gemini": {"cachedContent": "ephemeral"},
     }),
     Feature("end user's id", ("u4711",), {
-        "openai": {"user": "u4711"}, "responses": {"user": "u4711"}, "anthropic": {"metadata": {"user_id": "u4711"}}}),
+        "openai": {"user": "u4711"}, "responses": {"user": "u4711"},
+        "anthropic": {"metadata": {"user_id": "u4711"}}}),
     Feature("tools of the provider", ("4711",), {
         "responses": {"tools": [{"type": "web_search", "search_context_size": "4711"}]},
         "openai": {"web_search_options": {"search_context_size": "4711"}},

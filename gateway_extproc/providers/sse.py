@@ -95,6 +95,11 @@ class SseParser:
         if raw[:6] == b"data: " and raw.find(b"\n") == len(raw) - 2 and b"\r" not in raw:
             self._first = False
             return SseEvent("", raw[6:-2], raw)
+        if raw[:6] == b"data: " and raw.find(b"\r\n\r\n") == len(raw) - 4:
+            body = raw[6:-4]  # Google's
+            if b"\n" not in body and b"\r" not in body:
+                self._first = False
+                return SseEvent("", body, raw)
         first, self._first = self._first, False
         return _read_lines(raw.removeprefix(_BOM) if first else raw, raw)
 

@@ -23,7 +23,7 @@ from gateway_extproc.providers.gemini import answer as gemini_answer
 from gateway_extproc.providers.gemini import writer as gemini_writer
 from gateway_extproc.providers.gemini.passing import GeminiToGemini
 from gateway_extproc.providers.gemini.reader import GeminiReader
-from gateway_extproc.providers.gemini.spelling import canonical
+from gateway_extproc.providers.gemini.spelling import Canonical, canonical
 from gateway_extproc.providers.interface import Clock, Passed
 from gateway_extproc.providers.openai import answer as openai_answer
 from gateway_extproc.providers.openai import usage as openai_usage
@@ -88,6 +88,12 @@ def translator(client: str, provider: str, endpoint: str, now: Clock = no_time) 
             return OverHub(side, target, now)
 
 
+def _capped_gemini(document: Document, model: str, cap: int) -> Document:
+    document = canonical(document)
+    config = {**(document.get("generationConfig") or {}), "maxOutputTokens": cap}
+    return Canonical({**document, "model": model, "generationConfig": config})
+
+
 def _plain(write: Callable[[ChatResponse, int], Document]) -> Any:
     """For dialects whose answers repeat nothing of the request."""
     return lambda response, created, asked: write(response, created)
@@ -102,10 +108,18 @@ _CLIENTS: Final = {
             _plain(OPENAI.answer_from_chat),
             OPENAI.answer_texts,
             lambda request, created: openai_writer.EncodingWriter(
-                request.model, wants_usage=request.wants_usage, created=created,
+                request.model,
+                wants_usage=request.wants_usage,
+                created=created,
                 several=request.completions > 1,
             ),
             openai_answer.echoes,
+            lambda document, model, cap: {
+                **document,
+                "model": model,
+                "max_tokens": cap,
+                "max_completion_tokens": None,
+            },
         ),
         ClientSide(
             ANTHROPIC.name,
@@ -115,6 +129,8 @@ _CLIENTS: Final = {
             lambda request, created: anthropic_writer.EncodingWriter(
                 request.model, thoughts=_thinks(request.document.get("thinking"))
             ),
+            None,
+            lambda document, model, cap: {**document, "model": model, "max_tokens": cap},
         ),
         ClientSide(
             "responses",
@@ -125,6 +141,7 @@ _CLIENTS: Final = {
                 request, created, thoughts=_wants_summary(request.document.get("reasoning"))
             ),
             responses_whole.echoes,
+            lambda document, model, cap: {**document, "model": model, "max_output_tokens": cap},
         ),
         ClientSide(
             GEMINI.name,
@@ -132,10 +149,13 @@ _CLIENTS: Final = {
             _plain(GEMINI.answer_from_chat),
             GEMINI.answer_texts,
             lambda request, created: gemini_writer.EncodingWriter(
-                request.model, array=request.document.get("alt") != "sse",
-                several=request.completions > 1, thoughts=_wants_thoughts(request.document),
+                request.model,
+                array=request.document.get("alt") != "sse",
+                several=request.completions > 1,
+                thoughts=_wants_thoughts(request.document),
             ),
             gemini_answer.echoes,
+            _capped_gemini,
         ),
     )
 }
@@ -179,9 +199,7 @@ _PROVIDERS: Final = {
     side.name: side
     for side in (
         *(
-            ProviderSide(
-                name, _openai_request, OPENAI.answer_to_chat, _openai_path, openai_reader
-            )
+            ProviderSide(name, _openai_request, OPENAI.answer_to_chat, _openai_path, openai_reader)
             for name in (OPENAI.name, "openai:chat")
         ),
         ProviderSide(

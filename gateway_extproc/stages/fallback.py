@@ -96,9 +96,7 @@ class Fallback:
         attempt = int(headers[ATTEMPT_HEADER])  # ``_model`` has found it in the plan
         dropping = original.get("dropping", [])
         assert isinstance(dropping, list)
-        body = self._attempts.write(
-            request, language, model, cap, drop=attempt in dropping
-        ).body
+        body = self._attempts.write(request, language, model, cap, drop=attempt in dropping).body
         body_headers = self._attempts.body_headers(request, language, base_path, model, body)
         set_headers = (
             *body_headers,

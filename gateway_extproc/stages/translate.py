@@ -99,7 +99,9 @@ class Translate(Stage):
         retyped = () if kind == client_type else (("content-type", client_type),)
         return Amend(
             set_headers=(
-                *(("cache-control", "no-cache"), ("x-accel-buffering", "no")), *retyped, *told
+                *(("cache-control", "no-cache"), ("x-accel-buffering", "no")),
+                *retyped,
+                *told,
             ),
             remove_headers=(*removed, "content-length"),
             body_mode="streamed",

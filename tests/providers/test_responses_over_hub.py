@@ -408,7 +408,9 @@ def test_thoughts_are_streamed_to_who_asked_for_them() -> None:
 
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
 def test_a_stream_that_was_cut_is_incomplete(reason: Any) -> None:
-    events = [Start("i", "m"), TextDelta((0, "content"), "a"), Stop(reason), End()]
+    events: list[StreamEvent] = [
+        Start("i", "m"), TextDelta((0, "content"), "a"), Stop(reason), End(),
+    ]  # fmt: skip
     last = documents(written(events))[-1]
     assert last["type"] == "response.incomplete"
     assert last["response"]["output"][0]["status"] == "incomplete"

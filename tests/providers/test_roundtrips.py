@@ -50,8 +50,8 @@ from gateway_extproc.providers.translate import (
 from providers.samples import LANGUAGES, read
 from providers.test_bedrock import event
 
-EXAMPLES = int(os.environ.get("ROUND_TRIPS", "40"))
-"""Conversations a pair; ``make round-trips`` asks for 10,000."""
+EXAMPLES = int(os.environ.get("ROUND_TRIPS", "60"))
+"""Conversations, answers and streams, each through every pair; ``make round-trips``: 10,000."""
 
 RESPONSES = SimpleNamespace(
     from_chat=from_hub.from_chat,
@@ -184,10 +184,14 @@ def _value(part: Any) -> Any:
 fast = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-@pytest.mark.parametrize(("here", "there"), PAIRS)
 @fast
 @given(chat=conversations())
-def test_a_request_comes_back_as_it_was(here: str, there: str, chat: ChatRequest) -> None:
+def test_a_request_comes_back_as_it_was(chat: ChatRequest) -> None:
+    for here, there in PAIRS:
+        _comes_back(here, there, chat)
+
+
+def _comes_back(here: str, there: str, chat: ChatRequest) -> None:
     chat = told(chat, here, there)
     document = written(here, chat)
     asked = read(here, document)
@@ -205,13 +209,15 @@ def test_a_request_comes_back_as_it_was(here: str, there: str, chat: ChatRequest
     assert plain(again) == plain(chat)
 
 
-@pytest.mark.parametrize("here", list(CLIENTS))
-@pytest.mark.parametrize("there", [VERTEX.name, BEDROCK.name])
 @fast
 @given(chat=conversations())
-def test_a_request_says_the_same_to_those_that_only_serve(
-    here: str, there: str, chat: ChatRequest
-) -> None:
+def test_a_request_says_the_same_to_those_that_only_serve(chat: ChatRequest) -> None:
+    for here in CLIENTS:
+        for there in (VERTEX.name, BEDROCK.name):
+            _arrives(here, there, chat)
+
+
+def _arrives(here: str, there: str, chat: ChatRequest) -> None:
     if chat.tool_choice == ToolChoice("none"):
         chat = replace(chat, tool_choice=None)  # Converse cannot be told
     if not all(_has_ink(part) for turn in chat.messages for part in turn.parts):
@@ -247,10 +253,14 @@ def _block(block: dict[str, Any]) -> Any:
     return block["text"]
 
 
-@pytest.mark.parametrize(("here", "there"), PAIRS)
 @fast
 @given(answer=answers())
-def test_an_answer_comes_back_as_it_was(here: str, there: str, answer: ChatResponse) -> None:
+def test_an_answer_comes_back_as_it_was(answer: ChatResponse) -> None:
+    for here, there in PAIRS:
+        _answer_comes_back(here, there, answer)
+
+
+def _answer_comes_back(here: str, there: str, answer: ChatResponse) -> None:
     document = CLIENTS[there].answer_from_chat(answer, 0)
     release = way_of(here, there).answer(document, b"")
     assert release.document is not None
@@ -313,10 +323,14 @@ def heard(events: list[StreamEvent]) -> tuple[str, dict[int, Any], str, tuple[in
     )
 
 
-@pytest.mark.parametrize(("here", "there"), PAIRS)
 @fast
 @given(answer=answers())
-def test_a_stream_comes_back_as_it_was(here: str, there: str, answer: ChatResponse) -> None:
+def test_a_stream_comes_back_as_it_was(answer: ChatResponse) -> None:
+    for here, there in PAIRS:
+        _stream_comes_back(here, there, answer)
+
+
+def _stream_comes_back(here: str, there: str, answer: ChatResponse) -> None:
     events = events_of(answer)
     provider = way_of(there, here).writer(read(there, {**BASE[there], "stream": True}))
     stream = provider.write(Chunk(None, None, tuple(events)))
@@ -329,10 +343,14 @@ def test_a_stream_comes_back_as_it_was(here: str, there: str, answer: ChatRespon
     assert End() in found
 
 
-@pytest.mark.parametrize("here", list(CLIENTS))
 @fast
 @given(answer=answers())
-def test_a_stream_of_bedrock_says_the_same_to_all_clients(here: str, answer: ChatResponse) -> None:
+def test_a_stream_of_bedrock_says_the_same_to_all_clients(answer: ChatResponse) -> None:
+    for here in CLIENTS:
+        _bedrock_says(here, answer)
+
+
+def _bedrock_says(here: str, answer: ChatResponse) -> None:
     way = way_of(here, "bedrock")
     writer = way.writer(read(here, {**BASE[here], "stream": True}))
     stream = bedrock_stream(answer)

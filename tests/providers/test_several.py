@@ -68,7 +68,7 @@ def written(client: str, provider: str, document: dict[str, Any], stream: bytes)
 
 
 def test_a_stream_of_two_candidates_becomes_one_of_two_choices() -> None:
-    events = [
+    events: list[dict[str, Any]] = [
         {"candidates": [{"index": 0, "content": {"parts": [{"text": "a"}]}}], "responseId": "r"},
         {"candidates": [{"index": 1, "content": {"parts": [{"text": "b"}, CALL]}}]},
         {"candidates": [{"index": 0, "content": {"parts": [CALL]}, "finishReason": "STOP"}]},
@@ -99,15 +99,18 @@ def test_a_stream_of_two_candidates_becomes_one_of_two_choices() -> None:
 
 
 def test_a_stream_of_two_choices_becomes_one_of_two_candidates() -> None:
-    stream = data(
-        chunk({"content": "a"}),
-        chunk({"content": "b"}, index=1),
-        chunk(call(0, '{"x":', id="c0", name="f")),
-        chunk(call(0, '{"x":2}', id="c1", name="g"), index=1),
-        chunk(call(0, "1}")),
-        chunk({}, "tool_calls"),
-        chunk({}, "length", index=1),
-    ) + DONE
+    stream = (
+        data(
+            chunk({"content": "a"}),
+            chunk({"content": "b"}, index=1),
+            chunk(call(0, '{"x":', id="c0", name="f")),
+            chunk(call(0, '{"x":2}', id="c1", name="g"), index=1),
+            chunk(call(0, "1}")),
+            chunk({}, "tool_calls"),
+            chunk({}, "length", index=1),
+        )
+        + DONE
+    )
     told = written("gemini", "openai", GEMINI, stream)
     documents = [
         orjson.loads(line.removeprefix(b"data: ")) for line in told.split(b"\r\n\r\n") if line

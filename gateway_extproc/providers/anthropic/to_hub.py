@@ -59,9 +59,9 @@ _NEUTRAL_BLOCK: Final[dict[str, tuple[Any, ...]]] = {
     "citations": ([], {"enabled": False}),
     "caller": ({"type": "direct"},),
 }
-_TOOL: Final = frozenset(
-    {"type", "name", "description", "input_schema", "cache_control", "strict"}
-)
+_METADATA: Final = frozenset({"user_id"})
+_TURN: Final = frozenset({"role", "content"})
+_TOOL: Final = frozenset({"type", "name", "description", "input_schema", "cache_control", "strict"})
 _NEUTRAL_TOOL: Final[dict[str, tuple[Any, ...]]] = {
     "defer_loading": (False,),
     "eager_input_streaming": (False, True),
@@ -73,7 +73,7 @@ def to_chat(document: Document, target: str) -> ChatRequest:
     """The hub's request; raises ``RequestError`` for what ``target`` could not be told."""
     refuse_unknown(document, (), target, known=_KNOWN, neutral=_NEUTRAL)
     metadata = document.get("metadata") or {}
-    refuse_unknown(metadata, ("metadata",), target, known=("user_id",))
+    refuse_unknown(metadata, ("metadata",), target, known=_METADATA)
     choice = document.get("tool_choice")
     return ChatRequest(
         model=document["model"],
@@ -89,11 +89,13 @@ def to_chat(document: Document, target: str) -> ChatRequest:
         user=metadata.get("user_id"),
         top_k=document.get("top_k"),
         thinking=_thinking(document.get("thinking"), target),
-        answer_format=_answer_format(document.get("output_config") or {}, target),
+        answer_format=_answer_format(document.get("output_config"), target),
     )
 
 
-def _answer_format(output: Document, target: str) -> AnswerFormat | None:
+def _answer_format(output: Document | None, target: str) -> AnswerFormat | None:
+    if not output:
+        return None
     refuse_unknown(output, ("output_config",), target, known=("format",))
     wanted = output.get("format")
     if wanted is not None and (type(wanted) is not dict or wanted.get("type") != "json_schema"):
@@ -128,6 +130,8 @@ def _thinking(thinking: Any, target: str) -> Thinking | None:
 
 def _system_first(*messages: ChatMessage) -> tuple[ChatMessage, ...]:
     """API versions from 2026 on know system turns among the messages; the hub has them first."""
+    if not any(message.role == "system" for message in messages[1:]):
+        return messages
     return tuple(sorted(messages, key=lambda message: message.role != "system"))
 
 
@@ -144,7 +148,10 @@ def _turns(document: Document, target: str) -> Iterator[ChatMessage]:
         raise cannot(("messages", len(messages) - 1, "role"), target)
     for index, message in enumerate(messages):
         path = ("messages", index)
-        refuse_unknown(message, path, target, known=("role", "content"))
+        refuse_unknown(message, path, target, known=_TURN)
+        if type(message["content"]) is str:
+            yield ChatMessage(message["role"], (Text(message["content"]),))
+            continue
         parts = _content(message["content"], (*path, "content"), target)
         for at, part in enumerate(parts):
             if message["role"] == "assistant" and isinstance(part, (Image, File)):

@@ -54,8 +54,11 @@ def stop_reason_of(reason: Any, *, has_calls: bool) -> StopReason:
 def candidates_of(document: Document) -> list[Document]:
     """The candidates; raises ``Unreadable`` for another shape.  None where a prompt was blocked."""
     candidates = document.get("candidates") or []
-    if type(candidates) is not list or not all(type(one) is dict for one in candidates):
+    if type(candidates) is not list:
         raise Unreadable
+    for one in candidates:
+        if type(one) is not dict:
+            raise Unreadable
     return candidates
 
 
@@ -63,8 +66,11 @@ def parts_of(candidate: Document) -> list[Document]:
     """The parts of a candidate, of which one that was blocked has none; raises ``Unreadable``."""
     content = candidate.get("content") or {}
     parts = (content.get("parts") or []) if type(content) is dict else None
-    if type(parts) is not list or not all(type(part) is dict for part in parts):
+    if type(parts) is not list:
         raise Unreadable
+    for part in parts:
+        if type(part) is not dict:
+            raise Unreadable
     return parts
 
 

@@ -55,6 +55,7 @@ _NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {
     "store": (False,),
     "functions": ([],),
 }
+_STREAM_OPTIONS: Final = frozenset({"include_usage", "include_obfuscation"})
 _MESSAGE: Final[dict[str, frozenset[str]]] = {
     "system": frozenset({"role", "content"}),
     "developer": frozenset({"role", "content"}),
@@ -65,15 +66,16 @@ _MESSAGE: Final[dict[str, frozenset[str]]] = {
 _NEUTRAL_MESSAGE: Final[dict[str, tuple[Any, ...]]] = {"annotations": ([],)}
 _PART: Final = frozenset({"cache_control", "prompt_cache_breakpoint", "type"})
 _MEDIA: Final = frozenset({"image_url", "file", "input_audio"})
-_SYSTEM: Final = ("system", "developer")
+_VOICES: Final[dict[str, Role]] = {
+    "system": "system", "developer": "system", "user": "user", "assistant": "assistant",
+}  # fmt: skip
 
 
 def to_chat(document: Document, target: str) -> ChatRequest:
     """The hub's request; raises ``RequestError`` for what ``target`` could not be told."""
     refuse_unknown(document, (), target, known=_KNOWN, neutral=_NEUTRAL)
     options = document.get("stream_options") or {}
-    stream_known = ("include_usage", "include_obfuscation")
-    refuse_unknown(options, ("stream_options",), target, known=stream_known)
+    refuse_unknown(options, ("stream_options",), target, known=_STREAM_OPTIONS)
     stop = document.get("stop")
     verbosity = document.get("verbosity")
     new, old = document.get("max_completion_tokens"), document.get("max_tokens")
@@ -127,9 +129,17 @@ def _messages(messages: list[Any], target: str) -> tuple[ChatMessage, ...]:
     if messages[-1]["role"] == "assistant":
         # OpenAI answers with a new turn; elsewhere this turn would be continued.
         raise cannot(("messages", len(messages) - 1, "role"), target)
-    turns = [_message(message, ("messages", i), target) for i, message in enumerate(messages)]
-    system = [turn for turn in turns if turn.role == "system"]
-    return (*system, *(turn for turn in turns if turn.role != "system"))
+    system: list[ChatMessage] = []
+    turns: list[ChatMessage] = []
+    for index, message in enumerate(messages):
+        content, role = message.get("content"), message["role"]
+        voice = _VOICES.get(role)
+        if voice is not None and type(content) is str and len(message) == 2:
+            turn = ChatMessage(voice, (Text(content),))  # most turns are no more than that
+        else:
+            turn = _message(message, ("messages", index), target)
+        (system if turn.role == "system" else turns).append(turn)
+    return (*system, *turns)
 
 
 def _message(message: Document, path: Path, target: str) -> ChatMessage:
@@ -144,8 +154,7 @@ def _message(message: Document, path: Path, target: str) -> ChatMessage:
         return ChatMessage("tool", (ToolResult(message["tool_call_id"], text),))
     if role == "assistant":
         return ChatMessage("assistant", _assistant(message, parts, path, target))
-    voice: Role = "system" if role in _SYSTEM else "user"
-    return ChatMessage(voice, parts)
+    return ChatMessage(_VOICES[role], parts)
 
 
 def _assistant(
@@ -221,9 +230,7 @@ def _tool(tool: Document, path: Path, target: str) -> Tool:
         raise cannot((*path, "type"), target)
     refuse_unknown(tool, path, target, known=("type", "function", "cache_control"))
     function, at = tool["function"], (*path, "function")
-    refuse_unknown(
-        function, at, target, known=("name", "description", "parameters", "strict")
-    )
+    refuse_unknown(function, at, target, known=("name", "description", "parameters", "strict"))
     parameters = function.get("parameters") or {"type": "object", "properties": {}}
     strict = function.get("strict") is True
     return Tool(function["name"], function.get("description"), parameters, strict)

@@ -235,9 +235,7 @@ class EncodingWriter:
     def _response(
         self, reason: StopReason | None, output: list[Any], usage: dict[str, Any] | None
     ) -> dict[str, Any]:
-        return response(
-            self._id, self._model, self._created, self._asked, output, reason, usage
-        )
+        return response(self._id, self._model, self._created, self._asked, output, reason, usage)
 
     def _encode(self, kind: str, **fields: Any) -> bytes:
         number, self._number = self._number, self._number + 1
