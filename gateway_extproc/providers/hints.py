@@ -30,7 +30,8 @@ def unsaid(client: str, provider: str, document: Document) -> tuple[str, ...]:
     find = _BY_CLIENT.get(client)
     if find is None or _same(client, provider):
         return ()
-    return tuple(dict.fromkeys(find(document, provider)))
+    found = list(find(document, provider))
+    return tuple(dict.fromkeys(found)) if found else ()
 
 
 def _same(client: str, provider: str) -> bool:

@@ -241,6 +241,27 @@ def test_a_provider_is_asked_in_the_language_that_it_has(
     assert spoken("anthropic", endpoint, apis) == "anthropic"
 
 
+@pytest.mark.parametrize(
+    ("client", "document", "path"),
+    [
+        ("openai", {"model": "m", "messages": [{"role": "user", "content": [
+            {"type": "file", "file": {"filename": "n4711.pdf", "file_data": "data:,"}}]}]},
+         ("messages", 0, "content", 0, "file", "filename")),
+        ("responses", {"model": "m", "input": [{"role": "user", "content": [
+            {"type": "input_file", "filename": "n4711.pdf", "file_data": "data:,"}]}]},
+         ("input", 0, "content", 0, "filename")),
+        ("gemini", {"model": "m", "contents": [{"parts": [{"inlineData": {
+            "mimeType": "application/pdf", "displayName": "n4711.pdf", "data": ""}}]}]},
+         ("contents", 0, "parts", 0, "inlineData", "displayName")),
+    ],
+)  # fmt: skip
+def test_guards_see_the_names_of_files(
+    client: str, document: dict[str, Any], path: tuple[str | int, ...]
+) -> None:
+    (text,) = read(client, document).texts
+    assert (text.path, text.role, text.text) == (path, "user", "n4711.pdf")
+
+
 # -------------------------------------------------------------------------- answers
 
 

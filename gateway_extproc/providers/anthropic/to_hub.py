@@ -74,7 +74,7 @@ def to_chat(document: Document, target: str) -> ChatRequest:
     refuse_unknown(document, (), target, known=_KNOWN, neutral=_NEUTRAL)
     metadata = document.get("metadata") or {}
     refuse_unknown(metadata, ("metadata",), target, known=_METADATA)
-    choice = document.get("tool_choice")
+    choice, tools = document.get("tool_choice"), document.get("tools")
     return ChatRequest(
         model=document["model"],
         messages=_system_first(*_system(document.get("system"), target), *_turns(document, target)),
@@ -83,7 +83,7 @@ def to_chat(document: Document, target: str) -> ChatRequest:
         temperature=document.get("temperature"),
         top_p=document.get("top_p"),
         stop=tuple(document.get("stop_sequences") or ()),
-        tools=tuple(_tools(document.get("tools") or (), target)),
+        tools=tuple(_tools(tools, target)) if tools else (),
         tool_choice=_tool_choice(choice, target),
         parallel_tool_calls=_parallel(choice),
         user=metadata.get("user_id"),

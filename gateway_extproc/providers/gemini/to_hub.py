@@ -72,7 +72,7 @@ def to_chat(document: Document, target: str) -> ChatRequest:
     config = document.get(CONFIG) or {}
     refuse_unknown(config, (CONFIG,), target, known=_CONFIG, neutral=_NEUTRAL_CONFIG)
     strict = "toolConfig" in document and _is_strict(document["toolConfig"])
-    count = config.get("candidateCount")
+    count, tools = config.get("candidateCount"), document.get("tools")
     return ChatRequest(
         model=document.get("model", ""),
         messages=(*_system(document.get("systemInstruction")), *_turns(document, target)),
@@ -81,7 +81,7 @@ def to_chat(document: Document, target: str) -> ChatRequest:
         temperature=config.get("temperature"),
         top_p=config.get("topP"),
         stop=tuple(config.get("stopSequences") or ()),
-        tools=tuple(_tools(document.get("tools") or (), target, strict=strict)),
+        tools=tuple(_tools(tools, target, strict=strict)) if tools else (),
         tool_choice=_tool_choice(document.get("toolConfig"), target),
         top_k=_top_k(config.get("topK"), target),
         seed=config.get("seed"),

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from gateway_extproc.core.usage import Usage
 
-
 _COMMON: Final = frozenset(
     {
         *("promptTokenCount", "candidatesTokenCount", "totalTokenCount"),

@@ -78,6 +78,7 @@ def to_chat(document: Document, target: str) -> ChatRequest:
     refuse_unknown(options, ("stream_options",), target, known=_STREAM_OPTIONS)
     stop = document.get("stop")
     verbosity = document.get("verbosity")
+    tools = document.get("tools")
     new, old = document.get("max_completion_tokens"), document.get("max_tokens")
     return ChatRequest(
         model=document["model"],
@@ -87,7 +88,7 @@ def to_chat(document: Document, target: str) -> ChatRequest:
         temperature=document.get("temperature"),
         top_p=document.get("top_p"),
         stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
-        tools=_tools(document.get("tools") or (), target),
+        tools=_tools(tools, target) if tools else (),
         tool_choice=_tool_choice(document.get("tool_choice"), target),
         parallel_tool_calls=document.get("parallel_tool_calls"),
         user=document.get("user") or document.get("safety_identifier"),

@@ -75,7 +75,7 @@ def to_chat(document: Document, target: str) -> ChatRequest:
     options, text = document.get("stream_options") or {}, document.get("text") or {}
     refuse_unknown(options, ("stream_options",), target, known=_STREAM_OPTIONS)
     refuse_unknown(text, ("text",), target, known=_TEXT)
-    verbosity = text.get("verbosity")
+    verbosity, tools = text.get("verbosity"), document.get("tools")
     return ChatRequest(
         model=document["model"],
         messages=_messages(document, target),
@@ -83,7 +83,7 @@ def to_chat(document: Document, target: str) -> ChatRequest:
         max_tokens=document.get("max_output_tokens"),
         temperature=document.get("temperature"),
         top_p=document.get("top_p"),
-        tools=tuple(_tools(document.get("tools") or (), target)),
+        tools=tuple(_tools(tools, target)) if tools else (),
         tool_choice=_tool_choice(document.get("tool_choice"), target),
         parallel_tool_calls=document.get("parallel_tool_calls"),
         user=document.get("user") or document.get("safety_identifier"),
