@@ -135,6 +135,13 @@ bench-evidence-tools: $(STAMP) ## questions to 1,000,000 decisions and costs, a 
 outages: $(STAMP) ## a provider fails in every way at 100 requests/s, and is back within 5 s; 2 minutes
 	OUTAGE_RATE=100 OUTAGE_BACK_S=5 $(BIN)/python -m pytest -q -s tests/envoy/test_outages.py
 
+ROUND_TRIPS ?= 10000
+round-trips: $(STAMP) ## dialect A to B to A, ROUND_TRIPS of each kind through every pair; 10,000 take about 6 minutes
+	ROUND_TRIPS=$(ROUND_TRIPS) $(BIN)/python -m pytest -q -p no:cacheprovider tests/providers/test_roundtrips.py
+
+bench-translate: $(STAMP) ## CPU of translating a request, a chunk of a stream, an answer
+	@PYTHONPATH=tests $(BIN)/python -m bench.translate $(ARGS)
+
 bench-plan: $(STAMP) ## CPU of a route decision with 1,000 rules and 200 targets
 	@PYTHONPATH=tests $(BIN)/python -m bench.routing
 

@@ -217,14 +217,45 @@ StopReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 
 @dataclass(frozen=True, slots=True)
+class TokenProb:
+    """A token of an answer, its log probability, and those of others that could stand there."""
+
+    token: str
+    logprob: float
+    beside: tuple[tuple[str, float], ...] = ()
+
+
+AnswerPart = Text | ToolCall | Thought
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of several answers to the same request."""
+
+    parts: tuple[AnswerPart, ...]
+    stop_reason: StopReason
+    logprobs: tuple[TokenProb, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ChatResponse:
-    """A whole answer: its parts, why it ended, what it used."""
+    """A whole answer: its parts, why it ended, what it used.
+
+    ``others`` are further answers, for clients that asked for several.
+    """
 
     id: str
     model: str
-    parts: tuple[Text | ToolCall | Thought, ...]
+    parts: tuple[AnswerPart, ...]
     stop_reason: StopReason
     usage: Usage | None
+    logprobs: tuple[TokenProb, ...] | None = None
+    others: tuple[Choice, ...] = ()
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """All answers, the first one first."""
+        return (Choice(self.parts, self.stop_reason, self.logprobs), *self.others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,11 +285,12 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True)
 class ToolStart:
-    """Tool call number ``call`` (from 0) of this answer begins."""
+    """Tool call number ``call`` (from 0) of this answer, or of one of several, begins."""
 
     call: int
     id: str
     name: str
+    choice: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,9 +302,10 @@ class BlockEnd:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The model is done; held text of every slot must leave before this."""
+    """The model is done, of several answers with this one; held text must leave before this."""
 
     reason: StopReason
+    choice: int = 0
 
 
 @dataclass(frozen=True, slots=True)

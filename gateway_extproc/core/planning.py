@@ -105,10 +105,11 @@ class Query(NamedTuple):
 
     ``classes`` are the data classes that a target must be approved for; ``needs`` are
     capabilities; ``same_dialect`` wants the client's own, ``json_mode`` asks for JSON of any
-    shape; ``region`` is asked for or the gateway's own, ``region_required`` makes it a filter.  ``prompt_tokens`` is 0 where nothing that is asked hangs on it.  ``cap_tokens`` is
-    the most that may be answered, ``named_cap`` whether the client said so, ``expected_tokens``
-    what will probably be answered.  Draws lie in [0, 1).  ``user`` and ``conversation`` are what a
-    policy may stick to, empty where unknown.  ``grant`` names whoever made ``may_use_target``.
+    shape.  ``region`` is asked for or the gateway's own, ``region_required`` makes it a filter.
+    ``prompt_tokens`` is 0 where nothing that is asked hangs on it.  ``cap_tokens`` is the most
+    that may be answered, ``named_cap`` whether the client said so, ``expected_tokens`` what will
+    probably be answered.  Draws lie in [0, 1).  ``user`` and ``conversation`` are what a policy
+    may stick to, empty where unknown.  ``grant`` names whoever made ``may_use_target``.
     """
 
     endpoint: str

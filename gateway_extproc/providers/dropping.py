@@ -39,7 +39,7 @@ DROPPABLE: Final[dict[str, frozenset[str]]] = {
     "responses": frozenset(
         {
             *_SAMPLING, *_SERVING, "reasoning.effort", "reasoning.summary", "text.verbosity",
-            "truncation", "max_tool_calls", "input[].content[].detail",
+            "truncation", "max_tool_calls", "include", "input[].content[].detail",
         }
     ),
     "messages": frozenset(
@@ -95,14 +95,15 @@ def write(
     """The request for a provider of this dialect; raises ``RequestError`` for what it cannot be
     told and may not be left out."""
     hints = unsaid(request.dialect, provider, request.document)
+    if not drop:
+        document = way.request(request, model, max_tokens, force_usage=request.stream)
+        return Written(document, hints)
     dropped: dict[str, None] = dict.fromkeys(hints)
     for _ in range(MOST):
         try:
             document = way.request(request, model, max_tokens, force_usage=request.stream)
             return Written(document, tuple(dropped))
         except RequestError as error:
-            if not drop:
-                raise
             request, name = _without(request, error)
             dropped[name] = None
     raise RequestError(
@@ -132,7 +133,7 @@ def _without(request: LlmRequest, error: RequestError) -> tuple[LlmRequest, str]
     else:
         raise error
     parent, last = _find(document, path[:-1]), path[-1]
-    if type(parent) is dict and last in parent:
+    if isinstance(parent, dict) and last in parent:
         rest: Any = {key: value for key, value in parent.items() if key != last}
     elif type(parent) is list and type(last) is int:
         rest = [*parent[:last], *parent[last + 1 :]]
@@ -151,7 +152,7 @@ def _find(document: Document, path: Path) -> Any:
     node: Any = document
     for key in path:
         fits = type(key) is int and type(node) is list and key < len(node)
-        node = node[key] if fits else node.get(key) if type(node) is dict else None
+        node = node[key] if fits else node.get(key) if isinstance(node, dict) else None
     return node
 
 

@@ -21,8 +21,8 @@ _NAMES_USERS: Final = frozenset({"openai", "openai:chat", "openai:responses", "a
 _MARKLESS: Final = ("openai", "cohere")
 """Dialects without a mark for results of tools that failed: their text says it."""
 
-_OPENAI: Final = (
-    *("metadata", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"),
+_OPENAI: Final = frozenset(
+    {"metadata", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"}
 )
 
 
@@ -34,7 +34,8 @@ def unsaid(client: str, provider: str, document: Document) -> tuple[str, ...]:
     find = _BY_CLIENT.get(client)
     if find is None or _same(client, provider):
         return ()
-    return tuple(dict.fromkeys(find(document, provider)))
+    found = list(find(document, provider))
+    return tuple(dict.fromkeys(found)) if found else ()
 
 
 def _same(client: str, provider: str) -> bool:
@@ -42,9 +43,8 @@ def _same(client: str, provider: str) -> bool:
 
 
 def _openai(document: Document, provider: str) -> Iterator[str]:
-    for name in _OPENAI:
-        if document.get(name):
-            yield name
+    if not _OPENAI.isdisjoint(document):
+        yield from (name for name in document if name in _OPENAI and document[name])
     user, safety = document.get("user"), document.get("safety_identifier")
     if provider in _NAMES_USERS:
         if user and safety:
@@ -53,10 +53,11 @@ def _openai(document: Document, provider: str) -> Iterator[str]:
         yield from (
             name for name, value in (("user", user), ("safety_identifier", safety)) if value
         )
-    for item in _items(document.get("input")):
-        if item.get("type") == "reasoning":
+    messages = document.get("messages")
+    if messages is None:
+        messages = document.get("input")
+        if type(messages) is list and any(map(_is_reasoning, messages)):
             yield "reasoning"
-    messages = document.get("messages") or document.get("input")
     if _holds(messages, CACHE) or _holds(document.get("tools"), CACHE):
         yield CACHE
     wanted = document.get("response_format")
@@ -146,8 +147,8 @@ _BY_CLIENT: Final[dict[str, Callable[[Document, str], Iterator[str]]]] = {
 }
 
 
-def _items(items: Any) -> Iterator[Document]:
-    return (item for item in items if type(item) is dict) if type(items) is list else iter(())
+def _is_reasoning(item: Any) -> bool:
+    return type(item) is dict and item.get("type") == "reasoning"
 
 
 def _holds(items: Any, key: str, *, deep: bool = True) -> bool:

@@ -1,4 +1,4 @@
-"""Which images, documents and sounds which provider can be given; nothing is fetched or converted."""
+"""Which images, documents and sounds which provider can be given.  Nothing is fetched here."""
 
 from __future__ import annotations
 

@@ -84,10 +84,12 @@ NOTES: Final = """\
   schema of Anthropic's clients is strict there, and OpenAI refuses one that its strict mode cannot.
 - No tool at all (`tool_choice: none`) cannot be said to Bedrock: a model that is not told of tools
   may answer otherwise than one that is told not to call them.
-- Of an answer with several choices clients of another dialect would get the first, so asking for
-  several is refused.
-- Log probabilities, citations and annotations of an answer reach clients of the same dialect only.
-  Of a Cohere client's earlier turns other providers are told what was said, not what it cited.
+- Several answers at once, and log probabilities, go between OpenAI's chat and Gemini (log
+  probabilities to responses, too); log probabilities in whole answers only, because the pieces of
+  streams do not match.
+- Citations and annotations of an answer reach clients of the same dialect only: they come from
+  tools of the provider, which cannot be asked for in another dialect. Of a Cohere client's earlier
+  turns other providers are told what was said, not what it cited.
 - What Cohere's models plan before they call tools (`tool_plan`) is text to other clients, and what
   other models say before their calls is a plan at Cohere. Its clients read it as content.
 
@@ -403,7 +405,10 @@ REQUESTS: Final = (
     }),
     Feature("several answers", ('"n":2', '"candidateCount":2'), {
         "openai": {"n": 2}, "gemini": _gemini_config(candidateCount=2)}),
-    Feature("log probabilities", ('"logprobs":true', '"responseLogprobs":true'), {
+    Feature("log probabilities", (
+        '"logprobs":true', '"responseLogprobs":true', "message.output_text.logprobs",
+    ), {
+        "responses": {"include": ["message.output_text.logprobs"]},
         "openai": {"logprobs": True}, "gemini": _gemini_config(responseLogprobs=True),
         "cohere": {"logprobs": True},
     }),
@@ -638,8 +643,11 @@ ANSWERS: Final = (
     Feature("log probabilities", ("l4711",), {
         "openai": {"choices": [{
             "index": 0, "message": {"content": "a"}, "finish_reason": "stop",
-            "logprobs": {"content": [{"token": "l4711"}]}}]},
-        "gemini": _gemini_answer(logprobsResult={"chosenCandidates": [{"token": "l4711"}]}),
+            "logprobs": {"content": [{"token": "l4711", "logprob": -0.5}]}}]},
+        "responses": _response(_message({"type": "output_text", "text": "a", "logprobs": [
+            {"token": "l4711", "logprob": -0.5, "top_logprobs": []}]})),
+        "gemini": _gemini_answer(logprobsResult={
+            "chosenCandidates": [{"token": "l4711", "logProbability": -0.5}]}),
         "cohere": {**_cohere_answer(), "logprobs": [{"text": "l4711", "token_ids": [1]}]},
     }),
     Feature("citations", ("k4711",), {

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gateway_extproc.core.chat import ChatRequest, ChatResponse, Document, LlmRequest, TextAt
+from gateway_extproc.core.chat import ChatRequest, ChatResponse, Document, LlmRequest, Path, TextAt
 from gateway_extproc.core.ports import AnswerReader, AnswerWriter, Release
 from gateway_extproc.providers.problems import Unreadable, unreadable
 from gateway_extproc.providers.wording import refuse_untold
@@ -29,6 +29,9 @@ class ClientSide:
     write_answer: Callable[[ChatResponse, int, LlmRequest | None], Document]
     answer_texts: Callable[[Document], tuple[TextAt, ...]]
     writer: Callable[[LlmRequest, int], AnswerWriter]
+    echoes: Callable[[Document], tuple[Path, ...]] | None = None
+    capped: Callable[[Document, str, int], Document] | None = None
+    """The document with another model and cap, where that is cheaper than to change the hub's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +55,17 @@ class OverHub:
     def request(
         self, request: LlmRequest, model: str, max_tokens: int, *, force_usage: bool
     ) -> Document:
-        chat = self._client.to_chat(request.document, self._provider.name)
-        refuse_untold(chat, self._client.name, self._provider.name)
+        client, provider = self._client, self._provider
         asked = request.max_tokens
         cap = max_tokens if asked is None else min(asked, max_tokens)
-        chat = replace(chat, model=model, max_tokens=cap, stream=request.stream)
-        return self._provider.from_chat(chat, self._client.name)
+        if client.capped is not None:
+            document = client.capped(request.document, model, cap)
+            chat = client.to_chat(document, provider.name)
+        else:
+            chat = client.to_chat(request.document, provider.name)
+            chat = replace(chat, model=model, max_tokens=cap, stream=request.stream)
+        refuse_untold(chat, client.name, provider.name)
+        return provider.from_chat(chat, client.name)
 
     def path(self, base_path: str, model: str = "", *, stream: bool = False) -> str:
         return self._provider.path(base_path, model, stream)
@@ -74,6 +82,7 @@ class OverHub:
         return Release(
             document=written,
             texts=self._client.answer_texts(written),
+            echoes=() if self._client.echoes is None else self._client.echoes(written),
             usage=response.usage,
             model=response.model,
             stop_reason=response.stop_reason,

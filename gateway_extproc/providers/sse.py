@@ -58,6 +58,11 @@ class SseParser:
 
     def feed(self, data: bytes, *, last: bool = False) -> list[SseEvent]:
         """The events that ``data`` completed; raises ``EventTooLarge`` (a ``ValueError``)."""
+        if not self._pending and len(data) <= self._limit:
+            body = _one_event(data)
+            if body is not None:
+                self._first = False
+                return [SseEvent("", body, data)]
         buffer: bytes | bytearray = data
         if self._pending:
             self._pending += data
@@ -92,11 +97,25 @@ class SseParser:
         self._searched = max(0, rest - 3)  # an end is at most four bytes long
 
     def _event(self, raw: bytes) -> SseEvent:
-        if raw[:6] == b"data: " and raw.find(b"\n") == len(raw) - 2 and b"\r" not in raw:
+        body = _one_event(raw)
+        if body is not None:
             self._first = False
-            return SseEvent("", raw[6:-2], raw)
+            return SseEvent("", body, raw)
         first, self._first = self._first, False
         return _read_lines(raw.removeprefix(_BOM) if first else raw, raw)
+
+
+def _one_event(raw: bytes) -> bytes | None:
+    """The data of one event of one line, as nearly all are; None for anything else."""
+    if raw[:6] != b"data: ":
+        return None
+    end, size = raw.find(b"\n"), len(raw)
+    if end == size - 2 and raw[end:] == b"\n\n" and b"\r" not in raw:
+        return raw[6:end]
+    # Google ends lines with CRLF.
+    if end == size - 3 and raw[end - 1 :] == b"\r\n\r\n" and raw.find(b"\r") == end - 1:
+        return raw[6 : end - 1]
+    return None
 
 
 def _end_lf(buffer: bytes | bytearray, start: int, searched: int) -> int:

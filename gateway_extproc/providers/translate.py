@@ -25,9 +25,11 @@ from gateway_extproc.providers.cohere import writer as cohere_writer
 from gateway_extproc.providers.cohere.passing import CohereToCohere
 from gateway_extproc.providers.cohere.plain import RERANK as COHERES_RERANK
 from gateway_extproc.providers.cohere.reader import cohere_reader
+from gateway_extproc.providers.gemini import answer as gemini_answer
 from gateway_extproc.providers.gemini import writer as gemini_writer
 from gateway_extproc.providers.gemini.passing import GeminiToGemini
 from gateway_extproc.providers.gemini.reader import GeminiReader
+from gateway_extproc.providers.gemini.spelling import Canonical, canonical
 from gateway_extproc.providers.interface import Clock, Passed
 from gateway_extproc.providers.openai import answer as openai_answer
 from gateway_extproc.providers.openai import usage as openai_usage
@@ -107,6 +109,12 @@ def translator(client: str, provider: str, endpoint: str, now: Clock = no_time) 
             return OverHub(side, target, now)
 
 
+def _capped_gemini(document: Document, model: str, cap: int) -> Document:
+    document = canonical(document)
+    config = {**(document.get("generationConfig") or {}), "maxOutputTokens": cap}
+    return Canonical({**document, "model": model, "generationConfig": config})
+
+
 def _plain(write: Callable[[ChatResponse, int], Document]) -> Any:
     """For dialects whose answers repeat nothing of the request."""
     return lambda response, created, asked: write(response, created)
@@ -121,8 +129,18 @@ _CLIENTS: Final = {
             _plain(OPENAI.answer_from_chat),
             OPENAI.answer_texts,
             lambda request, created: openai_writer.EncodingWriter(
-                request.model, wants_usage=request.wants_usage, created=created
+                request.model,
+                wants_usage=request.wants_usage,
+                created=created,
+                several=request.completions > 1,
             ),
+            openai_answer.echoes,
+            lambda document, model, cap: {
+                **document,
+                "model": model,
+                "max_tokens": cap,
+                "max_completion_tokens": None,
+            },
         ),
         ClientSide(
             ANTHROPIC.name,
@@ -132,6 +150,8 @@ _CLIENTS: Final = {
             lambda request, created: anthropic_writer.EncodingWriter(
                 request.model, thoughts=_thinks(request.document.get("thinking"))
             ),
+            None,
+            lambda document, model, cap: {**document, "model": model, "max_tokens": cap},
         ),
         ClientSide(
             "responses",
@@ -141,6 +161,8 @@ _CLIENTS: Final = {
             lambda request, created: ResponsesWriter(
                 request, created, thoughts=_wants_summary(request.document.get("reasoning"))
             ),
+            responses_whole.echoes,
+            lambda document, model, cap: {**document, "model": model, "max_output_tokens": cap},
         ),
         ClientSide(
             GEMINI.name,
@@ -148,8 +170,13 @@ _CLIENTS: Final = {
             _plain(GEMINI.answer_from_chat),
             GEMINI.answer_texts,
             lambda request, created: gemini_writer.EncodingWriter(
-                request.model, array=request.document.get("alt") != "sse"
+                request.model,
+                array=request.document.get("alt") != "sse",
+                several=request.completions > 1,
+                thoughts=_wants_thoughts(request.document),
             ),
+            gemini_answer.echoes,
+            _capped_gemini,
         ),
         ClientSide(
             BEDROCK.name,
@@ -190,6 +217,11 @@ def _thinks(thinking: Any) -> bool:
 
 def _wants_summary(reasoning: Any) -> bool:
     return bool(reasoning and (reasoning.get("summary") or reasoning.get("generate_summary")))
+
+
+def _wants_thoughts(document: Document) -> bool:
+    config = canonical(document).get("generationConfig") or {}
+    return (config.get("thinkingConfig") or {}).get("includeThoughts") is True
 
 
 def _gemini_side(dialect: gemini.Gemini) -> ProviderSide:

@@ -14,16 +14,18 @@ from typing import Final
 from gateway_extproc.core.chat import ChatRequest, Thinking
 from gateway_extproc.core.errors import unsupported
 
-_GOOGLE: Final = frozenset(
+_COHERE: Final = frozenset(
     {
         *("hot", "stop", "top_k", "seed", "presence_penalty", "frequency_penalty"),
         *("json", "schema", "effort", "budget", "no_thinking", "thoughts", "strict"),
         "no_tool",
     }
 )
+_GOOGLE: Final = _COHERE | {"completions", "logprobs"}
 _CHAT: Final = frozenset(
     {
         *("hot", "stop", "seed", "presence_penalty", "frequency_penalty", "logit_bias"),
+        *("completions", "logprobs"),
         *("json", "schema", "effort", "most_effort", "strict", "one_call", "no_tool"),
         *("verbosity", "detail"),
     }
@@ -34,7 +36,7 @@ TOLD: Final[dict[str, frozenset[str]]] = {
     "openai:responses": frozenset(
         {
             *("hot", "json", "schema", "effort", "most_effort", "thoughts", "strict"),
-            *("one_call", "no_tool", "verbosity", "detail"),
+            *("one_call", "no_tool", "verbosity", "detail", "logprobs"),
         }
     ),
     "anthropic": frozenset(
@@ -43,7 +45,7 @@ TOLD: Final[dict[str, frozenset[str]]] = {
     "gemini": _GOOGLE,
     "vertex": _GOOGLE,
     "bedrock": frozenset({"stop", "schema", "strict"}),
-    "cohere": _GOOGLE,
+    "cohere": _COHERE,
 }
 """``hot`` is a temperature above 1, ``one_call`` no parallel calls, ``no_tool`` the choice of no
 tool, ``most_effort`` OpenAI's xhigh, ``thoughts`` that the client wants to read them."""
@@ -65,7 +67,7 @@ _WORDS: Final[dict[str, dict[str, str]]] = {
     },
     "responses": {
         "hot": "temperature",
-        "logprobs": "top_logprobs",
+        "logprobs": "include",
         "json": "text.format",
         "schema": "text.format",
         "verbosity": "text.verbosity",
@@ -143,6 +145,9 @@ def refuse_untold(chat: ChatRequest, client: str, provider: str) -> None:
     for name in _asked(chat, told):
         if name not in told:
             raise unsupported(word(client, name), provider)
+    if chat.logprobs is not None and chat.stream:
+        # Streams tell them each in its own pieces, which do not match.
+        raise unsupported(word(client, "logprobs"), provider)
     if len(chat.stop) > MAX_STOPS.get(provider, len(chat.stop)):
         raise unsupported(word(client, "stop"), provider)
     if "strict" not in told:

@@ -117,10 +117,10 @@ def test_tools_go_round_without_memory_at_the_provider(
     calls = [item for item in first.output if item.type == "function_call"]
     cities = [json.loads(call.arguments)["city"] for call in calls]
     assert cities == ["Paris", "Rome"]
-    said = [item.to_dict() for item in first.output]
+    said: list[Any] = [item.to_dict() for item in first.output]
     for item in said:
         item.pop("parsed_arguments", None)
-    told = [
+    told: list[Any] = [
         {"type": "function_call_output", "call_id": call.call_id, "output": f"sunny in {city}"}
         for call, city in zip(calls, cities, strict=True)
     ]
@@ -134,8 +134,9 @@ def test_tools_go_round_without_memory_at_the_provider(
 def test_guards_see_what_translated_responses_say(
     running: RunningGateway, sdk: openai.OpenAI, model: str
 ) -> None:
-    behind = {"claude": running.anthropic, "chat-only": running.openai,
-              "gem": clouds_of(running)["gemini"], "bed": clouds_of(running)["bedrock"]}  # fmt: skip
+    clouds = clouds_of(running)
+    behind = {"claude": running.anthropic, "chat-only": running.openai, "gem": clouds["gemini"],
+              "bed": clouds["bedrock"]}  # fmt: skip
     said = f"write to {EMAIL} about {CARD} today"
     whole = sdk.responses.create(model=model, input=f"say: {said}")
     sent = behind[model].requests[-1].body

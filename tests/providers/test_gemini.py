@@ -263,10 +263,10 @@ def test_anthropic_is_told_top_k_and_schema() -> None:
     ("provider", "config", "field"),
     [
         ("openai", {"topK": 3}, "topK"),
-        ("openai", {"candidateCount": 2}, "candidateCount"),
+        ("bedrock", {"candidateCount": 2}, "candidateCount"),
         ("openai", {"stopSequences": list("abcde")}, "stopSequences"),
         ("openai", {"thinkingConfig": {"thinkingBudget": 0}}, "thinkingConfig.thinkingBudget"),
-        ("openai", {"responseLogprobs": True}, "responseLogprobs"),
+        ("anthropic", {"responseLogprobs": True}, "responseLogprobs"),
         ("openai", {"responseModalities": ["AUDIO"]}, "responseModalities"),
         ("openai", {"responseMimeType": "text/x.enum"}, "responseMimeType"),
         ("anthropic", {"seed": 1}, "seed"),
@@ -423,11 +423,10 @@ def test_an_openai_request_becomes_a_gemini_one_and_its_signature_comes_back() -
 @pytest.mark.parametrize(
     ("change", "param"),
     [
-        ({"n": 2}, "n"),
         ({"logit_bias": {"5": 1}}, "logit_bias"),
         ({"parallel_tool_calls": False}, "parallel_tool_calls"),
         ({"reasoning_effort": "extreme"}, "reasoning_effort"),
-        ({"logprobs": True}, "logprobs"),
+        ({"logprobs": True, "stream": True}, "logprobs"),
         ({"audio": {}}, "audio"),
     ],
 )

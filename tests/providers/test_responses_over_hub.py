@@ -241,6 +241,27 @@ def test_a_provider_is_asked_in_the_language_that_it_has(
     assert spoken("anthropic", endpoint, lacks) == "anthropic"
 
 
+@pytest.mark.parametrize(
+    ("client", "document", "path"),
+    [
+        ("openai", {"model": "m", "messages": [{"role": "user", "content": [
+            {"type": "file", "file": {"filename": "n4711.pdf", "file_data": "data:,"}}]}]},
+         ("messages", 0, "content", 0, "file", "filename")),
+        ("responses", {"model": "m", "input": [{"role": "user", "content": [
+            {"type": "input_file", "filename": "n4711.pdf", "file_data": "data:,"}]}]},
+         ("input", 0, "content", 0, "filename")),
+        ("gemini", {"model": "m", "contents": [{"parts": [{"inlineData": {
+            "mimeType": "application/pdf", "displayName": "n4711.pdf", "data": ""}}]}]},
+         ("contents", 0, "parts", 0, "inlineData", "displayName")),
+    ],
+)  # fmt: skip
+def test_guards_see_the_names_of_files(
+    client: str, document: dict[str, Any], path: tuple[str | int, ...]
+) -> None:
+    (text,) = read(client, document).texts
+    assert (text.path, text.role, text.text) == (path, "user", "n4711.pdf")
+
+
 # -------------------------------------------------------------------------- answers
 
 
@@ -408,7 +429,9 @@ def test_thoughts_are_streamed_to_who_asked_for_them() -> None:
 
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
 def test_a_stream_that_was_cut_is_incomplete(reason: Any) -> None:
-    events = [Start("i", "m"), TextDelta((0, "content"), "a"), Stop(reason), End()]
+    events: list[StreamEvent] = [
+        Start("i", "m"), TextDelta((0, "content"), "a"), Stop(reason), End(),
+    ]  # fmt: skip
     last = documents(written(events))[-1]
     assert last["type"] == "response.incomplete"
     assert last["response"]["output"][0]["status"] == "incomplete"

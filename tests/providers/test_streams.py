@@ -144,7 +144,7 @@ def test_all_choices_and_all_kinds_of_text_appear() -> None:
         TextDelta((0, "reasoning"), "so", "reasoning"),
         TextDelta((0, "function_call"), "{}", "arguments"),
         Stop("stop"),
-        Stop("length"),
+        Stop("length", 1),
     ]
 
 

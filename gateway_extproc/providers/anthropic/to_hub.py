@@ -59,6 +59,8 @@ _NEUTRAL_BLOCK: Final[dict[str, tuple[Any, ...]]] = {
     "citations": ([], {"enabled": False}),
     "caller": ({"type": "direct"},),
 }
+_METADATA: Final = frozenset({"user_id"})
+_TURN: Final = frozenset({"role", "content"})
 _TOOL: Final = frozenset({"type", "name", "description", "input_schema", "cache_control", "strict"})
 _NEUTRAL_TOOL: Final[dict[str, tuple[Any, ...]]] = {
     "defer_loading": (False,),
@@ -71,8 +73,8 @@ def to_chat(document: Document, target: str) -> ChatRequest:
     """The hub's request; raises ``RequestError`` for what ``target`` could not be told."""
     refuse_unknown(document, (), target, known=_KNOWN, neutral=_NEUTRAL)
     metadata = document.get("metadata") or {}
-    refuse_unknown(metadata, ("metadata",), target, known=("user_id",))
-    choice = document.get("tool_choice")
+    refuse_unknown(metadata, ("metadata",), target, known=_METADATA)
+    choice, tools = document.get("tool_choice"), document.get("tools")
     return ChatRequest(
         model=document["model"],
         messages=_system_first(*_system(document.get("system"), target), *_turns(document, target)),
@@ -81,17 +83,19 @@ def to_chat(document: Document, target: str) -> ChatRequest:
         temperature=document.get("temperature"),
         top_p=document.get("top_p"),
         stop=tuple(document.get("stop_sequences") or ()),
-        tools=tuple(_tools(document.get("tools") or (), target)),
+        tools=tuple(_tools(tools, target)) if tools else (),
         tool_choice=_tool_choice(choice, target),
         parallel_tool_calls=_parallel(choice),
         user=metadata.get("user_id"),
         top_k=document.get("top_k"),
         thinking=_thinking(document.get("thinking"), target),
-        answer_format=_answer_format(document.get("output_config") or {}, target),
+        answer_format=_answer_format(document.get("output_config"), target),
     )
 
 
-def _answer_format(output: Document, target: str) -> AnswerFormat | None:
+def _answer_format(output: Document | None, target: str) -> AnswerFormat | None:
+    if not output:
+        return None
     refuse_unknown(output, ("output_config",), target, known=("format",))
     wanted = output.get("format")
     if wanted is not None and (type(wanted) is not dict or wanted.get("type") != "json_schema"):
@@ -126,6 +130,8 @@ def _thinking(thinking: Any, target: str) -> Thinking | None:
 
 def _system_first(*messages: ChatMessage) -> tuple[ChatMessage, ...]:
     """API versions from 2026 on know system turns among the messages; the hub has them first."""
+    if not any(message.role == "system" for message in messages[1:]):
+        return messages
     return tuple(sorted(messages, key=lambda message: message.role != "system"))
 
 
@@ -142,7 +148,10 @@ def _turns(document: Document, target: str) -> Iterator[ChatMessage]:
         raise cannot(("messages", len(messages) - 1, "role"), target)
     for index, message in enumerate(messages):
         path = ("messages", index)
-        refuse_unknown(message, path, target, known=("role", "content"))
+        refuse_unknown(message, path, target, known=_TURN)
+        if type(message["content"]) is str:
+            yield ChatMessage(message["role"], (Text(message["content"]),))
+            continue
         parts = _content(message["content"], (*path, "content"), target)
         for at, part in enumerate(parts):
             if message["role"] == "assistant" and isinstance(part, (Image, File)):

@@ -35,8 +35,16 @@ from gateway_extproc.providers.images import PDF, readable, shown
 from gateway_extproc.providers.wording import TOLD
 
 _KNOWN: Final = frozenset(
-    {*PATH_FIELDS, INFERENCE, MORE, "messages", "system", "toolConfig", "requestMetadata",
-     "outputConfig"}
+    {
+        *PATH_FIELDS,
+        INFERENCE,
+        MORE,
+        "messages",
+        "system",
+        "toolConfig",
+        "requestMetadata",
+        "outputConfig",
+    }
 )
 _NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {
     "additionalModelResponseFieldPaths": ([],),

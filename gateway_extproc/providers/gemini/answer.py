@@ -9,6 +9,7 @@ import orjson
 
 from gateway_extproc.core.chat import (
     ChatResponse,
+    Choice,
     Document,
     Path,
     StopReason,
@@ -19,6 +20,7 @@ from gateway_extproc.core.chat import (
 )
 from gateway_extproc.providers.callids import made_id, signed_id, split_id
 from gateway_extproc.providers.checks import string_leaves
+from gateway_extproc.providers.gemini.logprobs import read_logprobs, write_logprobs
 from gateway_extproc.providers.gemini.usage import read_usage, write_usage
 from gateway_extproc.providers.problems import Unreadable
 from gateway_extproc.providers.reading import text_of
@@ -52,8 +54,11 @@ def stop_reason_of(reason: Any, *, has_calls: bool) -> StopReason:
 def candidates_of(document: Document) -> list[Document]:
     """The candidates; raises ``Unreadable`` for another shape.  None where a prompt was blocked."""
     candidates = document.get("candidates") or []
-    if type(candidates) is not list or not all(type(one) is dict for one in candidates):
+    if type(candidates) is not list:
         raise Unreadable
+    for one in candidates:
+        if type(one) is not dict:
+            raise Unreadable
     return candidates
 
 
@@ -61,8 +66,11 @@ def parts_of(candidate: Document) -> list[Document]:
     """The parts of a candidate, of which one that was blocked has none; raises ``Unreadable``."""
     content = candidate.get("content") or {}
     parts = (content.get("parts") or []) if type(content) is dict else None
-    if type(parts) is not list or not all(type(part) is dict for part in parts):
+    if type(parts) is not list:
         raise Unreadable
+    for part in parts:
+        if type(part) is not dict:
+            raise Unreadable
     return parts
 
 
@@ -125,18 +133,27 @@ def stop_reason(document: Document) -> StopReason:
 
 
 def answer_to_chat(document: Document) -> ChatResponse:
-    """The first candidate, for the hub; raises ``Unreadable``."""
+    """The answer for the hub; raises ``Unreadable``."""
     check_answer(document)
-    candidates = candidates_of(document)
     answer_id = text_of(document, "responseId")
-    parts = parts_of(candidates[0]) if candidates else []
+    choices = [_choice(candidate, answer_id) for candidate in candidates_of(document)]
+    first, *others = choices or [Choice((), "content_filter")]
     return ChatResponse(
         id=answer_id,
         model=text_of(document, "modelVersion"),
-        parts=tuple(_parts(parts, answer_id)),
-        stop_reason=stop_reason(document),
+        parts=first.parts,
+        stop_reason=first.stop_reason,
         usage=read_usage(document.get("usageMetadata")),
+        logprobs=first.logprobs,
+        others=tuple(others),
     )
+
+
+def _choice(candidate: Document, answer_id: str) -> Choice:
+    parts = tuple(_parts(parts_of(candidate), answer_id))
+    has_calls = any(isinstance(part, ToolCall) for part in parts)
+    reason = stop_reason_of(candidate.get("finishReason"), has_calls=has_calls)
+    return Choice(parts, reason, read_logprobs(candidate.get("logprobsResult")))
 
 
 def _parts(parts: list[Document], answer_id: str) -> Iterator[Text | ToolCall | Thought]:
@@ -172,19 +189,24 @@ def read_call(part: Document, answer_id: str, number: int) -> ToolCall:
 def answer_from_chat(answer: ChatResponse) -> dict[str, Any]:
     """The hub's answer as a whole answer; raises ``Unreadable`` for broken arguments."""
     document: dict[str, Any] = {
-        "candidates": [
-            {
-                "content": {"parts": [write_part(part) for part in answer.parts], "role": "model"},
-                "finishReason": WRITTEN[answer.stop_reason],
-                "index": 0,
-            }
-        ],
+        "candidates": [_candidate(index, choice) for index, choice in enumerate(answer.choices)],
         "modelVersion": answer.model,
         "responseId": answer.id,
     }
     if answer.usage is not None:
         document["usageMetadata"] = write_usage(answer.usage)
     return document
+
+
+def _candidate(index: int, choice: Choice) -> dict[str, Any]:
+    written: dict[str, Any] = {
+        "content": {"parts": [write_part(part) for part in choice.parts], "role": "model"},
+        "finishReason": WRITTEN[choice.stop_reason],
+        "index": index,
+    }
+    if choice.logprobs is not None:
+        written["logprobsResult"] = write_logprobs(choice.logprobs)
+    return written
 
 
 def write_part(part: Text | ToolCall | Thought) -> dict[str, Any]:

@@ -76,29 +76,29 @@ def _config(chat: ChatRequest) -> dict[str, Any]:
         "temperature": chat.temperature,
         "topP": chat.top_p,
         "topK": chat.top_k,
-        "stopSequences": list(chat.stop) or None,
+        "stopSequences": list(chat.stop) if chat.stop else None,
         "seed": chat.seed,
         "presencePenalty": chat.presence_penalty,
         "frequencyPenalty": chat.frequency_penalty,
-        **_format(chat.answer_format),
-        "thinkingConfig": _thinking(chat.thinking, chat.max_tokens) or None,
+        "thinkingConfig": chat.thinking and (_thinking(chat.thinking, chat.max_tokens) or None),
         "responseLogprobs": None if chat.logprobs is None else True,
         "logprobs": chat.logprobs or None,
         "candidateCount": chat.completions,
     }
-    return {key: value for key, value in optional.items() if value is not None}
+    config = {}
+    for key, value in optional.items():
+        if value is not None:
+            config[key] = value
+    return config if chat.answer_format is None else {**config, **_format(chat.answer_format)}
 
 
-def _format(wanted: AnswerFormat | None) -> dict[str, Any]:
-    if wanted is None:
-        return {}
-    return {"responseMimeType": "application/json", "responseJsonSchema": wanted.schema}
+def _format(wanted: AnswerFormat) -> dict[str, Any]:
+    written: dict[str, Any] = {"responseMimeType": "application/json"}
+    return written if wanted.schema is None else {**written, "responseJsonSchema": wanted.schema}
 
 
-def _thinking(wanted: Thinking | None, cap: int | None) -> dict[str, Any] | None:
+def _thinking(wanted: Thinking, cap: int | None) -> dict[str, Any]:
     """Thoughts are part of the answer, so a budget beyond its cap would be no budget."""
-    if wanted is None:
-        return None
     budget = wanted.budget if wanted.effort is None else BUDGETS[wanted.effort]
     written: dict[str, Any] = {}
     if budget is not None:

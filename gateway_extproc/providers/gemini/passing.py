@@ -25,11 +25,9 @@ class GeminiToGemini:
     def request(
         self, request: LlmRequest, model: str, max_tokens: int, *, force_usage: bool
     ) -> Document:
-        document = {
-            key: value
-            for key, value in canonical(request.document).items()
-            if key not in PATH_FIELDS
-        }
+        document = dict(canonical(request.document))
+        for key in PATH_FIELDS:
+            document.pop(key, None)
         asked = request.max_tokens
         cap = max_tokens if asked is None else min(asked, max_tokens)
         config = dict(document.get(CONFIG) or {})

@@ -9,7 +9,7 @@ provider closes the stream.  So the end is told with the last bytes, not before.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -61,10 +61,11 @@ class GeminiReader:
 class _Interpreter:
     """Knows what one stream has begun: its candidates, and their calls."""
 
-    __slots__ = ("_calls", "_ended", "_failed", "_seen", "_started")
+    __slots__ = ("_calls", "_ended", "_failed", "_seen", "_started", "_usage")
 
     def __init__(self) -> None:
         self._started = self._failed = False
+        self._usage: Any = None
         self._calls: dict[int, int] = {}
         self._seen: set[int] = set()
         self._ended: set[int] = set()
@@ -85,25 +86,28 @@ class _Interpreter:
             self._failed = True
             return [read_stream_error(document["error"])]
         events: list[StreamEvent] = []
-        answer_id = text_of(document, "responseId")
         if not self._started:
             self._started = True
+            answer_id = text_of(document, "responseId")
             events.append(Start(answer_id, text_of(document, "modelVersion")))
         stops: list[StreamEvent] = []
         for candidate in candidates_of(document):
-            self._candidate(candidate, answer_id, events, stops)
-        if is_blocked(document):
+            self._candidate(candidate, document, events, stops)
+        if "promptFeedback" in document and is_blocked(document):
             self._ended.add(0)
             stops.append(Stop("content_filter"))
-        usage = read_usage(document.get("usageMetadata"))
-        if usage is not None:
-            events.append(UsageReport(usage))
-        return events + stops
+        told = document.get("usageMetadata")
+        if told != self._usage:  # every event tells it, most the same again
+            self._usage = told
+            usage = read_usage(told)
+            if usage is not None:
+                events.append(UsageReport(usage))
+        return events + stops if stops else events
 
     def _candidate(
         self,
         candidate: Document,
-        answer_id: str,
+        document: Document,
         events: list[StreamEvent],
         stops: list[StreamEvent],
     ) -> None:
@@ -112,14 +116,20 @@ class _Interpreter:
             raise Unreadable
         self._seen.add(index)
         for part in parts_of(candidate):
-            self._part(index, part, answer_id, events)
+            text = part.get("text")
+            if type(text) is str and text and len(part) == 1:  # nearly all
+                events.append(TextDelta((index, "text"), text))
+            else:
+                self._part(index, part, document, events)
         reason = candidate.get("finishReason")
         if reason and reason != "FINISH_REASON_UNSPECIFIED":
             self._ended.add(index)
             has_calls = self._calls.get(index, 0) > 0
-            stops.append(Stop(stop_reason_of(reason, has_calls=has_calls)))
+            stops.append(Stop(stop_reason_of(reason, has_calls=has_calls), index))
 
-    def _part(self, index: int, part: Document, answer_id: str, events: list[StreamEvent]) -> None:
+    def _part(
+        self, index: int, part: Document, document: Document, events: list[StreamEvent]
+    ) -> None:
         text = part.get("text")
         if text is not None and type(text) is not str:  # a shape that no guard can look into
             raise Unreadable
@@ -128,10 +138,11 @@ class _Interpreter:
             field, key = ("reasoning", "thought") if thought else ("content", "text")
             events.append(TextDelta((index, key), text, field))  # type: ignore[arg-type]
         if "functionCall" in part:
-            number = sum(self._calls.values())
-            self._calls[index] = self._calls.get(index, 0) + 1
-            call = read_call(part, answer_id, number)
-            events.append(ToolStart(number, call.id, call.name))
+            number = self._calls.get(index, 0)
+            answer_id = text_of(document, "responseId")
+            call = read_call(part, answer_id, sum(self._calls.values()))
+            self._calls[index] = number + 1
+            events.append(ToolStart(number, call.id, call.name, index))
             slot = (index, "arguments", number)
             events.append(TextDelta(slot, call.arguments, "arguments", number))
         for kind, key in CODE:

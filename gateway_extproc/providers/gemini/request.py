@@ -185,6 +185,8 @@ def _part(part: Document, voice: Role, path: Path, texts: list[TextAt]) -> int:
         key = "data" if kind == "inlineData" else "fileUri"
         checks.get(value, key, checks.string, at)
         checks.optional(checks.string)(value.get("mimeType"), name_of((*at, "mimeType")))
+        if type(value.get("displayName")) is str:  # the model reads it
+            texts.append(TextAt((*at, "displayName"), voice, value["displayName"]))
         return 1
     if kind == "functionCall":
         _called(value, "args", at)

@@ -45,12 +45,39 @@ def _snake(name: str) -> str:
 
 
 _CAMEL: Final = {_snake(name): name for name in _NAMES if _snake(name) != name}
+_SNAKES: Final = frozenset(_CAMEL)
+
+
+class Canonical(dict[str, Any]):
+    """A document that is in one spelling already: nobody walks it again."""
+
+    __slots__ = ()
 
 
 def canonical(document: Document) -> Document:
-    """The document with its fields in camelCase; the same object where nothing changes."""
-    changed: Document = _walk(document)
-    return changed
+    """The document with its fields in camelCase; what is the same in it is shared."""
+    if type(document) is Canonical:
+        return document
+    return Canonical(_walk(document) if _is_mixed(document) else document)
+
+
+def _is_mixed(node: Any) -> bool:
+    """Whether anything in it has another spelling; most documents have none."""
+    if type(node) is list:
+        return any(type(item) in _CONTAINERS and _is_mixed(item) for item in node)
+    if not _SNAKES.isdisjoint(node):
+        return True
+    for key, value in node.items():
+        kind = type(value)
+        if kind is dict:
+            if key in _REPEATED or (key not in _OPAQUE and _is_mixed(value)):
+                return True
+        elif kind is list and key not in _OPAQUE and _is_mixed(value):
+            return True
+    return False
+
+
+_CONTAINERS: Final = (dict, list)
 
 
 def _walk(node: Any) -> Any:

@@ -52,6 +52,8 @@ _NEUTRAL_CONFIG: Final[dict[str, tuple[Any, ...]]] = {
     "responseModalities": (["TEXT"], []),
     "mediaResolution": ("MEDIA_RESOLUTION_UNSPECIFIED",),
 }
+_FORMAT: Final = frozenset({"responseMimeType", "responseSchema", "responseJsonSchema"})
+_CONTENT: Final = frozenset({"role", "parts"})
 _PART: Final = frozenset({"thought", "thoughtSignature"})
 _LEVELS: Final = frozenset({"minimal", "low", "medium", "high"})
 _MODES: Final[dict[str, Any]] = {
@@ -69,8 +71,8 @@ def to_chat(document: Document, target: str) -> ChatRequest:
     refuse_unknown(document, (), target, known=_KNOWN, neutral=_NEUTRAL)
     config = document.get(CONFIG) or {}
     refuse_unknown(config, (CONFIG,), target, known=_CONFIG, neutral=_NEUTRAL_CONFIG)
-    strict = _is_strict(document.get("toolConfig"))
-    count = config.get("candidateCount")
+    strict = "toolConfig" in document and _is_strict(document["toolConfig"])
+    count, tools = config.get("candidateCount"), document.get("tools")
     return ChatRequest(
         model=document.get("model", ""),
         messages=(*_system(document.get("systemInstruction")), *_turns(document, target)),
@@ -79,13 +81,13 @@ def to_chat(document: Document, target: str) -> ChatRequest:
         temperature=config.get("temperature"),
         top_p=config.get("topP"),
         stop=tuple(config.get("stopSequences") or ()),
-        tools=tuple(_tools(document.get("tools") or (), target, strict=strict)),
+        tools=tuple(_tools(tools, target, strict=strict)) if tools else (),
         tool_choice=_tool_choice(document.get("toolConfig"), target),
         top_k=_top_k(config.get("topK"), target),
         seed=config.get("seed"),
         presence_penalty=config.get("presencePenalty") or None,
         frequency_penalty=config.get("frequencyPenalty") or None,
-        answer_format=_answer_format(config, target),
+        answer_format=None if config.keys().isdisjoint(_FORMAT) else _answer_format(config, target),
         thinking=_thinking(config.get("thinkingConfig"), target),
         logprobs=(config.get("logprobs") or 0) if config.get("responseLogprobs") else None,
         completions=None if count == 1 else count,
@@ -136,13 +138,15 @@ def _thinking(config: Any, target: str) -> Thinking | None:
 
 def _system(system: Any) -> Iterator[ChatMessage]:
     if system:
-        parts = tuple(Text(part["text"]) for part in system["parts"])
+        parts = tuple([Text(part["text"]) for part in system["parts"]])
         if parts:
             yield ChatMessage("system", parts)
 
 
 class _Calls:
     """The calls so far, so that results find theirs: by id, or else by name in order."""
+
+    __slots__ = ("_made", "_open")
 
     def __init__(self) -> None:
         self._made = 0
@@ -170,13 +174,18 @@ def _turns(document: Document, target: str) -> Iterator[ChatMessage]:
     calls = _Calls()
     for index, content in enumerate(contents):
         path: Path = ("contents", index)
-        refuse_unknown(content, path, target, known=("role", "parts"))
+        refuse_unknown(content, path, target, known=_CONTENT)
         role: Role = "assistant" if content.get("role") == "model" else "user"
         parts = [
-            _part(part, role, (*path, "parts", at), target, calls)
+            Text(part["text"])
+            if len(part) == 1 and "text" in part
+            else _part(part, role, (*path, "parts", at), target, calls)
             for at, part in enumerate(content["parts"])
             if part.get("thought") is not True
         ]
+        if len(parts) == 1 and type(parts[0]) is Text:
+            yield ChatMessage(role, (parts[0],))
+            continue
         results = tuple(part for part in parts if isinstance(part, ToolResult))
         others = tuple(part for part in parts if not isinstance(part, ToolResult))
         if results:

@@ -7,19 +7,30 @@ what its own tools put into the prompt stands beside it.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from gateway_extproc.core.usage import Usage
+
+_COMMON: Final = frozenset(
+    {
+        *("promptTokenCount", "candidatesTokenCount", "totalTokenCount"),
+        *("promptTokensDetails", "candidatesTokensDetails", "trafficType"),
+    }
+)
+"""Fields beside which nothing else is counted."""
 
 
 def read_usage(usage: Any) -> Usage | None:
     """The figures of a ``usageMetadata`` object; None where there is none to read."""
     if type(usage) is not dict or "promptTokenCount" not in usage:
         return None
+    prompt, said = _count(usage, "promptTokenCount"), _count(usage, "candidatesTokenCount")
+    if usage.keys() <= _COMMON:
+        return Usage(prompt, said)  # every event of a stream tells it
     thoughts = _count(usage, "thoughtsTokenCount")
     return Usage(
-        prompt_tokens=_count(usage, "promptTokenCount") + _count(usage, "toolUsePromptTokenCount"),
-        completion_tokens=_count(usage, "candidatesTokenCount") + thoughts,
+        prompt_tokens=prompt + _count(usage, "toolUsePromptTokenCount"),
+        completion_tokens=said + thoughts,
         cached_tokens=_count(usage, "cachedContentTokenCount"),
         reasoning_tokens=thoughts,
     )

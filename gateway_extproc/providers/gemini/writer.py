@@ -71,7 +71,7 @@ class Framing:
 class _Call:
     id: str
     name: str
-    candidate: int | str = 0
+    candidate: int = 0
     texts: list[str] = field(default_factory=list)
 
 
@@ -81,15 +81,14 @@ class _Calls:
     __slots__ = ("_open",)
 
     def __init__(self) -> None:
-        self._open: dict[int, _Call] = {}
+        self._open: dict[tuple[int, int], _Call] = {}
 
     def begin(self, event: ToolStart) -> None:
-        self._open[event.call] = _Call(event.id, event.name)
+        self._open[event.choice, event.call] = _Call(event.id, event.name, event.choice)
 
-    def add(self, event: TextDelta) -> None:
-        called = self._open.get(-1 if event.call is None else event.call)
+    def add(self, event: TextDelta, candidate: int) -> None:
+        called = self._open.get((candidate, -1 if event.call is None else event.call))
         if called is not None:
-            called.candidate = event.slot[0]
             called.texts.append(event.text)
 
     def end(self, candidate: int | None = None) -> list[dict[str, Any]]:
@@ -97,8 +96,8 @@ class _Calls:
 
         Raises ``Unreadable`` for arguments that are no object.
         """
-        over = [n for n, call in self._open.items() if candidate in (None, call.candidate)]
-        calls = [self._open.pop(number) for number in over]
+        over = [at for at, call in self._open.items() if candidate in (None, call.candidate)]
+        calls = [self._open.pop(at) for at in over]
         return [write_part(ToolCall(call.id, call.name, "".join(call.texts))) for call in calls]
 
 
@@ -145,14 +144,18 @@ class EncodingWriter(_Writer):
     """Writes events of another dialect as Gemini's (``core.ports.AnswerWriter``).
 
     The stop reason leaves with the usage, which other dialects tell after it, so it waits for
-    the end mark.  Reasoning is left out: the client could not ask for it.
+    the end mark.  Thoughts are written with ``thoughts`` only, for a client that asked for them.
+    Where ``several`` answers were asked for the slots of texts begin with the answer's number.
     """
 
-    __slots__ = ("_reason",)
+    __slots__ = ("_reasons", "_several", "_thoughts")
 
-    def __init__(self, model: str, *, array: bool) -> None:
+    def __init__(
+        self, model: str, *, array: bool, several: bool = False, thoughts: bool = False
+    ) -> None:
         super().__init__(model, array=array)
-        self._reason: StopReason = "stop"
+        self._several, self._thoughts = several, thoughts
+        self._reasons: dict[int, StopReason] = {}
 
     def write(self, chunk: Chunk) -> bytes:
         return b"".join([self._event(event) for event in chunk.events])
@@ -162,15 +165,17 @@ class EncodingWriter(_Writer):
             return b""
         match event:
             case TextDelta(field="arguments"):
-                self._calls.add(event)
-            case TextDelta(field="content" | "refusal"):
-                return self._framing.put(self._document([{"text": event.text}]))
+                self._calls.add(event, self._choice(event))
+            case TextDelta(field="reasoning"):
+                return self._text(event, thought=True) if self._thoughts else b""
+            case TextDelta():
+                return self._text(event)
             case ToolStart():
                 self._calls.begin(event)
             case Start():
                 self._id, self._model = event.id, event.model or self._model
             case Stop():
-                self._reason = event.reason
+                self._reasons[event.choice] = event.reason
             case UsageReport():
                 self._usage = event.usage
             case StreamError():
@@ -179,12 +184,25 @@ class EncodingWriter(_Writer):
                 return self._finish()
         return b""
 
+    def _choice(self, event: TextDelta) -> int:
+        return int(event.slot[0]) if self._several else 0
+
+    def _text(self, event: TextDelta, *, thought: bool = False) -> bytes:
+        part: dict[str, Any] = {"text": event.text}
+        parts = [{**part, "thought": True} if thought else part]
+        return self._framing.put(self._document(parts, None, self._choice(event)))
+
     def _finish(self) -> bytes:
+        *others, last = sorted(self._reasons.items()) or [(0, "stop")]
         try:
-            parts = self._calls.end()
+            ended = b"".join([self._framing.put(self._end_of(*one)) for one in others])
+            return ended + self._close(self._framing.put, self._end_of(*last))
         except Unreadable:
             return self._close(self._framing.put, error_object(UNREADABLE))
-        return self._close(self._framing.put, self._document(parts, self._reason))
+
+    def _end_of(self, choice: int, reason: StopReason) -> dict[str, Any]:
+        calls = self._calls.end(choice if self._several else None)
+        return self._document(calls, reason, choice)
 
 
 _NO_TEXT: Final = ("inlineData", "fileData")
@@ -237,7 +255,7 @@ class PassWriter(_Writer):
     def _event(self, event: StreamEvent) -> bytes:
         match event:
             case TextDelta(field="arguments"):
-                self._calls.add(event)
+                self._calls.add(event, int(event.slot[0]))
             case TextDelta():
                 part = _text_part(event)
                 return self._framing.put(self._document([part], None, int(event.slot[0])))
@@ -271,10 +289,11 @@ class PassWriter(_Writer):
         parts: list[dict[str, Any]] = []
         for event in events:
             if isinstance(event, ToolStart):
-                self._calls.begin(event)
+                if event.choice == index:
+                    self._calls.begin(event)
             elif isinstance(event, TextDelta) and event.slot[0] == index:
                 if event.field == "arguments":
-                    self._calls.add(event)
+                    self._calls.add(event, index)
                 elif event.text:
                     parts.append(_text_part(event))
         return parts

@@ -7,6 +7,7 @@ from typing import Any
 
 from gateway_extproc.core.chat import (
     ChatResponse,
+    Choice,
     Document,
     Path,
     StopReason,
@@ -16,6 +17,7 @@ from gateway_extproc.core.chat import (
 )
 from gateway_extproc.providers.checks import string_leaves
 from gateway_extproc.providers.openai import reader
+from gateway_extproc.providers.openai.logprobs import read_logprobs, write_logprobs
 from gateway_extproc.providers.openai.usage import read_usage, write_usage
 from gateway_extproc.providers.problems import Unreadable
 from gateway_extproc.providers.reading import text_of
@@ -96,9 +98,22 @@ def stop_reason(document: Document) -> StopReason:
 
 
 def answer_to_chat(document: Document) -> ChatResponse:
-    """The first choice, for the hub; raises ``Unreadable``."""
+    """The answer for the hub; raises ``Unreadable``."""
     check_answer(document)
-    message = document["choices"][0]["message"]
+    first, *others = [_choice(choice) for choice in document["choices"]]
+    return ChatResponse(
+        id=text_of(document, "id"),
+        model=text_of(document, "model"),
+        parts=first.parts,
+        stop_reason=first.stop_reason,
+        usage=read_usage(document.get("usage")),
+        logprobs=first.logprobs,
+        others=tuple(others),
+    )
+
+
+def _choice(choice: Document) -> Choice:
+    message = choice["message"]
     parts: list[Text | ToolCall] = []
     for key in ("content", "refusal"):
         text = message.get(key)
@@ -107,13 +122,9 @@ def answer_to_chat(document: Document) -> ChatResponse:
         if text:
             parts.append(Text(text))
     parts.extend(_tool_call(call) for call in message.get("tool_calls") or ())
-    return ChatResponse(
-        id=text_of(document, "id"),
-        model=text_of(document, "model"),
-        parts=tuple(parts),
-        stop_reason=stop_reason(document),
-        usage=read_usage(document.get("usage")),
-    )
+    logprobs = choice.get("logprobs")
+    told = read_logprobs(logprobs.get("content")) if type(logprobs) is dict else None
+    return Choice(tuple(parts), reader.stop_reason(choice.get("finish_reason")), told)
 
 
 def _tool_call(call: Document) -> ToolCall:
@@ -128,29 +139,33 @@ def _tool_call(call: Document) -> ToolCall:
 
 def answer_from_chat(answer: ChatResponse, created: int) -> dict[str, Any]:
     """The hub's answer as a ``chat.completion`` object."""
-    text = "".join(part.text for part in answer.parts if isinstance(part, Text))
-    calls = [write_call(part) for part in answer.parts if isinstance(part, ToolCall)]
-    message: dict[str, Any] = {"role": "assistant", "content": text or None, "refusal": None}
-    if calls:
-        message["tool_calls"] = calls
-    elif not text:
-        message["content"] = ""
-    choice = {
-        "index": 0,
-        "message": message,
-        "logprobs": None,
-        "finish_reason": answer.stop_reason,
-    }
     document: dict[str, Any] = {
         "id": answer.id,
         "object": "chat.completion",
         "created": created,
         "model": answer.model,
-        "choices": [choice],
+        "choices": [_written(index, choice) for index, choice in enumerate(answer.choices)],
     }
     if answer.usage is not None:
         document["usage"] = write_usage(answer.usage)
     return document
+
+
+def _written(index: int, choice: Choice) -> dict[str, Any]:
+    text = "".join(part.text for part in choice.parts if isinstance(part, Text))
+    calls = [write_call(part) for part in choice.parts if isinstance(part, ToolCall)]
+    message: dict[str, Any] = {"role": "assistant", "content": text or None, "refusal": None}
+    if calls:
+        message["tool_calls"] = calls
+    elif not text:
+        message["content"] = ""
+    told = choice.logprobs
+    return {
+        "index": index,
+        "message": message,
+        "logprobs": None if told is None else {"content": write_logprobs(told), "refusal": None},
+        "finish_reason": choice.stop_reason,
+    }
 
 
 def write_call(call: ToolCall) -> dict[str, Any]:

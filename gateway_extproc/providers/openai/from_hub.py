@@ -26,24 +26,28 @@ from gateway_extproc.providers.openai.parts import image_url
 
 def from_chat(chat: ChatRequest) -> dict[str, Any]:
     """The document of ``chat``; what it cannot say was refused before (``wording``)."""
-    document: dict[str, Any] = {
-        "model": chat.model,
-        "messages": [written for turn in chat.messages for written in _message(turn)],
-    }
+    messages: list[dict[str, Any]] = []
+    for turn in chat.messages:
+        parts = turn.parts
+        if len(parts) == 1 and type(parts[0]) is Text:
+            messages.append({"role": turn.role, "content": parts[0].text})
+        else:
+            messages.extend(_message(turn))
+    document: dict[str, Any] = {"model": chat.model, "messages": messages}
     optional = {
         "max_tokens": chat.max_tokens,
         "temperature": chat.temperature,
         "top_p": chat.top_p,
         "stop": list(chat.stop) or None,
-        "tools": [_tool(tool) for tool in chat.tools] or None,
-        "tool_choice": _tool_choice(chat.tool_choice),
+        "tools": [_tool(tool) for tool in chat.tools] if chat.tools else None,
+        "tool_choice": chat.tool_choice and _tool_choice(chat.tool_choice),
         "parallel_tool_calls": chat.parallel_tool_calls,
         "user": chat.user,
         "stream": chat.stream or None,
         "seed": chat.seed,
         "presence_penalty": chat.presence_penalty,
         "frequency_penalty": chat.frequency_penalty,
-        "response_format": _answer_format(chat.answer_format),
+        "response_format": chat.answer_format and _answer_format(chat.answer_format),
         "reasoning_effort": None if chat.thinking is None else chat.thinking.effort,
         "logit_bias": chat.logit_bias,
         "logprobs": None if chat.logprobs is None else True,
@@ -51,13 +55,13 @@ def from_chat(chat: ChatRequest) -> dict[str, Any]:
         "n": chat.completions,
         "verbosity": chat.verbosity,
     }
-    document.update({key: value for key, value in optional.items() if value is not None})
+    for key, value in optional.items():
+        if value is not None:
+            document[key] = value
     return document
 
 
-def _answer_format(wanted: AnswerFormat | None) -> dict[str, Any] | None:
-    if wanted is None:
-        return None
+def _answer_format(wanted: AnswerFormat) -> dict[str, Any]:
     if wanted.schema is None:
         return {"type": "json_object"}
     described: dict[str, Any] = {"name": wanted.name, "schema": wanted.schema}
@@ -122,9 +126,7 @@ def _tool(tool: Tool) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _tool_choice(choice: ToolChoice | None) -> str | dict[str, Any] | None:
-    if choice is None:
-        return None
+def _tool_choice(choice: ToolChoice) -> str | dict[str, Any]:
     if choice.mode == "named":
         return {"type": "function", "function": {"name": choice.name}}
     return choice.mode

@@ -100,6 +100,8 @@ def _read_part(part: Any, role: str, path: Path, texts: list[TextAt]) -> None:
     if kind == "image_url":
         checks.get(value, "url", checks.name, at)
         checks.optional(checks.string)(value.get("detail"), name_of((*at, "detail")))
+    elif type(value.get("filename")) is str:  # the model reads it
+        texts.append(TextAt((*at, "filename"), VOICES[role], value["filename"]))
 
 
 def _read_assistant(message: Document, path: Path, texts: list[TextAt]) -> None:

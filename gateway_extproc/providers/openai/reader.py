@@ -81,7 +81,7 @@ def _read_text(choice: Any, events: list[StreamEvent]) -> None:
     if text:
         events.append(TextDelta((index, "text"), text))
     if choice.get("finish_reason"):
-        events.append(Stop(stop_reason(choice["finish_reason"])))
+        events.append(Stop(stop_reason(choice["finish_reason"]), index))
 
 
 class _Interpreter:
@@ -148,7 +148,7 @@ class _Interpreter:
                 raise Unreadable
         reason = choice.get("finish_reason")
         if reason:
-            events.append(Stop(stop_reason(reason)))
+            events.append(Stop(stop_reason(reason), index))
 
     def _citations(self, cited: Any) -> Iterator[TextDelta]:
         """Every text of some citations, each in a slot of its own: nothing goes on from it."""
@@ -172,7 +172,8 @@ class _Interpreter:
                 raise Unreadable
             if (index, number) not in self._calls:
                 self._calls.add((index, number))
-                events.append(ToolStart(number, text_of(item, "id"), text_of(called, "name")))
+                name = text_of(called, "name")
+                events.append(ToolStart(number, text_of(item, "id"), name, index))
             text = called.get("arguments") or called.get("input")
             if text:
                 events.append(_arguments((index, "arguments", number), text, number))

@@ -55,6 +55,7 @@ _NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {
     "store": (False,),
     "functions": ([],),
 }
+_STREAM_OPTIONS: Final = frozenset({"include_usage", "include_obfuscation"})
 _MESSAGE: Final[dict[str, frozenset[str]]] = {
     "system": frozenset({"role", "content"}),
     "developer": frozenset({"role", "content"}),
@@ -65,17 +66,19 @@ _MESSAGE: Final[dict[str, frozenset[str]]] = {
 _NEUTRAL_MESSAGE: Final[dict[str, tuple[Any, ...]]] = {"annotations": ([],)}
 _PART: Final = frozenset({"cache_control", "prompt_cache_breakpoint", "type"})
 _MEDIA: Final = frozenset({"image_url", "file", "input_audio"})
-_SYSTEM: Final = ("system", "developer")
+_VOICES: Final[dict[str, Role]] = {
+    "system": "system", "developer": "system", "user": "user", "assistant": "assistant",
+}  # fmt: skip
 
 
 def to_chat(document: Document, target: str) -> ChatRequest:
     """The hub's request; raises ``RequestError`` for what ``target`` could not be told."""
     refuse_unknown(document, (), target, known=_KNOWN, neutral=_NEUTRAL)
     options = document.get("stream_options") or {}
-    stream_known = ("include_usage", "include_obfuscation")
-    refuse_unknown(options, ("stream_options",), target, known=stream_known)
+    refuse_unknown(options, ("stream_options",), target, known=_STREAM_OPTIONS)
     stop = document.get("stop")
     verbosity = document.get("verbosity")
+    tools = document.get("tools")
     new, old = document.get("max_completion_tokens"), document.get("max_tokens")
     return ChatRequest(
         model=document["model"],
@@ -85,7 +88,7 @@ def to_chat(document: Document, target: str) -> ChatRequest:
         temperature=document.get("temperature"),
         top_p=document.get("top_p"),
         stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
-        tools=_tools(document.get("tools") or (), target),
+        tools=_tools(tools, target) if tools else (),
         tool_choice=_tool_choice(document.get("tool_choice"), target),
         parallel_tool_calls=document.get("parallel_tool_calls"),
         user=document.get("user") or document.get("safety_identifier"),
@@ -127,9 +130,17 @@ def _messages(messages: list[Any], target: str) -> tuple[ChatMessage, ...]:
     if messages[-1]["role"] == "assistant":
         # OpenAI answers with a new turn; elsewhere this turn would be continued.
         raise cannot(("messages", len(messages) - 1, "role"), target)
-    turns = [_message(message, ("messages", i), target) for i, message in enumerate(messages)]
-    system = [turn for turn in turns if turn.role == "system"]
-    return (*system, *(turn for turn in turns if turn.role != "system"))
+    system: list[ChatMessage] = []
+    turns: list[ChatMessage] = []
+    for index, message in enumerate(messages):
+        content, role = message.get("content"), message["role"]
+        voice = _VOICES.get(role)
+        if voice is not None and type(content) is str and len(message) == 2:
+            turn = ChatMessage(voice, (Text(content),))  # most turns are no more than that
+        else:
+            turn = _message(message, ("messages", index), target)
+        (system if turn.role == "system" else turns).append(turn)
+    return (*system, *turns)
 
 
 def _message(message: Document, path: Path, target: str) -> ChatMessage:
@@ -144,8 +155,7 @@ def _message(message: Document, path: Path, target: str) -> ChatMessage:
         return ChatMessage("tool", (ToolResult(message["tool_call_id"], text),))
     if role == "assistant":
         return ChatMessage("assistant", _assistant(message, parts, path, target))
-    voice: Role = "system" if role in _SYSTEM else "user"
-    return ChatMessage(voice, parts)
+    return ChatMessage(_VOICES[role], parts)
 
 
 def _assistant(

@@ -35,15 +35,21 @@ from gateway_extproc.providers.openai.reader import CITED
 class EncodingWriter:
     """Writes events of another dialect as OpenAI chunks (``core.ports.AnswerWriter``).
 
-    There is one choice.  Reasoning is left out: the client could not ask for
+    There is one choice, unless ``several`` were asked for: of providers that give several the
+    slots of texts begin with the choice.  Reasoning is left out: the client could not ask for
     it, and the hub does not carry it in whole answers either.  Usage comes
     where OpenAI puts it, in a chunk of its own right before the end mark.
     """
 
-    __slots__ = ("_closed", "_frame", "_usage", "_wants_usage")
+    __slots__ = ("_closed", "_ended", "_frame", "_open", "_several", "_usage", "_wants_usage")
 
-    def __init__(self, model: str, *, wants_usage: bool, created: int = 0) -> None:
+    def __init__(
+        self, model: str, *, wants_usage: bool, created: int = 0, several: bool = False
+    ) -> None:
         self._frame = Frame("", model, created)
+        self._several = several
+        self._open: set[int] = {0}
+        self._ended: set[int] = set()
         self._wants_usage = wants_usage
         self._usage: Usage | None = None
         self._closed = False
@@ -55,7 +61,11 @@ class EncodingWriter:
         return self._close(encode(refusal_object(refusal)) + DONE)
 
     def stop(self) -> bytes:
-        return self._close(self._frame.stop("content_filter") + self._usage_chunk() + DONE)
+        ends = [
+            self._frame.stop("content_filter", choice)
+            for choice in sorted(self._open - self._ended)
+        ]
+        return self._close(b"".join(ends) + self._usage_chunk() + DONE)
 
     def _close(self, end: bytes) -> bytes:
         if self._closed:
@@ -76,7 +86,8 @@ class EncodingWriter:
                 self._frame.id, self._frame.model = event.id, event.model or self._frame.model
                 return self._frame.delta({"role": "assistant", "content": ""})
             case Stop():
-                return self._frame.stop(event.reason)
+                self._ended.add(event.choice)
+                return self._frame.stop(event.reason, event.choice)
             case UsageReport():
                 self._usage = event.usage
                 return b""
@@ -88,9 +99,17 @@ class EncodingWriter:
                 return self._close(self._usage_chunk() + DONE)
 
     def _delta(self, event: TextDelta | ToolStart) -> bytes:
-        if isinstance(event, TextDelta) and event.field == "reasoning":
+        if isinstance(event, ToolStart):
+            choice, key = event.choice, ""
+        elif event.field == "reasoning":
             return b""
-        return self._frame.text(event, event.field if isinstance(event, TextDelta) else "")
+        else:
+            choice, key = int(event.slot[0]) if self._several else 0, event.field
+        opened = b""
+        if choice not in self._open:
+            self._open.add(choice)
+            opened = self._frame.delta({"role": "assistant", "content": ""}, choice)
+        return opened + self._frame.text(event, key, choice)
 
 
 class PassWriter:
@@ -186,9 +205,9 @@ class PassWriter:
                 choice, key = event.slot[0], str(event.slot[1])
                 return self._frame.text(event, key, int(choice))
             case ToolStart():
-                return self._frame.text(event, "")
+                return self._frame.text(event, "", event.choice)
             case Stop():
-                return self._frame.stop(event.reason)
+                return self._frame.stop(event.reason, event.choice)
             case UsageReport():
                 return self._frame.usage(event.usage) if self._wants_usage else b""
             case StreamError():

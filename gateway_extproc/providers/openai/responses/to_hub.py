@@ -52,6 +52,8 @@ _NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {
     "truncation": ("disabled",),
     "service_tier": ("auto", "default"),
 }
+_STREAM_OPTIONS: Final = frozenset({"include_obfuscation"})
+_TEXT: Final = frozenset({"format", "verbosity"})
 LOGPROBS: Final = "message.output_text.logprobs"
 _EMPTY: Final = frozenset({"reasoning.encrypted_content", "message.input_image.image_url"})
 """What these ask for stands in items that a translated answer does not have."""
@@ -70,11 +72,10 @@ _ITEMS: Final[dict[str, frozenset[str]]] = {
 def to_chat(document: Document, target: str) -> ChatRequest:
     """The hub's request; raises ``RequestError`` for what ``target`` could not be told."""
     refuse_unknown(document, (), target, known=_KNOWN, neutral=_NEUTRAL)
-    options = document.get("stream_options") or {}
-    refuse_unknown(options, ("stream_options",), target, known=("include_obfuscation",))
-    text = document.get("text") or {}
-    refuse_unknown(text, ("text",), target, known=("format", "verbosity"))
-    verbosity = text.get("verbosity")
+    options, text = document.get("stream_options") or {}, document.get("text") or {}
+    refuse_unknown(options, ("stream_options",), target, known=_STREAM_OPTIONS)
+    refuse_unknown(text, ("text",), target, known=_TEXT)
+    verbosity, tools = text.get("verbosity"), document.get("tools")
     return ChatRequest(
         model=document["model"],
         messages=_messages(document, target),
@@ -82,7 +83,7 @@ def to_chat(document: Document, target: str) -> ChatRequest:
         max_tokens=document.get("max_output_tokens"),
         temperature=document.get("temperature"),
         top_p=document.get("top_p"),
-        tools=tuple(_tools(document.get("tools") or (), target)),
+        tools=tuple(_tools(tools, target)) if tools else (),
         tool_choice=_tool_choice(document.get("tool_choice"), target),
         parallel_tool_calls=document.get("parallel_tool_calls"),
         user=document.get("user") or document.get("safety_identifier"),
@@ -100,8 +101,7 @@ def _logprobs(document: Document, target: str) -> int | None:
             wanted = True
         elif name not in _EMPTY:
             raise cannot(("include", index), target)
-    beside: int = document.get("top_logprobs") or 0
-    return beside if wanted or beside else None
+    return (document.get("top_logprobs") or 0) if wanted else None
 
 
 def _answer_format(wanted: Any, target: str) -> AnswerFormat | None:
@@ -162,6 +162,10 @@ def _messages(document: Document, target: str) -> tuple[ChatMessage, ...]:
 def _turns(items: list[Any], target: str) -> Iterator[tuple[Role, tuple[Part, ...]]]:
     for index, item in enumerate(items):
         path, kind = ("input", index), item.get("type", "message")
+        if kind == "message" and type(item.get("content")) is str:
+            refuse_unknown(item, path, target, known=_ITEMS[kind])
+            yield _ROLES[item["role"]], (Text(item["content"]),)
+            continue
         if kind == "reasoning":
             continue
         if type(kind) is not str or kind not in _ITEMS:

@@ -9,13 +9,16 @@ from gateway_extproc.core.chat import (
     ChatResponse,
     Document,
     LlmRequest,
+    Path,
     StopReason,
     Text,
     TextAt,
     Thought,
+    TokenProb,
     ToolCall,
 )
 from gateway_extproc.core.usage import Usage
+from gateway_extproc.providers.openai.logprobs import read_logprobs, write_logprobs
 from gateway_extproc.providers.openai.responses.answer import answer, read_usage, stop_reason
 from gateway_extproc.providers.problems import Unreadable
 from gateway_extproc.providers.reading import text_of
@@ -36,6 +39,11 @@ def answer_texts(document: Document) -> tuple[TextAt, ...]:
     return answer(document, b"").texts
 
 
+def echoes(document: Document) -> tuple[Path, ...]:
+    """Where texts stand again, token by token."""
+    return answer(document, b"").echoes
+
+
 def answer_to_chat(document: Document) -> ChatResponse:
     """A provider's response for the hub, thoughts left out; raises ``Unreadable``."""
     output = document.get("output")
@@ -47,6 +55,7 @@ def answer_to_chat(document: Document) -> ChatResponse:
         parts=tuple(part for item in output for part in _parts(item)),
         stop_reason=stop_reason(document),
         usage=read_usage(document.get("usage")),
+        logprobs=_logprobs(output),
     )
 
 
@@ -68,6 +77,17 @@ def _parts(item: Any) -> Iterator[Text | ToolCall]:
         raise Unreadable  # nothing that the client could have asked for
 
 
+def _logprobs(output: list[Any]) -> tuple[TokenProb, ...] | None:
+    told = [
+        read_logprobs(part.get("logprobs") or None)
+        for item in output
+        if item.get("type") == "message"
+        for part in item.get("content") or ()
+    ]
+    known = [one for one in told if one is not None]
+    return tuple(token for one in known for token in one) if known else None
+
+
 def answer_from_chat(
     told: ChatResponse, created: int, asked: LlmRequest | None = None
 ) -> dict[str, Any]:
@@ -87,7 +107,10 @@ def _items(told: ChatResponse) -> Iterator[dict[str, Any]]:
     calls = [part for part in told.parts if isinstance(part, ToolCall)]
     if texts or not calls:
         ended = "incomplete" if told.stop_reason in WHY_INCOMPLETE else "completed"
-        yield message_item(f"msg_{told.id}", [output_text("".join(texts))], ended)
+        said = output_text("".join(texts))
+        if told.logprobs is not None:
+            said["logprobs"] = write_logprobs(told.logprobs)
+        yield message_item(f"msg_{told.id}", [said], ended)
     for number, call in enumerate(calls):
         yield call_item(f"fc_{told.id}_{number}", call.id, call.name, call.arguments)
 
