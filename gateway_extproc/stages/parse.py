@@ -84,8 +84,10 @@ class Parse(Stage):
             return CONTINUE
         if released.raw is not None:
             exchange.client_body = released.raw
-            return CONTINUE
-        exchange.client_body = orjson.dumps(released.document)
+            if released.raw == body:
+                return CONTINUE
+        else:
+            exchange.client_body = orjson.dumps(released.document)
         return Amend(
             set_headers=(("content-length", str(len(exchange.client_body))),),
             body=exchange.client_body,

@@ -24,6 +24,7 @@ from gateway_extproc.core.ports import Dialect, Release
 from gateway_extproc.core.route import Target
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.core.verdict import CONTINUE, Amend, Respond, RoutePlan, Verdict
+from gateway_extproc.providers.codings import CodingError, find_decoder, nothing_more
 from gateway_extproc.routing.attempts import find_answering
 from gateway_extproc.stages.attempt import AttemptBuilder, TranslatorFor
 
@@ -37,6 +38,10 @@ STREAM_TYPES = {"bedrock": "application/vnd.amazon.eventstream"}
 """How providers mark their streams, where not as server-sent events."""
 
 
+ANSWER_BYTES = 16 * 1024 * 1024
+"""Bound of a whole answer that came compressed."""
+
+
 class Translate(Stage):
     name = "translate"
 
@@ -45,10 +50,12 @@ class Translate(Stage):
         dialects: Mapping[str, Dialect],
         translator_for: TranslatorFor,
         attempts: AttemptBuilder,
+        answer_bytes: int = ANSWER_BYTES,
     ) -> None:
         self._dialects = dialects
         self._translator_for = translator_for
         self._attempts = attempts
+        self._answer_bytes = answer_bytes
 
     async def request_body(self, exchange: Exchange, body: bytes) -> Verdict:
         request = exchange.approved
@@ -88,6 +95,12 @@ class Translate(Stage):
             and exchange.answered_by is not None
             and kind == STREAM_TYPES.get(exchange.answered_by.dialect, EVENT_STREAM)
         )
+        coding = headers.get("content-encoding", "identity").strip().lower()
+        if coding != "identity":
+            bound = None if exchange.streaming else self._answer_bytes
+            exchange.decoder = find_decoder(coding, bound)
+            if exchange.decoder is None:
+                return Respond(_UNREADABLE)
         if not exchange.streaming:
             return Amend(remove_headers=removed)
         client_type = _stream_type(exchange.approved)
@@ -100,6 +113,15 @@ class Translate(Stage):
 
     async def response_body(self, exchange: Exchange, body: bytes, *, last: bool) -> Verdict:
         target = exchange.answered_by
+        if exchange.decoder is not None:
+            try:
+                # A stream tells by its own end mark whether all of it came.
+                body = exchange.decoder.feed(body, last=last and not exchange.streaming)
+            except CodingError:
+                if not exchange.streaming:
+                    return Respond(_UNREADABLE)
+                _break_off(exchange)
+                return CONTINUE
         if exchange.streaming:
             assert target is not None
             self._read_stream(exchange, target, body, last=last)
@@ -172,6 +194,16 @@ def _stream_type(request: LlmRequest) -> str:
     """What a client's stream is: events, or the JSON array that Gemini's may ask for."""
     is_array = request.dialect == "gemini" and request.document.get("alt") != "sse"
     return "application/json" if is_array else EVENT_STREAM
+
+
+def _break_off(exchange: Exchange) -> None:
+    """A compressed stream that cannot be read any further; what came before has left."""
+    exchange.decoder = nothing_more()
+    if exchange.outcome != "open" or exchange.answer_ended_well:
+        exchange.arrived = Release()
+        return
+    exchange.outcome, exchange.refusal = "failed", _UNREADABLE
+    exchange.arrived = Release(refusal=_UNREADABLE)
 
 
 def _speaks_for_a_provider(details: str) -> bool:
