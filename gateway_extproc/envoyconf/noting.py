@@ -59,7 +59,7 @@ function envoy_on_request(handle)
   local notes = handle:streamInfo():dynamicMetadata()
   notes:set(NOTES, "attempt", attempt)
   notes:set(NOTES, attempt .. "{mark}", "at: " .. handle:timestampString())
-end
+{asked}end
 
 local function tell(handle, attempt)
   local lines = {{}}
@@ -92,7 +92,7 @@ function envoy_on_response(handle)
       return
     end
   end
-  -- Waits for the whole body: an answer that breaks off in its middle can still be asked elsewhere.
+{flows}  -- Waits for the whole body: an answer that breaks off can still be asked elsewhere.
   local body = handle:body()
   if body == nil or not READ[status] then
     return
@@ -108,6 +108,22 @@ function envoy_on_response(handle)
     end
   end
 end
+"""
+
+
+GOOGLES: Final = frozenset({"gemini", "vertex"})
+
+ASKED: Final = """\
+  local path = handle:headers():get(":path") or ""
+  if string.find(path, ":streamGenerateContent", 1, true) then
+    notes:set(NOTES, "streams", "yes")
+  end
+"""
+FLOWS: Final = """\
+  -- One JSON array that grows is a stream, too.
+  if status == "200" and notes["streams"] == "yes" then
+    return
+  end
 """
 
 
@@ -136,6 +152,8 @@ def script(config: Config, provider: Provider) -> str:
         kinds="\n".join(_kind(name, words) for name, words in TOLD_BY.items()),
         bytes=READ_BYTES,
         streams=", ".join(f'"{kind}"' for kind in STREAM_TYPES),
+        asked=ASKED if provider.dialect in GOOGLES else "",
+        flows=FLOWS if provider.dialect in GOOGLES else "",
     )
 
 

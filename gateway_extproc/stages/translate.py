@@ -34,8 +34,15 @@ ANSWER_HEADERS = frozenset(
 """What of a provider's headers reaches a client; the rest may name accounts and topology."""
 
 EVENT_STREAM = "text/event-stream"
-STREAM_TYPES = {"bedrock": "application/vnd.amazon.eventstream"}
-"""How providers mark their streams, where not as server-sent events."""
+_GOOGLES = frozenset({EVENT_STREAM, "application/json"})
+STREAM_TYPES = {
+    "bedrock": frozenset({"application/vnd.amazon.eventstream"}),
+    # One JSON array that grows, of a server that does not know ``alt=sse``.
+    "gemini": _GOOGLES,
+    "vertex": _GOOGLES,
+}
+"""How providers mark their streams, where not as server-sent events alone."""
+_EVENTS = frozenset({EVENT_STREAM})
 
 
 ANSWER_BYTES = 16 * 1024 * 1024
@@ -93,7 +100,7 @@ class Translate(Stage):
             exchange.approved.stream
             and exchange.response_status == 200
             and exchange.answered_by is not None
-            and kind == STREAM_TYPES.get(exchange.answered_by.dialect, EVENT_STREAM)
+            and kind in STREAM_TYPES.get(exchange.answered_by.dialect, _EVENTS)
         )
         coding = headers.get("content-encoding", "identity").strip().lower()
         if coding != "identity":

@@ -121,7 +121,8 @@ def _handler(server: ReplayingServer) -> type[BaseHTTPRequestHandler]:
             for name, value in found.headers.items():
                 if name not in _FRAMING:
                     self.send_header(name, value)
-            if found.headers.get("content-type", "").startswith("text/event-stream"):
+            kind = found.headers.get("content-type", "")
+            if found.pieces or kind.startswith("text/event-stream"):
                 self._stream(found)
                 return
             self.send_header("content-length", str(len(found.body)))

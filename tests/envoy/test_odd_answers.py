@@ -1,4 +1,4 @@
-"""Providers that compress although nobody asked them to, through the real Envoy."""
+"""Answers in a form that nobody asked for, through the real Envoy: compressed, and arrays."""
 
 from __future__ import annotations
 
@@ -56,6 +56,12 @@ def gateway(
     def change(document: dict[str, Any]) -> None:
         document["providers"][0]["base_url"] = f"{replay.url}/v1"
         document["models"][0]["targets"] = document["models"][0]["targets"][:1]
+        google = {**document["providers"][0], "id": "google", "dialect": "gemini",
+                  "base_url": f"{replay.url}/v1beta"}  # fmt: skip
+        document["providers"].append(google)
+        document["models"].append(
+            {"model": "by-google", "targets": [{"provider": "google", "model": "flash"}]}
+        )
         document["health"] = FORGIVING
         document["failover"]["attempt_timeout_s"] = 30
 
@@ -209,3 +215,40 @@ def test_a_provider_is_asked_for_plain_answers(
     _plays(gateway, replay, "identity", _whole("Plain."))
     assert _ask(client).status_code == 200
     assert replay.headers.get("accept-encoding") == "identity"
+
+
+def test_a_google_like_server_may_stream_one_array(
+    gateway: RunningGateway, replay: ReplayingServer, client: httpx.Client
+) -> None:
+    words = [f"{number}. " for number in range(12)]
+    documents = [
+        {"candidates": [{"content": {"role": "model", "parts": [{"text": word}]}, "index": 0,
+                         **({"finishReason": "STOP"} if word is words[-1] else {})}]}
+        for word in words
+    ]  # fmt: skip
+    pieces = [
+        (b",\r\n" if number else b"[") + json.dumps(document, indent=2).encode()
+        for number, document in enumerate(documents)
+    ]
+    sent = {"contents": [{"role": "user", "parts": [{"text": "Tell me"}]}],
+            "generationConfig": {"maxOutputTokens": 4096}}  # fmt: skip
+    read, waits = threading.Semaphore(4), list[bool]()
+    replay.play(
+        Recorded(
+            "/v1beta/models/flash:streamGenerateContent?alt=sse", sent, 200,
+            {"content-type": "application/json; charset=UTF-8"}, b"", (*pieces, b"\r\n]"),
+            lambda: waits.append(read.acquire(timeout=5)),
+        ),
+        ("x-goog-api-key", gateway.provider_secrets["openai"]),
+    )  # fmt: skip
+    said, asked = "", {**SENT, "model": "by-google", "stream": True}
+    with client.stream("POST", CHAT, json=asked) as answer:
+        assert answer.headers["content-type"] == "text/event-stream"
+        for line in answer.iter_lines():
+            if line.startswith("data: {"):
+                (choice,) = json.loads(line[6:])["choices"]
+                said += choice["delta"].get("content") or ""
+                read.release(len(pieces) if choice["finish_reason"] else 1)
+    assert not replay.mismatches
+    assert said == "".join(words)
+    assert all(waits)
