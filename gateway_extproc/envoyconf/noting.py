@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from gateway_extproc.config.families import family_of
 from gateway_extproc.config.model import Config, Provider
 from gateway_extproc.config.quotaheaders import RETRY_AFTER, headers_of
 from gateway_extproc.core.names import (
@@ -141,7 +142,8 @@ def note_filter(config: Config, provider: Provider) -> Json:
 def script(config: Config, provider: Provider) -> str:
     """The Lua text."""
     names = [*RETRY_AFTER]
-    for told in headers_of(provider.dialect, config.health.quota_headers):
+    family = family_of(provider.base_url, provider.family, provider.differences).name
+    for told in headers_of(provider.dialect, config.health.quota_headers, family):
         names += [told.remaining, told.limit, told.reset]
     return SCRIPT.format(
         mark=ATTEMPT_TOLD,
