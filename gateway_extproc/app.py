@@ -170,7 +170,7 @@ def pipeline(parts: Parts) -> list[Stage]:
         parts.answers.cache(snapshot),
         *(parts.watcher.stages() if parts.watcher is not None else ()),
         Failover(failover_policies(config), time.monotonic_ns),
-        Translate(parts.dialects, translator_for, attempts),
+        Translate(parts.dialects, translator_for, attempts, config.caps.answer_bytes),
         Credential(attempts),
         *([Shadow(parts.shadows.offer)] if parts.shadows is not None else []),
     ]  # fmt: skip

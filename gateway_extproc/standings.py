@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway_extproc.config.compile import Snapshot, compile_config
+from gateway_extproc.config.families import family_of
 from gateway_extproc.config.model import Config
 from gateway_extproc.config.quotaheaders import headers_of
 from gateway_extproc.core.standing import Standings
@@ -75,7 +76,12 @@ class Watcher:
         if not config.health.enabled:
             return []
         tables = {
-            p.id: headers_of(p.dialect, config.health.quota_headers) for p in config.providers
+            p.id: headers_of(
+                p.dialect,
+                config.health.quota_headers,
+                family_of(p.base_url, p.family, p.differences).name,
+            )
+            for p in config.providers
         }
         pools = {p.id: pool_size(p) for p in config.providers if p.credential_files}
         return [Health(self.table, tables, pools, time.time)]

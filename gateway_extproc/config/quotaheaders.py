@@ -47,17 +47,28 @@ HEADERS: Final[Mapping[str, tuple[Told, ...]]] = {
 }
 """By dialect."""
 
+BY_FAMILY: Final[Mapping[str, tuple[Told, ...]]] = {
+    "mistral": (
+        Told(
+            MEASURES.index("tokens"), "x-ratelimitbysize-remaining-minute",
+            "x-ratelimitbysize-limit-minute", "ratelimitbysize-reset", "seconds",
+        ),
+    ),
+}  # fmt: skip
+"""By family, of servers of OpenAI's dialect that tell it otherwise."""
+
 GENERIC: Final = (_told("units", "ratelimit-*", "seconds"),)
 """The headers of the IETF's draft in their first form, which many gateways send."""
 
 
-def headers_of(dialect: str, more: Iterable[QuotaHeaders]) -> tuple[Told, ...]:
-    """The lines of the table for a provider of this dialect; a configuration's come first."""
+def headers_of(dialect: str, more: Iterable[QuotaHeaders], family: str = "") -> tuple[Told, ...]:
+    """The lines of the table for a provider of this dialect, and of this family of servers; a
+    configuration's come first."""
     added = tuple(
         Told(MEASURES.index(one.measure), one.remaining, one.limit, one.reset, one.reset_as)
         for one in more
     )
-    return (*added, *HEADERS.get(dialect, ()), *GENERIC)
+    return (*added, *BY_FAMILY.get(family, ()), *HEADERS.get(dialect, ()), *GENERIC)
 
 
 RETRY_AFTER: Final = ("retry-after-ms", "retry-after")

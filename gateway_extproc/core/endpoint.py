@@ -213,6 +213,16 @@ EVENT_STREAMS: Final = {"bedrock": "application/vnd.amazon.eventstream"}
 """How streams of a dialect are marked, where they are not server-sent events."""
 
 
+def is_stream(dialect: str, kind: str) -> bool:
+    """Whether a provider of this dialect marks a stream by this media type.
+
+    Google's may answer with one JSON array that grows, where a server does not know ``alt=sse``.
+    """
+    if dialect in ("gemini", "vertex") and kind == "application/json":
+        return True
+    return kind == EVENT_STREAMS.get(dialect, EVENTS)
+
+
 def stream_type(dialect: str, document: Document) -> str:
     """The media type of the stream that answers a client's document."""
     if dialect == "gemini" and document.get("alt") != "sse":

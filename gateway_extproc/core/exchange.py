@@ -17,6 +17,7 @@ from gateway_extproc.core.identity import Permit
 from gateway_extproc.core.limits import Measure, Reservation
 from gateway_extproc.core.planning import Plan
 from gateway_extproc.core.ports import (
+    AnswerDecoder,
     AnswerReader,
     AnswerWriter,
     Masked,
@@ -225,6 +226,7 @@ class Exchange:
     """Of each attempt, in order: the fields of the request that it did not tell."""
     answered_by: Target | None = None
     reader: AnswerReader | None = None
+    decoder: AnswerDecoder | None = None
     arrived: Release | None = None
     answer_text_bytes: int = 0
     answer_ended_well: bool = False

@@ -49,6 +49,13 @@ class AnswerReader(Protocol):
         """The events completed by ``data``; with ``last`` also what was left over."""
 
 
+class AnswerDecoder(Protocol):
+    """Makes a compressed answer plain."""
+
+    def feed(self, data: bytes, *, last: bool) -> bytes:
+        """What these bytes say, within bounds."""
+
+
 class AnswerWriter(Protocol):
     """Writes a streamed answer in the client's dialect."""
 

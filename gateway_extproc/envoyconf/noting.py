@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from gateway_extproc.config.families import family_of
 from gateway_extproc.config.model import Config, Provider
 from gateway_extproc.config.quotaheaders import RETRY_AFTER, headers_of
 from gateway_extproc.core.names import (
@@ -59,7 +60,7 @@ function envoy_on_request(handle)
   local notes = handle:streamInfo():dynamicMetadata()
   notes:set(NOTES, "attempt", attempt)
   notes:set(NOTES, attempt .. "{mark}", "at: " .. handle:timestampString())
-end
+{asked}end
 
 local function tell(handle, attempt)
   local lines = {{}}
@@ -92,7 +93,7 @@ function envoy_on_response(handle)
       return
     end
   end
-  -- Waits for the whole body: an answer that breaks off in its middle can still be asked elsewhere.
+{flows}  -- Waits for the whole body: an answer that breaks off can still be asked elsewhere.
   local body = handle:body()
   if body == nil or not READ[status] then
     return
@@ -111,6 +112,22 @@ end
 """
 
 
+GOOGLES: Final = frozenset({"gemini", "vertex"})
+
+ASKED: Final = """\
+  local path = handle:headers():get(":path") or ""
+  if string.find(path, ":streamGenerateContent", 1, true) then
+    notes:set(NOTES, "streams", "yes")
+  end
+"""
+FLOWS: Final = """\
+  -- One JSON array that grows is a stream, too.
+  if status == "200" and notes["streams"] == "yes" then
+    return
+  end
+"""
+
+
 def note_filter(config: Config, provider: Provider) -> Json:
     """The filter, for a cluster's chain: first in it, so that it hears what all others let pass."""
     return named(
@@ -125,7 +142,8 @@ def note_filter(config: Config, provider: Provider) -> Json:
 def script(config: Config, provider: Provider) -> str:
     """The Lua text."""
     names = [*RETRY_AFTER]
-    for told in headers_of(provider.dialect, config.health.quota_headers):
+    family = family_of(provider.base_url, provider.family, provider.differences).name
+    for told in headers_of(provider.dialect, config.health.quota_headers, family):
         names += [told.remaining, told.limit, told.reset]
     return SCRIPT.format(
         mark=ATTEMPT_TOLD,
@@ -136,6 +154,8 @@ def script(config: Config, provider: Provider) -> str:
         kinds="\n".join(_kind(name, words) for name, words in TOLD_BY.items()),
         bytes=READ_BYTES,
         streams=", ".join(f'"{kind}"' for kind in STREAM_TYPES),
+        asked=ASKED if provider.dialect in GOOGLES else "",
+        flows=FLOWS if provider.dialect in GOOGLES else "",
     )
 
 

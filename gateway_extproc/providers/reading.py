@@ -24,6 +24,11 @@ class StreamReader:
         self._parser = SseParser()
         self._broken = False
 
+    @property
+    def complete(self) -> bool:
+        """Events need no closing mark of the framing's own."""
+        return True
+
     def feed(self, data: bytes, *, last: bool) -> tuple[Chunk, ...]:
         """The chunks that ``data`` completed, in any cut of the bytes."""
         if self._broken:

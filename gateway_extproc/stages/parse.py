@@ -64,7 +64,7 @@ class Parse(Stage):
         exchange.asked = self._read(exchange.endpoint, document)
         # A later attempt knows no path: what stands there goes along in the document.
         exchange.asked_body = body if document is sent else orjson.dumps(document)
-        return CONTINUE
+        return _leave_of(exchange.asked)
 
     def _read(self, endpoint: Endpoint, document: Document) -> LlmRequest:
         dialect, model = self._dialects[endpoint.dialect], document.get("model")
@@ -84,8 +84,10 @@ class Parse(Stage):
             return CONTINUE
         if released.raw is not None:
             exchange.client_body = released.raw
-            return CONTINUE
-        exchange.client_body = orjson.dumps(released.document)
+            if released.raw == body:
+                return CONTINUE
+        else:
+            exchange.client_body = orjson.dumps(released.document)
         return Amend(
             set_headers=(("content-length", str(len(exchange.client_body))),),
             body=exchange.client_body,
@@ -105,3 +107,10 @@ class Parse(Stage):
         if exchange.cache is not None and exchange.cache.copy is not None:
             exchange.cache.copy.add(written)
         return CONTINUE if written == body else Amend(body=written)
+
+
+def _leave_of(asked: LlmRequest) -> Verdict:
+    """What policy let pass is told, so that the record names it."""
+    if asked.mistake is not None:
+        return Amend(rule="mistakes")
+    return Amend(rule="unread_tokens") if asked.unread_tokens else CONTINUE

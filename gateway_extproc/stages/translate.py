@@ -17,7 +17,7 @@ from gateway_extproc.core.chat import (
     TextDelta,
     UsageReport,
 )
-from gateway_extproc.core.endpoint import EVENT_STREAMS, EVENTS, stream_type
+from gateway_extproc.core.endpoint import is_stream, stream_type
 from gateway_extproc.core.errors import REASONS, Refusal, RequestError, refuse
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.names import DETAILS_PREFIX
@@ -25,6 +25,7 @@ from gateway_extproc.core.ports import Dialect, Release, Translator
 from gateway_extproc.core.route import Target
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.core.verdict import CONTINUE, Amend, Respond, RoutePlan, Verdict
+from gateway_extproc.providers.codings import CodingError, find_decoder, nothing_more
 from gateway_extproc.routing.attempts import find_answering
 from gateway_extproc.stages.attempt import AttemptBuilder, TranslatorFor, dropped_headers
 
@@ -32,6 +33,9 @@ ANSWER_HEADERS = frozenset(
     {"cache-control", "content-length", "content-type", "date", "retry-after", "vary"}
 )
 """What of a provider's headers reaches a client; the rest may name accounts and topology."""
+
+ANSWER_BYTES = 16 * 1024 * 1024
+"""Bound of a whole answer that came compressed."""
 
 
 class Translate(Stage):
@@ -42,10 +46,12 @@ class Translate(Stage):
         dialects: Mapping[str, Dialect],
         translator_for: TranslatorFor,
         attempts: AttemptBuilder,
+        answer_bytes: int = ANSWER_BYTES,
     ) -> None:
         self._dialects = dialects
         self._translator_for = translator_for
         self._attempts = attempts
+        self._answer_bytes = answer_bytes
 
     async def request_body(self, exchange: Exchange, body: bytes) -> Verdict:
         request = exchange.approved
@@ -89,8 +95,14 @@ class Translate(Stage):
             exchange.approved.stream
             and exchange.response_status == 200
             and exchange.answered_by is not None
-            and kind == EVENT_STREAMS.get(exchange.answered_by.dialect, EVENTS)
+            and is_stream(exchange.answered_by.dialect, kind)
         )
+        coding = headers.get("content-encoding", "identity").strip().lower()
+        if coding != "identity":
+            bound = None if exchange.streaming else self._answer_bytes
+            exchange.decoder = find_decoder(coding, bound)
+            if exchange.decoder is None:
+                return Respond(_UNREADABLE)
         if not exchange.streaming:
             return Amend(set_headers=told, remove_headers=removed)
         client_type = stream_type(exchange.approved.dialect, exchange.approved.document)
@@ -125,6 +137,15 @@ class Translate(Stage):
 
     async def response_body(self, exchange: Exchange, body: bytes, *, last: bool) -> Verdict:
         target = exchange.answered_by
+        if exchange.decoder is not None:
+            try:
+                # A stream tells by its own end mark whether all of it came.
+                body = exchange.decoder.feed(body, last=last and not exchange.streaming)
+            except CodingError:
+                if not exchange.streaming:
+                    return Respond(_UNREADABLE)
+                _break_off(exchange)
+                return CONTINUE
         if exchange.streaming:
             assert target is not None
             self._read_stream(exchange, target, body, last=last)
@@ -195,6 +216,16 @@ _TIMEOUT = refuse("provider_timeout", "The providers of this model did not answe
 _INCOMPLETE = refuse(
     "provider_stream_incomplete", "The provider's stream ended before its answer was complete."
 )
+
+
+def _break_off(exchange: Exchange) -> None:
+    """A compressed stream that cannot be read any further; what came before has left."""
+    exchange.decoder = nothing_more()
+    if exchange.outcome != "open" or exchange.answer_ended_well:
+        exchange.arrived = Release()
+        return
+    exchange.outcome, exchange.refusal = "failed", _UNREADABLE
+    exchange.arrived = Release(refusal=_UNREADABLE)
 
 
 def _speaks_for_a_provider(details: str) -> bool:

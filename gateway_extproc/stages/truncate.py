@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import orjson
 
@@ -15,6 +16,9 @@ from gateway_extproc.core.stage import Stage
 from gateway_extproc.core.verdict import CONTINUE, Amend, Respond, Verdict
 from gateway_extproc.limits.estimate import estimate
 from gateway_extproc.limits.truncate import shorten
+
+CHATS: Final = frozenset({"chat", "messages", "generate_content"})
+"""Interfaces whose requests are turns of a conversation."""
 
 
 class Truncate(Stage):
@@ -35,7 +39,8 @@ class Truncate(Stage):
         tokens = estimate(request, model).expected
         if tokens <= route.prompt_tokens:
             return CONTINUE
-        if route.too_long == "oldest_turns" and request.mistake is None:
+        has_turns = request.endpoint in CHATS and request.mistake is None
+        if route.too_long == "oldest_turns" and has_turns:
             shorter = self._shorten(request, route.prompt_tokens, model)
             if shorter is not None:
                 exchange.asked, exchange.dropped_messages = shorter

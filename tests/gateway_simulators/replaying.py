@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -23,13 +23,20 @@ PIECE_BYTES: Final = 997
 
 @dataclass(frozen=True)
 class Recorded:
-    """One exchange; ``sent`` is the request's document, ``path`` where the provider serves it."""
+    """One exchange; ``sent`` is the request's document, ``path`` where the provider serves it.
+
+    ``pieces``, where there are any, are what a stream's body leaves in, each after ``go_on`` was
+    asked; a body that breaks off (``broken``) never ends.
+    """
 
     path: str
     sent: Mapping[str, Any]
     status: int
     headers: Mapping[str, str]
     body: bytes
+    pieces: tuple[bytes, ...] = ()
+    go_on: Callable[[], object] = lambda: None
+    broken: bool = False
 
 
 @dataclass
@@ -38,6 +45,8 @@ class ReplayingServer:
 
     mismatches: list[str] = field(default_factory=list)
     answered: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """What the last request came with."""
 
     def play(self, exchange: Recorded, credential: tuple[str, str]) -> None:
         """Answers this exchange from now on, to requests with this header."""
@@ -69,6 +78,7 @@ class ReplayingServer:
 
     def find(self, path: str, headers: Mapping[str, str], body: bytes) -> Recorded | None:
         """The exchange, if this is its request; notes why it is not."""
+        self.headers = headers
         name, value = self._credential
         expected = self._exchange
         arrived = json.loads(body)
@@ -111,21 +121,26 @@ def _handler(server: ReplayingServer) -> type[BaseHTTPRequestHandler]:
             for name, value in found.headers.items():
                 if name not in _FRAMING:
                     self.send_header(name, value)
-            if found.headers.get("content-type", "").startswith("text/event-stream"):
-                self._stream(found.body)
+            kind = found.headers.get("content-type", "")
+            if found.pieces or kind.startswith("text/event-stream"):
+                self._stream(found)
                 return
             self.send_header("content-length", str(len(found.body)))
             self.end_headers()
             self.wfile.write(found.body)
 
-        def _stream(self, body: bytes) -> None:
+        def _stream(self, found: Recorded) -> None:
             self.send_header("transfer-encoding", "chunked")
             self.end_headers()
-            for start in range(0, len(body), PIECE_BYTES):
-                piece = body[start : start + PIECE_BYTES]
+            starts = range(0, len(found.body), PIECE_BYTES)
+            for piece in found.pieces or [found.body[at : at + PIECE_BYTES] for at in starts]:
+                found.go_on()
                 self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
                 self.wfile.flush()
-            self.wfile.write(b"0\r\n\r\n")
+            if found.broken:
+                self.close_connection = True
+            else:
+                self.wfile.write(b"0\r\n\r\n")
 
         def log_message(self, *args: object) -> None:
             """Nothing: a test says what went wrong itself."""

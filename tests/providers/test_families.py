@@ -10,10 +10,12 @@ import pytest
 from gateway_extproc.config.families import FAMILIES, Differences, FamilyName, family_of
 from gateway_extproc.config.load import load
 from gateway_extproc.config.mistakes import ConfigError
+from gateway_extproc.config.quotaheaders import headers_of
 from gateway_extproc.config.routes import families_of
 from gateway_extproc.core.chat import UsageReport
 from gateway_extproc.core.errors import RequestError
 from gateway_extproc.core.usage import Usage
+from gateway_extproc.envoyconf.noting import script
 from gateway_extproc.providers.families import adapted, headers_for, path_at
 from gateway_extproc.providers.openai.usage import read_usage
 from gateway_extproc.providers.problems import provider_refusal
@@ -278,3 +280,14 @@ def test_usage_is_read_wherever_a_family_puts_it() -> None:
         reports = [e for one in found for e in one.events if isinstance(e, UsageReport)]
         assert reports == [UsageReport(Usage(4, 2))]
     assert read_usage({**usage, "prompt_cache_hit_tokens": 3}) == Usage(4, 2, 3)
+
+
+def test_mistral_tells_its_quota_in_headers_of_its_own() -> None:
+    names = [told.remaining for told in headers_of("openai", (), "mistral")]
+    assert names[0] == "x-ratelimitbysize-remaining-minute"
+    assert "x-ratelimit-remaining-tokens" in names
+    assert headers_of("openai", ()) == headers_of("openai", (), "vllm")
+    text = document()
+    text["providers"][0]["family"] = "mistral"
+    config = load(orjson.dumps(text).decode())
+    assert '"x-ratelimitbysize-remaining-minute"' in script(config, config.providers[0])

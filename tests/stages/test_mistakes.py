@@ -59,6 +59,7 @@ async def test_wrong_values_go_on_or_are_refused_but_never_break_a_stage(lenient
         if exchange.asked.mistake is None:
             continue
         sent += 1
+        assert next((e.stage, e.rule) for e in exchange.trail if e.rule) == ("parse", "mistakes")
         assert [target.provider for target in exchange.targets] == ["east"]
         assert decision.plan is not None
         assert decision.plan.clusters == ("east",)
@@ -83,3 +84,20 @@ async def test_without_leave_the_gateway_says_what_is_wrong(bench: Bench) -> Non
     assert decision.answer is not None
     assert exchange.refusal is not None
     assert (decision.answer.status, exchange.refusal.reason) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize("endpoint", ["embeddings", "completions"])
+async def test_numbers_of_tokens_go_on_with_leave_and_are_told(
+    tmp_path: Path, endpoint: str
+) -> None:
+    base = document()
+    base["models"][0] |= {"unread_tokens": "allow", "prompt_tokens": 10, "too_long": "oldest_turns"}
+    base["roles"][0]["endpoints"] = ["embeddings", "completions"]
+    bench = make_bench(tmp_path, models=base["models"], roles=base["roles"])
+    field = {"embeddings": "input", "completions": "prompt"}[endpoint]
+    for count, reason in ((1, ""), (90, "prompt_too_long")):
+        body = {"model": "small", field: [7] * count}
+        exchange, _ = await flow.ask(bench, orjson.dumps(body), path=f"/v1/{endpoint}")
+        assert (exchange.refusal.reason if exchange.refusal else "") == reason
+        assert ("parse", "unread_tokens") in [(e.stage, e.rule) for e in exchange.trail]
+    bench.close()

@@ -9,6 +9,7 @@ provider closes the stream.  So the end is told with the last bytes, not before.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import orjson
@@ -33,29 +34,77 @@ from gateway_extproc.providers.gemini.answer import (
 )
 from gateway_extproc.providers.gemini.errors import read_stream_error
 from gateway_extproc.providers.gemini.usage import read_usage
-from gateway_extproc.providers.problems import Unreadable
+from gateway_extproc.providers.jsonarray import BrokenArray, JsonArrayParser
+from gateway_extproc.providers.problems import UNREADABLE, Unreadable
 from gateway_extproc.providers.reading import StreamReader, text_of
 from gateway_extproc.providers.sse import SseEvent
 
 CODE: Final = (("executableCode", "code"), ("codeExecutionResult", "output"))
 """Parts of Gemini's own interpreter, and where they carry text."""
 
+_BREAK: Final = re.compile(rb"[\r\n]")
 _END: Final = (Chunk(None, None, (End(),)),)
 
 
 class GeminiReader:
-    """Reads one stream (``core.ports.AnswerReader``)."""
+    """Reads one stream (``core.ports.AnswerReader``): events, or one JSON array that grows.
 
-    __slots__ = ("_interpreter", "_stream")
+    Events are asked for, but some servers and proxies answer with the array all the same; the
+    first byte that is no blank tells which it is.
+    """
+
+    __slots__ = ("_blank", "_interpreter", "_stream")
 
     def __init__(self) -> None:
         self._interpreter = _Interpreter()
-        self._stream = StreamReader(self._interpreter)
+        self._stream: StreamReader | _ArrayReader | None = None
+        self._blank = b""
 
     def feed(self, data: bytes, *, last: bool) -> tuple[Chunk, ...]:
         """The chunks that ``data`` completed, in any cut of the bytes."""
+        if self._stream is None:
+            data = self._blank + data
+            begin = data.lstrip()[:1]
+            if not begin and not last:
+                self._blank = data
+                return ()
+            is_array = begin in (b"[", b"{")
+            self._stream = (_ArrayReader if is_array else StreamReader)(self._interpreter)
         chunks = self._stream.feed(data, last=last)
-        return (*chunks, *_END) if last and self._interpreter.complete else chunks
+        whole = self._interpreter.complete and self._stream.complete
+        return (*chunks, *_END) if last and whole else chunks
+
+
+class _ArrayReader:
+    """The objects of an array as chunks, framed as the events that they would have been."""
+
+    __slots__ = ("_broken", "_interpret", "_parser")
+
+    def __init__(self, interpret: _Interpreter) -> None:
+        self._interpret = interpret
+        self._parser = JsonArrayParser()
+        self._broken = False
+
+    @property
+    def complete(self) -> bool:
+        return self._parser.complete
+
+    def feed(self, data: bytes, *, last: bool) -> tuple[Chunk, ...]:
+        if self._broken:
+            return ()
+        try:
+            return tuple(map(self._chunk, self._parser.feed(data)))
+        except BrokenArray as problem:
+            self._broken = True
+            return (*map(self._chunk, problem.objects), Chunk(None, None, (UNREADABLE,)))
+
+    def _chunk(self, text: bytes) -> Chunk:
+        try:
+            if _BREAK.search(text):
+                text = orjson.dumps(orjson.loads(text))
+            return self._interpret(SseEvent("", text, b"data: " + text + b"\r\n\r\n"), text)
+        except (Unreadable, ValueError):
+            return Chunk(None, None, (UNREADABLE,))
 
 
 class _Interpreter:
