@@ -96,5 +96,6 @@ _FACTS: Final[Mapping[str, _Fact]] = {
 
 
 def needs_same_dialect(asking: Asking) -> bool:
-    """Whether only providers of the client's own dialect can be told what it asks for."""
+    """Whether only providers of the client's own dialect, and of those that know the same
+    (``needs.can_be_told_schemas``), can be told what it asks for."""
     return "json_schema" in asking.needs

@@ -15,6 +15,7 @@ from gateway_extproc.core.errors import Refusal, refuse
 from gateway_extproc.core.planning import CAUSES, Cause, Choice, Drop, Plan, Policy, Query
 from gateway_extproc.core.recent import Recent
 from gateway_extproc.core.route import Target
+from gateway_extproc.routing.needs import can_be_told_schemas
 
 REMEMBERED: Final = 4096
 """Combinations of a policy and what it is asked for, whose outcome a worker remembers."""
@@ -130,7 +131,7 @@ def _reasons(target: Target, policy: Policy, query: Query) -> Iterator[tuple[Cau
     facts = target.facts
     if facts.endpoints is not None and query.endpoint not in facts.endpoints:
         yield "endpoint", f"not served at {query.endpoint}"
-    if query.same_dialect and target.dialect != query.dialect:
+    if query.same_dialect and not can_be_told_schemas(query.dialect, target.dialect):
         yield "dialect", f"what is asked cannot be said in the dialect {target.dialect}"
     if facts.capabilities is not None and not query.needs <= facts.capabilities:
         missing = ", ".join(sorted(query.needs - facts.capabilities))

@@ -13,6 +13,7 @@ from gateway_extproc.providers.matrix import (
     page,
     request_outcome,
 )
+from gateway_extproc.routing.needs import can_be_told_schemas
 
 PAGE = Path(__file__).parents[2] / "docs" / "dialects.md"
 REQUESTS_BY_NAME = {feature.name: feature for feature in REQUESTS}
@@ -54,3 +55,11 @@ def test_outcomes_are_those_of_the_translation(
     client: str, provider: str, name: str, outcome: str
 ) -> None:
     assert request_outcome(REQUESTS_BY_NAME[name], client, provider) == outcome
+
+
+@pytest.mark.parametrize("client", list(CLIENTS))
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_routes_know_who_can_be_told_what_an_answer_looks_like(client: str, provider: str) -> None:
+    feature = REQUESTS_BY_NAME["answer by JSON schema"]
+    told = request_outcome(feature, client, provider) == "full"
+    assert can_be_told_schemas(client, provider) is told
