@@ -99,7 +99,8 @@ def _local_replies() -> list[Json]:
 
     A provider that breaks off while its headers are at the processor, a processor
     that is gone, a request that is no HTTP.  What the processor answers itself
-    (details ``gateway_...``) is left alone.  The body serves OpenAI's and Anthropic's SDKs alike.
+    (details ``gateway_...``) is left alone.  The body serves the SDKs of OpenAI, Anthropic, AWS and
+    Cohere alike.
     """
     return [
         _local_reply(
@@ -143,6 +144,7 @@ def _local_reply(condition: str, error: tuple[str, str], message: str) -> Json:
             "content_type": "application/json",
             "json_format": {
                 "type": "error",
+                "message": message,
                 "error": {"message": message, "type": kind, "param": None, "code": reason},
                 "request_id": "%REQ(x-request-id)%",
             },

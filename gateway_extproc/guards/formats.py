@@ -236,6 +236,7 @@ _ASKED: Final[tuple[tuple[Path, Path], ...]] = (
     (("text", "format"), ("schema",)),  # OpenAI, responses
     (("output_config", "format"), ("schema",)),  # Anthropic
     (("output_format",), ("schema",)),  # Anthropic, its first form
+    (("outputConfig", "textFormat"), ("structure", "jsonSchema", "schema")),  # Bedrock, as text
 )
 
 
@@ -245,10 +246,13 @@ def shape_asked(document: Document) -> Shape | None:
         asked = _get(document, at)
         kind = asked.get("type") if isinstance(asked, dict) else None
         if kind == "json_object":
-            return Shape(as_json=True)
+            schema = _get(asked, ("json_schema",))  # Cohere's
+            return Shape(as_json=True, schema=None if schema is None else orjson.dumps(schema))
         if kind == "json_schema":
             schema = _get(asked, schema_at)
-            source = None if schema is None else orjson.dumps(schema)
+            source = schema.encode() if type(schema) is str else None
+            if source is None and schema is not None:
+                source = orjson.dumps(schema)
             return Shape(as_json=True, schema=source)
     return None
 

@@ -1,9 +1,9 @@
 """Makes a conversation shorter by leaving out its oldest turns.
 
 System and developer messages and everything from the last user turn on stay.  A call of a tool
-and its results are one: they stay together or leave together.  OpenAI's and Anthropic's documents
-keep their turns in ``messages``, Gemini's in ``contents``; system prompts of the latter two stand
-beside them.
+and its results are one: they stay together or leave together.  Gemini's documents keep their turns
+in ``contents``, all others in ``messages``; system prompts of Anthropic's, Gemini's and Bedrock's
+stand beside them.
 """
 
 from __future__ import annotations
@@ -104,12 +104,12 @@ def _calls_tools(message: Message) -> bool:
     return bool(
         message.get("tool_calls")
         or message.get("function_call")
-        or _kinds(message) & {"tool_use", "functionCall"}
+        or _kinds(message) & {"tool_use", "functionCall", "toolUse"}
     )
 
 
 def _answers_tools(message: Message) -> bool:
-    kinds = _kinds(message) & {"tool_result", "functionResponse"}
+    kinds = _kinds(message) & {"tool_result", "functionResponse", "toolResult"}
     return message.get("role") in RESULT_ROLES or bool(kinds)
 
 
@@ -120,7 +120,8 @@ def _kinds(message: Message) -> set[Any]:
     content = message.get("content")
     if type(content) is not list:
         return set()
-    return {block.get("type") for block in content}
+    # Bedrock's kinds are keys, too.
+    return {kind for block in content for kind in (block.get("type"), *block)}
 
 
 def _last_user(groups: Sequence[Sequence[int]], messages: Sequence[Message]) -> int:

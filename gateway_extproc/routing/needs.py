@@ -8,6 +8,7 @@ from typing import Any, Final
 from gateway_extproc.core.chat import Document, LlmRequest
 
 _AUDIO: Final = frozenset({"input_audio", "audio"})
+_LOOKED_AT: Final = frozenset({"image", "document", "video", "audio"})
 _TEXTS: Final = frozenset(
     {
         *("text", "refusal", "tool_use", "tool_result", "thinking", None),
@@ -64,7 +65,7 @@ def wants_structure(document: Document) -> bool:
 def wants_json(document: Document) -> bool:
     """Whether the answer has to be JSON, of whatever shape."""
     asked = _format(document)
-    return asked is not None and asked.get("type") == "json_object"
+    return asked is not None and asked.get("type") == "json_object" and "json_schema" not in asked
 
 
 def _format(document: Document) -> Document | None:
@@ -72,6 +73,7 @@ def _format(document: Document) -> Document | None:
         document.get("response_format"),
         document.get("output_format"),
         _inner(document, "output_config", "format"),
+        _inner(document, "outputConfig", "textFormat"),
         _inner(document, "text", "format"),
     ):
         if type(asked) is dict:
@@ -95,11 +97,18 @@ def _thinks(document: Document) -> bool:
 
 def _media(document: Document) -> Iterator[str]:
     """Sounds need ears; images, pages and files are all looked at."""
-    kinds = {part.get("type") for part in _parts(document)}
+    # What Bedrock's blocks are say their keys.
+    kinds = {part.get("type") or _only(part) for part in _parts(document)}
     if kinds & _AUDIO:
         yield "audio"
     if kinds - _AUDIO - _TEXTS:
         yield "vision"
+
+
+def _only(part: dict[str, Any]) -> str | None:
+    """The key of a block that has one; None for an object that says of itself nothing."""
+    key = next(iter(part), None) if len(part) == 1 else None
+    return key if key in _LOOKED_AT else None
 
 
 def _parts(document: Document) -> Iterator[dict[str, Any]]:
@@ -113,4 +122,6 @@ def _parts(document: Document) -> Iterator[dict[str, Any]]:
             for part in content:
                 if type(part) is dict:
                     yield part
-                    waiting.append(part.get("content"))
+                    result = part.get("toolResult")
+                    inside = part if result is None else result
+                    waiting.append(inside.get("content") if type(inside) is dict else None)

@@ -20,7 +20,9 @@ TALKING_HEADERS: Final = ("anthropic-version", "anthropic-beta", "openai-beta")
 
 _HOW_IT_COMES: Final = ("stream", "stream_options")
 """Fields that change the form of an answer, not what it says."""
-_SAMPLED_BY: Final = ("temperature", "top_p", "top_k", "seed")
+_SAMPLED_BY: Final = ("temperature", "top_p", "top_k", "seed", "p", "k", "topP", "topK")
+_SAMPLING: Final = ("inferenceConfig", "generationConfig", "additionalModelRequestFields")
+"""Objects in which Bedrock's and Gemini's clients say it."""
 
 
 class CachePolicy:
@@ -55,6 +57,10 @@ class CachePolicy:
     def _is_steady(self, document: Mapping[str, Any]) -> bool:
         if self._sampling == "any":
             return True
+        for key in _SAMPLING:
+            inside = document.get(key)
+            if type(inside) is dict:
+                document = {**document, **inside}
         temperature = document.get("temperature")
         if temperature == 0 and temperature is not False:
             return True

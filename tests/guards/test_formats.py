@@ -431,6 +431,15 @@ def test_a_refused_schema_is_refused_again_without_a_look() -> None:
         {"text": {"format": {"type": "json_schema", "name": "p", "schema": PERSON}}},
         {"output_config": {"format": {"type": "json_schema", "schema": PERSON}}},
         {"output_format": {"type": "json_schema", "schema": PERSON}},
+        {"response_format": {"type": "json_object", "json_schema": PERSON}},
+        {
+            "outputConfig": {
+                "textFormat": {
+                    "type": "json_schema",
+                    "structure": {"jsonSchema": {"schema": json.dumps(PERSON)}},
+                }
+            }
+        },
     ],
 )
 def test_the_schema_of_a_request_is_found(document: Any) -> None:

@@ -128,3 +128,15 @@ def test_a_gemini_conversation_loses_its_oldest_turns_and_keeps_calls_with_resul
     assert shortened.dropped == 4
     assert document == before
     assert DIALECTS["gemini"].read_request("generate_content", shortened.document).texts
+
+
+def test_a_call_of_bedrocks_leaves_with_its_result() -> None:
+    call = {"role": "assistant", "content": [{"toolUse": {"toolUseId": "t", "name": "f",
+                                                          "input": {}}}]}  # fmt: skip
+    result = {"role": "user", "content": [{"toolResult": {"toolUseId": "t", "content": []}}]}
+    first = {"role": "user", "content": [{"text": "a" * 50}]}
+    last = {"role": "user", "content": [{"text": "b"}]}
+    document = {"model": "m", "messages": [first, call, result, last]}
+    shortened = shorten(document, weight({"messages": [call, result, last]}), weight)
+    assert shortened is not None
+    assert (shortened.document["messages"], shortened.dropped) == ([last], 3)

@@ -13,6 +13,8 @@ from gateway_extproc.providers.matrix import (
     page,
     request_outcome,
 )
+from gateway_extproc.providers.translate import DIALECTS
+from gateway_extproc.routing.filters import JSON_MODES
 
 PAGE = Path(__file__).parents[2] / "docs" / "dialects.md"
 REQUESTS_BY_NAME = {feature.name: feature for feature in REQUESTS}
@@ -73,3 +75,14 @@ def test_outcomes_are_those_of_the_translation(
     client: str, provider: str, name: str, outcome: str
 ) -> None:
     assert request_outcome(REQUESTS_BY_NAME[name], client, provider) == outcome
+
+
+@pytest.mark.parametrize("client", list(CLIENTS))
+def test_routes_know_who_can_be_told_what_an_answer_looks_like(client: str) -> None:
+    schema, any_shape = REQUESTS_BY_NAME["answer by JSON schema"], REQUESTS_BY_NAME["JSON mode"]
+    dialect = CLIENTS[client][0]
+    for provider in DIALECTS:
+        assert request_outcome(schema, client, provider) == "full"
+        if client in any_shape.asked:
+            told = request_outcome(any_shape, client, provider) == "full"
+            assert told is (provider in (dialect, *JSON_MODES)), provider

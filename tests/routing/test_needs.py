@@ -26,6 +26,21 @@ def anthropic(content: Any = "hi", **fields: Any) -> frozenset[str]:
     return needs_of(DIALECTS["anthropic"].read_request("messages", document))
 
 
+def cohere(content: Any = "hi", **fields: Any) -> frozenset[str]:
+    document = {"model": "m", "messages": [{"role": "user", "content": content}], **fields}
+    return needs_of(DIALECTS["cohere"].read_request("cohere_chat", document))
+
+
+def bedrock(*blocks: Any, **fields: Any) -> frozenset[str]:
+    content = [{"text": "hi"}, *blocks]
+    document = {"model": "m", "messages": [{"role": "user", "content": content}], **fields}
+    return needs_of(DIALECTS["bedrock"].read_request("converse", document))
+
+
+IMAGE = {"image": {"format": "png", "source": {"bytes": "AA=="}}}
+FORMAT = {"type": "json_schema", "structure": {"jsonSchema": {"schema": "{}"}}}
+
+
 @pytest.mark.parametrize(
     ("needs", "expected"),
     [
@@ -46,6 +61,14 @@ def anthropic(content: Any = "hi", **fields: Any) -> frozenset[str]:
         (anthropic(stream=True), {"streaming"}),
         (anthropic([{"type": "image", "source": {"type": "url", **URL}}]), {"vision"}),
         (anthropic(tools=[{"name": "look", "input_schema": {"type": "object"}}]), {"tools"}),
+        (cohere([{"type": "image_url", "image_url": URL}], stream=True), {"vision", "streaming"}),
+        (cohere(tools=[TOOL], response_format={"type": "json_object"}), {"tools", "json_schema"}),
+        (cohere(thinking={"type": "enabled"}), {"reasoning"}),
+        (bedrock(), set()),
+        (bedrock(IMAGE), {"vision"}),
+        (bedrock({"toolResult": {"toolUseId": "c", "content": [IMAGE]}}), {"vision"}),
+        (bedrock({"audio": {"format": "wav", "source": {"bytes": "AA=="}}}), {"audio"}),
+        (bedrock(outputConfig={"textFormat": FORMAT}), {"json_schema"}),
     ],
 )  # fmt: skip
 def test_a_request_needs_what_its_document_asks_for(

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
+from gateway_extproc.config.caching import Cache
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.identity import Permit
 from gateway_extproc.core.ports import StoreUnavailable
@@ -291,6 +292,21 @@ async def test_policy_says_which_sampling_may_be_answered_twice(
     await stored(bench, body)
     assert await hits(bench, body) is cached
     bench.close()
+
+
+@pytest.mark.parametrize(
+    ("fields", "steady"),
+    [
+        ({}, True),
+        ({"p": 0.5}, False),
+        ({"inferenceConfig": {"maxTokens": 9}}, True),
+        ({"inferenceConfig": {"temperature": 0.7}}, False),
+        ({"inferenceConfig": {"temperature": 0}}, True),
+        ({"generationConfig": {"topK": 3}}, False),
+    ],
+)
+def test_sampling_is_found_where_each_dialect_says_it(fields: dict[str, Any], steady: bool) -> None:
+    assert CachePolicy(Cache(), "r1")._is_steady(fields) is steady
 
 
 async def test_data_of_a_class_is_stored_where_policy_allows_it(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ async def test_wrong_values_go_on_or_are_refused_but_never_break_a_stage(lenient
         if exchange.asked.mistake is None:
             continue
         sent += 1
-        assert next((e.stage, e.rule) for e in exchange.trail if e.rule) == ("parse", "mistakes")
+        assert next((s.stage, s.rule) for s, _ in exchange.trail if s.rule) == ("parse", "mistakes")
         assert [target.provider for target in exchange.targets] == ["east"]
         assert decision.plan is not None
         assert decision.plan.clusters == ("east",)
@@ -99,5 +99,5 @@ async def test_numbers_of_tokens_go_on_with_leave_and_are_told(
         body = {"model": "small", field: [7] * count}
         exchange, _ = await flow.ask(bench, orjson.dumps(body), path=f"/v1/{endpoint}")
         assert (exchange.refusal.reason if exchange.refusal else "") == reason
-        assert ("parse", "unread_tokens") in [(e.stage, e.rule) for e in exchange.trail]
+        assert ("parse", "unread_tokens") in [(s.stage, s.rule) for s, _ in exchange.trail]
     bench.close()
