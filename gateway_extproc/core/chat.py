@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
+from gateway_extproc.core.quick import quick
 from gateway_extproc.core.usage import Usage
 
 Document = Mapping[str, Any]
@@ -26,6 +27,7 @@ Role = Literal["system", "user", "assistant", "tool"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class TextAt:
     """One text of a document: where it stands, and in whose voice it speaks."""
@@ -63,6 +65,7 @@ class LlmRequest:
 # ----------------------------------------------------------------- the hub: requests
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Text:
     text: str
@@ -98,6 +101,7 @@ class Sound:
     data: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ToolCall:
     """A call that the model asks for; ``arguments`` is JSON text, as it came."""
@@ -107,6 +111,7 @@ class ToolCall:
     arguments: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ToolResult:
     call_id: str
@@ -124,6 +129,7 @@ class Thought:
 Part = Text | Image | File | Sound | ToolCall | ToolResult
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
     """One turn.  Tool results are parts of a turn of role ``tool``."""
@@ -174,6 +180,7 @@ class Thinking:
     shown: bool = False
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
     """A chat request that any dialect can be written from.
@@ -222,6 +229,7 @@ class TokenProb:
 AnswerPart = Text | ToolCall | Thought
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Choice:
     """One of several answers to the same request."""
@@ -231,6 +239,7 @@ class Choice:
     logprobs: tuple[TokenProb, ...] | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ChatResponse:
     """A whole answer: its parts, why it ended, what it used.
@@ -260,6 +269,7 @@ class Start:
     model: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class TextDelta:
     """More text of one field of one choice; ``slot`` tells the fields apart.
@@ -276,6 +286,7 @@ class TextDelta:
     call: int | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ToolStart:
     """Tool call number ``call`` (from 0) of this answer, or of one of several, begins."""
@@ -286,6 +297,7 @@ class ToolStart:
     choice: int = 0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class BlockEnd:
     """The text of every slot that begins with ``group`` is over."""
@@ -293,6 +305,7 @@ class BlockEnd:
     group: int | str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Stop:
     """The model is done, of several answers with this one; held text must leave before this."""
@@ -301,6 +314,7 @@ class Stop:
     choice: int = 0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class UsageReport:
     usage: Usage
@@ -323,6 +337,7 @@ class End:
 StreamEvent = Start | TextDelta | ToolStart | BlockEnd | Stop | UsageReport | StreamError | End
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """One event of a provider's stream.
