@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help install tools run demo test test-unit test-envoy check format format-check lint types imports proto \
-        configs lock bench bench-full bench-identity bench-health bench-cache bench-limits bench-tokens bench-evidence bench-plan outages catalogue \
+        configs lock bench bench-full bench-identity bench-health bench-cache bench-limits bench-tokens bench-evidence bench-plan bench-translate round-trips outages catalogue \
         bench-evidence-tools evidence-kills evidence-sums \
         calibrate-tokens train-guard guard-figures train-complexity bench-routing test-stores h2spec test-wire-long wire-figures fuzz-wire clean
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
 from gateway_extproc.core.errors import Refusal
+from gateway_extproc.core.quick import quick
 from gateway_extproc.core.usage import Usage
 
 Document = Mapping[str, Any]
@@ -27,6 +28,7 @@ Role = Literal["system", "user", "assistant", "tool"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class TextAt:
     """One text of a document: where it stands, and in whose voice it speaks."""
@@ -69,6 +71,7 @@ class LlmRequest:
 # ----------------------------------------------------------------- the hub: requests
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Text:
     text: str
@@ -104,6 +107,7 @@ class Sound:
     data: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ToolCall:
     """A call that the model asks for; ``arguments`` is JSON text, as it came."""
@@ -113,6 +117,7 @@ class ToolCall:
     arguments: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ToolResult:
     call_id: str
@@ -130,6 +135,7 @@ class Thought:
 Part = Text | Image | File | Sound | ToolCall | ToolResult
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
     """One turn.  Tool results are parts of a turn of role ``tool``."""
@@ -180,6 +186,7 @@ class Thinking:
     shown: bool = False
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
     """A chat request that any dialect can be written from.
@@ -228,6 +235,7 @@ class TokenProb:
 AnswerPart = Text | ToolCall | Thought
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Choice:
     """One of several answers to the same request."""
@@ -237,6 +245,7 @@ class Choice:
     logprobs: tuple[TokenProb, ...] | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ChatResponse:
     """A whole answer: its parts, why it ended, what it used.
@@ -266,6 +275,7 @@ class Start:
     model: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class TextDelta:
     """More text of one field of one choice; ``slot`` tells the fields apart.
@@ -283,6 +293,7 @@ class TextDelta:
     call: int | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ToolStart:
     """Tool call number ``call`` (from 0) of this answer, or of one of several, begins."""
@@ -293,6 +304,7 @@ class ToolStart:
     choice: int = 0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class BlockEnd:
     """The text of every slot that begins with ``group`` is over."""
@@ -300,6 +312,7 @@ class BlockEnd:
     group: int | str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Stop:
     """The model is done, of several answers with this one; held text must leave before this."""
@@ -308,6 +321,7 @@ class Stop:
     choice: int = 0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class UsageReport:
     usage: Usage
@@ -330,6 +344,7 @@ class End:
 StreamEvent = Start | TextDelta | ToolStart | BlockEnd | Stop | UsageReport | StreamError | End
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """One event of a provider's stream.

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from gateway_extproc.core.quick import quick
+
 UsageSource = Literal["reported", "estimated"]
 
 BYTES_PER_TOKEN = 4
 """English prose averages about four UTF-8 bytes a token in the common vocabularies."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one answer.

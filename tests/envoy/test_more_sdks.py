@@ -513,10 +513,9 @@ def test_langchain_binds_tools(cloud: Cloud, model: str) -> None:
     ]
     second = llm.invoke([question, first, *results])
     assert second.content == "The tool said: sunny in Paris; sunny in Rome"
-    streamed = None
-    for piece in llm.stream([question]):
-        streamed = piece if streamed is None else streamed + piece
-    assert streamed is not None
+    streamed, *pieces = llm.stream([question])
+    for piece in pieces:
+        streamed = streamed + piece  # type: ignore[assignment]
     assert [call["args"] for call in streamed.tool_calls] == [{"city": "Paris"}, {"city": "Rome"}]
 
 

@@ -79,9 +79,12 @@ def _messages(turns: tuple[ChatMessage, ...]) -> list[dict[str, Any]]:
         if turn.role == "system":
             continue
         role = "assistant" if turn.role == "assistant" else "user"
-        content = []
+        content: list[dict[str, Any]] = []
         for part in turn.parts:
-            if not _is_blank(part):
+            if type(part) is Text:
+                if part.text.strip():
+                    content.append({"text": part.text})
+            else:
                 content.append(_block(part, files))
                 files += isinstance(part, File)
         if not content:
@@ -91,10 +94,6 @@ def _messages(turns: tuple[ChatMessage, ...]) -> list[dict[str, Any]]:
         else:
             messages.append({"role": role, "content": content})
     return messages
-
-
-def _is_blank(part: Part) -> bool:
-    return isinstance(part, Text) and not part.text.strip()
 
 
 def _document(file: File, number: int) -> dict[str, Any]:

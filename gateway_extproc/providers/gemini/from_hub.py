@@ -116,7 +116,10 @@ def _contents(turns: tuple[ChatMessage, ...], *, with_ids: bool) -> list[dict[st
         if turn.role == "system":
             continue
         role = "model" if turn.role == "assistant" else "user"
-        parts = [_part(part, names, with_ids=with_ids) for part in turn.parts]
+        parts = [
+            {"text": part.text} if type(part) is Text else _part(part, names, with_ids=with_ids)
+            for part in turn.parts
+        ]
         if not parts:
             parts = [{"text": ""}]
         if contents and contents[-1]["role"] == role:

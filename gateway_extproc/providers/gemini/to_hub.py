@@ -176,16 +176,15 @@ def _turns(document: Document, target: str) -> Iterator[ChatMessage]:
         path: Path = ("contents", index)
         refuse_unknown(content, path, target, known=_CONTENT)
         role: Role = "assistant" if content.get("role") == "model" else "user"
+        listed = content["parts"]
+        if len(listed) == 1 and len(listed[0]) == 1 and "text" in listed[0]:  # most are no more
+            yield ChatMessage(role, (Text(listed[0]["text"]),))
+            continue
         parts = [
-            Text(part["text"])
-            if len(part) == 1 and "text" in part
-            else _part(part, role, (*path, "parts", at), target, calls)
-            for at, part in enumerate(content["parts"])
+            _part(part, role, (*path, "parts", at), target, calls)
+            for at, part in enumerate(listed)
             if part.get("thought") is not True
         ]
-        if len(parts) == 1 and type(parts[0]) is Text:
-            yield ChatMessage(role, (parts[0],))
-            continue
         results = tuple(part for part in parts if isinstance(part, ToolResult))
         others = tuple(part for part in parts if not isinstance(part, ToolResult))
         if results:
