@@ -11,7 +11,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Mode = Literal["enforce", "shadow"]
 EndpointName = Literal[
     "chat", "messages", "generate_content", "responses", "completions", "embeddings", "moderations",
-    "images", "rerank", "count_tokens", "models",
+    "images", "rerank", "transcriptions", "translations", "speech", "count_tokens", "models",
 ]  # fmt: skip
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Positive = Annotated[int, Field(gt=0)]

@@ -174,6 +174,10 @@ class Caps(Section):
 
     body_bytes: Positive = 8 * 1024 * 1024
     """Largest request body; larger ones are refused with 413."""
+    upload_bytes: Positive = 26 * 1024 * 1024
+    """The same at endpoints that take a file (``transcriptions`` and the like): OpenAI's own 25 MB,
+    and room for the other fields. Envoy buffers so much for any request, the gateway refuses it at
+    other endpoints."""
     answer_bytes: Positive = 16 * 1024 * 1024
     """Upper bound of an answer that is read whole (streams have none)."""
     depth: Annotated[int, Field(gt=0, le=200)] = 48
@@ -440,6 +444,10 @@ class Price(Section):
     """A completion token."""
     cached_nanos: Nanos | None = None
     """A prompt token read from the provider's cache; ``prompt_nanos`` if not given."""
+    second_nanos: Nanos | None = None
+    """A second of sound, of a model that is charged by those instead of tokens."""
+    character_nanos: Nanos | None = None
+    """A character of text to be spoken, of a model that is charged by those instead of tokens."""
 
 
 class Prices(Section):

@@ -13,7 +13,7 @@ from gateway_extproc.config.model import Role
 
 _ANSWERS: Final = (
     "chat", "messages", "generate_content", "responses", "completions", "embeddings", "moderations",
-    "images", "rerank", "count_tokens",
+    "images", "rerank", "transcriptions", "translations", "speech", "count_tokens",
 )  # fmt: skip
 
 SHIPPED: Final[tuple[Role, ...]] = (

@@ -96,7 +96,10 @@ class TargetTable:
         if price is None:
             return None
         version = self._config.prices.version
-        return Price(price.prompt_nanos, price.completion_nanos, price.cached_nanos, version)
+        return Price(
+            price.prompt_nanos, price.completion_nanos, price.cached_nanos, version,
+            second_nanos=price.second_nanos, character_nanos=price.character_nanos,
+        )  # fmt: skip
 
     def _elsewhere(self, regions: frozenset[str]) -> frozenset[str]:
         """The classes that may not go to all of these regions."""

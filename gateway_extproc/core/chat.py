@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
-from gateway_extproc.core.usage import Usage
+from gateway_extproc.core.usage import NOTHING, Usage
 
 Document = Mapping[str, Any]
 """A parsed JSON object; shared between stages, so never changed."""
@@ -24,6 +24,9 @@ Path = tuple[str | int, ...]
 
 Role = Literal["system", "user", "assistant", "tool"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
+
+AnswerForm = Literal["json", "text", "bytes"]
+"""One JSON object; plain text (as a document ``{"text": ...}``); or bytes that no guard reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class LlmRequest:
     ``completions`` answers are asked for at once, 0 where the answer is no text that a model
     writes; ``media`` counts images, files and sounds,
     whose tokens no text shows; ``has_tools`` because providers add a prompt of their own.
+    ``answers`` tells what a whole answer is; ``beside`` what may be charged beside tokens.
     """
 
     dialect: str
@@ -58,6 +62,8 @@ class LlmRequest:
     completions: int = 1
     media: int = 0
     has_tools: bool = False
+    answers: AnswerForm = "json"
+    beside: Usage = NOTHING
 
 
 # ----------------------------------------------------------------- the hub: requests

@@ -18,6 +18,7 @@ class Endpoint:
     there is a translation.  ``aliases`` are further paths of the same interface.
     ``batch`` tells whether providers charge its requests by their price for batches.
     A ``{model}`` in ``path`` stands for the model, which these clients name there.
+    ``form`` tells that its body is a form with a file instead of JSON.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Endpoint:
     providers: frozenset[str] | None = None
     aliases: tuple[str, ...] = ()
     batch: bool = False
+    form: bool = False
 
     def served_by(self, dialect: str) -> bool:
         """Whether a provider of this dialect can answer it."""
@@ -46,6 +48,13 @@ IMAGES: Final = Endpoint("images", "POST", "/v1/images/generations", "openai", p
 RERANK: Final = Endpoint(
     "rerank", "POST", "/v1/rerank", "openai", providers=_OPENAI, aliases=("/v2/rerank",)
 )
+TRANSCRIPTIONS: Final = Endpoint(
+    "transcriptions", "POST", "/v1/audio/transcriptions", "openai", providers=_OPENAI, form=True
+)
+TRANSLATIONS: Final = Endpoint(
+    "translations", "POST", "/v1/audio/translations", "openai", providers=_OPENAI, form=True
+)
+SPEECH: Final = Endpoint("speech", "POST", "/v1/audio/speech", "openai", providers=_OPENAI)
 COUNT_TOKENS: Final = Endpoint(
     "count_tokens", "POST", "/v1/messages/count_tokens", "anthropic",
     providers=frozenset({"anthropic"}),
@@ -62,9 +71,13 @@ _GEMINI_VERSIONS: Final = ("/v1beta/models/", "/v1/models/", "/v1alpha/models/")
 """Which of its API's versions a client of Gemini names makes no difference here."""
 _VERBS: Final = {"generateContent": GENERATE, "streamGenerateContent": STREAM_GENERATE}
 
+REALTIME: Final = "/v1/realtime"
+NO_UPGRADES: Final = "Websockets are not served here; use an interface of requests and answers."
+"""What a client of ``REALTIME`` is told: of an upgrade by Envoy, of a plain GET by the gateway."""
+
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     CHAT, MESSAGES, GENERATE, STREAM_GENERATE, RESPONSES, COMPLETIONS, EMBEDDINGS, MODERATIONS,
-    IMAGES, RERANK, COUNT_TOKENS, MODELS,
+    IMAGES, RERANK, TRANSCRIPTIONS, TRANSLATIONS, SPEECH, COUNT_TOKENS, MODELS,
 )  # fmt: skip
 BY_NAME: Final[dict[str, Endpoint]] = {endpoint.name: endpoint for endpoint in ENDPOINTS}
 BY_PATH: Final[dict[str, Endpoint]] = {

@@ -48,6 +48,7 @@ REASONS: Final[dict[str, tuple[int, str]]] = {
     "body_required": (400, "invalid_request_error"),
     "body_too_large": (413, "invalid_request_error"),
     "invalid_json": (400, "invalid_request_error"),
+    "invalid_form": (400, "invalid_request_error"),
     "invalid_request": (400, "invalid_request_error"),
     "unsupported_parameter": (400, "invalid_request_error"),
     "request_timeout": (408, "invalid_request_error"),

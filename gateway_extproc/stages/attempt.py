@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping
 
 import orjson
 
 from gateway_extproc.core.chat import LlmRequest
+from gateway_extproc.core.endpoint import BY_NAME
+from gateway_extproc.core.form import form_type, write_form
 from gateway_extproc.core.ports import Credentials, Dialect, Sent, Translator
 from gateway_extproc.core.verdict import Header
 from gateway_extproc.routing.watched import credential_name
@@ -44,27 +47,30 @@ class AttemptBuilder:
         translator_for: TranslatorFor,
         credentials: Credentials,
         now_s: Callable[[], float],
+        new_boundary: Callable[[], str] = secrets.token_hex,
     ) -> None:
         self._dialects = dialects
         self._translator_for = translator_for
         self._credentials = credentials
-        self._now_s = now_s
+        self._now_s, self._new_boundary = now_s, new_boundary
 
     def body(self, request: LlmRequest, dialect: str, model: str, max_tokens: int) -> bytes:
         """The provider's body; raises ``RequestError`` for what it cannot express."""
         translator = self._translator_for(request.dialect, dialect, request.endpoint)
-        return orjson.dumps(
-            translator.request(request, model, max_tokens, force_usage=request.stream)
-        )
+        document = translator.request(request, model, max_tokens, force_usage=request.stream)
+        if BY_NAME[request.endpoint].form:
+            return write_form(document, self._new_boundary())
+        return orjson.dumps(document)
 
     def body_headers(
         self, request: LlmRequest, dialect: str, base_path: str, model: str, body: bytes
     ) -> tuple[Header, ...]:
         """Where the body goes and what it is."""
+        is_form = BY_NAME[request.endpoint].form
         translator = self._translator_for(request.dialect, dialect, request.endpoint)
         return (
             (":path", translator.path(base_path, model, stream=request.stream)),
-            ("content-type", "application/json"),
+            ("content-type", form_type(body) if is_form else "application/json"),
             ("content-length", str(len(body))),
             # Output filters read the answer; nobody here would gain from compressing it.
             ("accept-encoding", "identity"),

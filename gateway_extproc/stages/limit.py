@@ -123,11 +123,13 @@ class Limit(Stage):
         prompt = _prompt(exchange)
         usual = self._spending.learned.expected(_learned_key(exchange), cap)
         completions = request.completions
-        plan = forecast(prompt, completions, cap, usual * completions, prices)
+        plan = forecast(prompt, completions, cap, usual * completions, prices, request.beside)
         if request.max_tokens is None:
             affordable = affordable_cap(rules, plan, prices)
             if affordable < cap:
-                plan = forecast(prompt, completions, affordable, usual * completions, prices)
+                plan = forecast(
+                    prompt, completions, affordable, usual * completions, prices, request.beside
+                )
         exchange.cap_tokens = plan.cap_tokens
         exchange.worst_case_nanos = plan.worst.nanos
         exchange.expected_prompt_tokens = plan.expected.prompt_tokens

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 
 import orjson
 
+from gateway_extproc.core.chat import Document
 from gateway_extproc.core.endpoint import with_path
 from gateway_extproc.core.errors import refuse
 from gateway_extproc.core.exchange import Exchange
+from gateway_extproc.core.form import FORM, boundary_of, read_form
 from gateway_extproc.core.jsonin import read_object
 from gateway_extproc.core.ports import AnswerWriter, Dialect
 from gateway_extproc.core.stage import Stage
@@ -32,8 +34,12 @@ class Parse(Stage):
         if not exchange.endpoint.has_body:
             return CONTINUE
         kind = exchange.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/json":
-            message = "The content-type must be application/json."
+        wanted = FORM if exchange.endpoint.form else "application/json"
+        if kind != wanted:
+            message = f"The content-type must be {wanted}."
+            return Respond(refuse("unsupported_content_type", message))
+        if exchange.endpoint.form and boundary_of(exchange.headers["content-type"]) is None:
+            message = f"The content-type {FORM} must name one boundary."
             return Respond(refuse("unsupported_content_type", message))
         if exchange.headers.get("content-encoding", "identity").lower() != "identity":
             message = "The request's body must not be compressed."
@@ -45,14 +51,20 @@ class Parse(Stage):
         if not exchange.endpoint.has_body:
             return CONTINUE
         if not body:
-            return Respond(refuse("body_required", "This endpoint needs a JSON body."))
-        document = with_path(
-            exchange.endpoint, exchange.path, read_object(body, max_depth=self._max_depth)
-        )
+            return Respond(refuse("body_required", "This endpoint needs a body."))
+        document = with_path(exchange.endpoint, exchange.path, self._read(exchange, body))
         dialect = self._dialects[exchange.endpoint.dialect]
         exchange.asked = dialect.read_request(exchange.endpoint.name, document)
         exchange.asked_body = body
         return CONTINUE
+
+    def _read(self, exchange: Exchange, body: bytes) -> Document:
+        assert exchange.endpoint is not None
+        if not exchange.endpoint.form:
+            return read_object(body, max_depth=self._max_depth)
+        boundary = boundary_of(exchange.headers.get("content-type", ""))
+        assert boundary is not None
+        return read_form(body, boundary)
 
     async def response_body(self, exchange: Exchange, body: bytes, *, last: bool) -> Verdict:
         if exchange.streaming:
@@ -63,7 +75,10 @@ class Parse(Stage):
         if released.raw is not None:
             exchange.client_body = released.raw
             return CONTINUE
-        exchange.client_body = orjson.dumps(released.document)
+        is_text = exchange.asked is not None and exchange.asked.answers == "text"
+        exchange.client_body = (
+            released.document["text"].encode() if is_text else orjson.dumps(released.document)
+        )
         return Amend(
             set_headers=(("content-length", str(len(exchange.client_body))),),
             body=exchange.client_body,

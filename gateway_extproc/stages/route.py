@@ -30,6 +30,10 @@ TRIES: Final = "x-stainless-retry-count"
 """How often OpenAI's or Anthropic's SDK has asked before."""
 
 
+CARRIED_BYTES: Final = 4 * 1024 * 1024
+"""The largest form that is kept for a further attempt."""
+
+
 class Wishes(NamedTuple):
     """Where a request says what it would like."""
 
@@ -92,6 +96,15 @@ def _cap_of(asked: LlmRequest, route: ModelRoute) -> int:
     if not asked.completions:
         return 0
     return min(asked.max_tokens or route.max_tokens, route.max_tokens)
+
+
+def may_go_on(exchange: Exchange) -> bool:
+    """Whether a request can be made again for a further target.
+
+    Envoy carries it there as metadata, a form with its file as base64: large files are sent once.
+    """
+    form = exchange.endpoint is not None and exchange.endpoint.form
+    return not form or len(exchange.asked_body) <= CARRIED_BYTES
 
 
 def count_tokens(request: LlmRequest) -> int:
@@ -268,7 +281,7 @@ class Route(Stage):
         if tries != "0" and len(targets) > 1 and self._outside.asks_again(exchange):
             first = int(tries) % len(targets) if tries.isdecimal() and len(tries) < 4 else 0
             targets = targets[first:] + targets[:first]
-        exchange.targets = targets
+        exchange.targets = targets if may_go_on(exchange) else targets[:1]
 
     @staticmethod
     def _taken_by(exchange: Exchange) -> Verdict:

@@ -17,13 +17,16 @@ from gateway_extproc.core.chat import (
     TextDelta,
     UsageReport,
 )
+from gateway_extproc.core.endpoint import BY_NAME
 from gateway_extproc.core.errors import REASONS, Refusal, refuse
 from gateway_extproc.core.exchange import Exchange
+from gateway_extproc.core.form import to_json
 from gateway_extproc.core.names import DETAILS_PREFIX
 from gateway_extproc.core.ports import Dialect, Release
 from gateway_extproc.core.route import Target
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.core.verdict import CONTINUE, Amend, Respond, RoutePlan, Verdict
+from gateway_extproc.providers.openai.voices import BytesReader, is_sound
 from gateway_extproc.routing.attempts import find_answering
 from gateway_extproc.stages.attempt import AttemptBuilder, TranslatorFor
 
@@ -83,14 +86,13 @@ class Translate(Stage):
         assert exchange.approved is not None
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         exchange.streaming = (
-            exchange.approved.stream
-            and exchange.response_status == 200
+            exchange.response_status == 200
             and exchange.answered_by is not None
-            and kind == STREAM_TYPES.get(exchange.answered_by.dialect, EVENT_STREAM)
+            and _is_stream(exchange.approved, exchange.answered_by, kind)
         )
         if not exchange.streaming:
             return Amend(remove_headers=removed)
-        client_type = _stream_type(exchange.approved)
+        client_type = _stream_type(exchange.approved, kind)
         retyped = () if kind == client_type else (("content-type", client_type),)
         return Amend(
             set_headers=(("cache-control", "no-cache"), ("x-accel-buffering", "no"), *retyped),
@@ -111,7 +113,7 @@ class Translate(Stage):
     def _read_answer(self, exchange: Exchange, target: Target, body: bytes) -> Verdict:
         request = exchange.approved
         assert request is not None
-        document = _object(body)
+        document = _text(body) if request.answers == "text" else _object(body)
         if document is None or request.stream:
             return Respond(_UNREADABLE)
         translator = self._translator_for(request.dialect, target.dialect, request.endpoint)
@@ -131,7 +133,8 @@ class Translate(Stage):
             request = exchange.approved
             assert request is not None
             translator = self._translator_for(request.dialect, target.dialect, request.endpoint)
-            exchange.reader = translator.reader()
+            as_it_comes = request.answers == "bytes"
+            exchange.reader = BytesReader() if as_it_comes else translator.reader()
         chunks = exchange.reader.feed(body, last=last)
         for chunk in chunks:
             _meter(exchange, chunk)
@@ -168,8 +171,17 @@ _INCOMPLETE = refuse(
 )
 
 
-def _stream_type(request: LlmRequest) -> str:
-    """What a client's stream is: events, or the JSON array that Gemini's may ask for."""
+def _is_stream(request: LlmRequest, target: Target, kind: str) -> bool:
+    """Whether an answer is passed on as it comes: events that were asked for, or sound."""
+    if request.stream:
+        return kind == STREAM_TYPES.get(target.dialect, EVENT_STREAM)
+    return request.answers == "bytes" and is_sound(kind)
+
+
+def _stream_type(request: LlmRequest, kind: str) -> str:
+    """What a client's stream is: events, the JSON array that Gemini's may ask for, or sound."""
+    if not request.stream:
+        return kind
     is_array = request.dialect == "gemini" and request.document.get("alt") != "sse"
     return "application/json" if is_array else EVENT_STREAM
 
@@ -219,11 +231,15 @@ def _plan(exchange: Exchange, request: LlmRequest, max_tokens: int) -> RoutePlan
         "max_tokens": max_tokens,
         # One an attempt, in order: targets of one provider share its fallback cluster.
         "further": [[target.fallback_cluster, target.model] for target in others],
-        "document": orjson.Fragment(exchange.asked_body) if unchanged else request.document,
+        "document": (
+            orjson.Fragment(exchange.asked_body)
+            if unchanged and not BY_NAME[request.endpoint].form
+            else request.document
+        ),
     }
     if exchange.watching is not None and exchange.watching.positions:
         note["credentials"] = exchange.watching.positions
-    return RoutePlan(clusters, orjson.dumps(note).decode())
+    return RoutePlan(clusters, orjson.dumps(note, default=to_json).decode())
 
 
 def _object(body: bytes) -> dict[str, object] | None:
@@ -234,6 +250,14 @@ def _object(body: bytes) -> dict[str, object] | None:
     if isinstance(document, list) and document:  # Google's errors may stand in an array
         document = document[0]
     return document if isinstance(document, dict) else None
+
+
+def _text(body: bytes) -> dict[str, object] | None:
+    """An answer that is plain text, as the document that it stands for."""
+    try:
+        return {"text": body.decode()}
+    except UnicodeDecodeError:
+        return None
 
 
 def _with_retry_after(refusal: Refusal, value: str) -> Refusal:

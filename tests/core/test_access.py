@@ -25,7 +25,7 @@ STANDARD = frozenset({"standard"})
 
 ANSWERS: Final = {
     "chat", "messages", "generate_content", "responses", "completions", "embeddings", "moderations",
-    "images", "rerank", "count_tokens",
+    "images", "rerank", "transcriptions", "translations", "speech", "count_tokens",
 }  # fmt: skip
 
 TABLE: Final[dict[str, tuple[set[str], set[str]]]] = {

@@ -32,10 +32,48 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]
 @pytest.fixture
 def gateway(shared: RunningGateway) -> Iterator[RunningGateway]:
     """The shared gateway with healthy providers that have seen nothing yet."""
-    for simulator in (shared.openai, shared.anthropic):
+    yield from _fresh(shared)
+
+
+@pytest.fixture(scope="session")
+def shared_media(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    """A gateway for what is no chat: sound, files, batches, paths that are passed through."""
+
+    def change(document: dict[str, Any]) -> None:
+        document["health"] = FORGIVING
+        document["catalogue"] = ROOMY
+        document["failover"]["attempt_timeout_s"] = 30.0
+        document["providers"].append({**document["providers"][0], "id": "spare"})
+        for model in ("whisper-1", "gpt-4o-transcribe", "tts-1", "gpt-4o-mini-tts"):
+            targets = [{"provider": name, "model": f"{model}-at-home"}
+                       for name in ("openai", "spare")]  # fmt: skip
+            document["models"].append({"model": model, "targets": targets})
+        document["prices"]["models"] += [
+            {"model": "whisper-1-at-home", "prompt_nanos": 0, "completion_nanos": 0,
+             "second_nanos": 100_000},
+            {"model": "tts-1-at-home", "prompt_nanos": 0, "completion_nanos": 0,
+             "character_nanos": 15_000},
+            {"model": "gpt-4o-transcribe-at-home", "prompt_nanos": 2_500,
+             "completion_nanos": 10_000},
+            {"model": "gpt-4o-mini-tts-at-home", "prompt_nanos": 600,
+             "completion_nanos": 12_000},
+        ]  # fmt: skip
+
+    with running_gateway(tmp_path_factory.mktemp("media"), change) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def media(shared_media: RunningGateway) -> Iterator[RunningGateway]:
+    """That gateway, with a provider that has seen nothing yet."""
+    yield from _fresh(shared_media)
+
+
+def _fresh(gateway: RunningGateway) -> Iterator[RunningGateway]:
+    for simulator in (gateway.openai, gateway.anthropic):
         simulator.faults.clear()
         simulator.clear()
-    yield shared
-    for simulator in (shared.openai, shared.anthropic):
+    yield gateway
+    for simulator in (gateway.openai, gateway.anthropic):
         simulator.faults.clear()
         assert not simulator.violations, simulator.violations

@@ -8,8 +8,8 @@ provider that is down does not look at keys.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Final
 
@@ -19,9 +19,11 @@ from gateway_simulators.answers import answer
 from gateway_simulators.connection import Connection, Request
 from gateway_simulators.faults import FaultBox, Faults
 from gateway_simulators.journal import Journal, Received, Violation
+from gateway_simulators.openai_audio import AUDIO, Said
 from gateway_simulators.problem import Problem
 from gateway_simulators.shape import SSE, Headers, Shape
 
+Media = Callable[[Request, int], Said]
 JSON: Final = ("content-type", "application/json")
 GARBAGE: Final = b"<html>upstream connect error{{{ this is no JSON"
 OUTAGE: Final = "The simulated provider fails on purpose."
@@ -31,9 +33,10 @@ FORBIDDEN_PREFIX: Final = "x-gateway-"
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A JSON answer."""
+    """A whole answer."""
 
     body: bytes
+    type: str = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ class Provider:
             return
         received.status = 200
         if isinstance(plan, Whole):
-            await self._send_whole(connection, received, faults, plan.body)
+            await self._send_whole(connection, received, faults, plan)
         else:
             await self._send_stream(connection, received, faults, plan)
 
@@ -111,6 +114,11 @@ class Provider:
     def _decide(self, request: Request) -> Whole | Stream:
         """What to answer; raises ``Problem`` for what the provider would refuse."""
         path = request.path.partition("?")[0]
+        if self._shape.name == "openai" and path in AUDIO:
+            told = self._media(request, AUDIO[path])
+            if isinstance(told.body, bytes):
+                return Whole(told.body, told.type)
+            return Stream(told.type, told.body)
         other = self._shape.others.get(path)
         shape = self._shape if other is not None else self._shape.at(request.path)
         if shape is None:
@@ -132,6 +140,15 @@ class Provider:
         if question.stream:
             return Stream(shape.stream_type, shape.events(question, reply, seed, self._width))
         return Whole(shape.whole(question, reply, seed))
+
+    def _media(self, request: Request, serve: Media) -> Said:
+        """An answer to a request that may be a form: only its credential is checked here."""
+        headers = {**dict(request.headers), "content-type": "application/json"}
+        asked = replace(request, headers=tuple(headers.items()))
+        self._shape.check_request(asked, self._key)
+        if request.method != "POST":
+            raise self._shape.wrong_method(request.method, request.path)
+        return serve(request, self._width)
 
     # ------------------------------------------------------------------ acting
 
@@ -174,9 +191,10 @@ class Provider:
         await connection.send(problem.status, headers, body)
 
     async def _send_whole(
-        self, connection: Connection, received: Received, faults: Faults, body: bytes
+        self, connection: Connection, received: Received, faults: Faults, plan: Whole
     ) -> None:
-        headers = [JSON, *self._headers()]
+        body = plan.body
+        headers = [("content-type", plan.type), *self._headers()]
         if faults.silent:
             connection.start(200, [*headers, ("content-length", str(len(body)))])
             await self._fall_silent(connection, received)
