@@ -28,6 +28,7 @@ from gateway_extproc.config.evidencing import Evidence
 from gateway_extproc.config.failing import Failover, HealthCheck, RouteFailover
 from gateway_extproc.config.guarding import GuardLevel, GuardPack, GuardRule, MaskConversations
 from gateway_extproc.config.health import Health
+from gateway_extproc.config.passing import Passthrough
 from gateway_extproc.config.proofs import Issuer, PeerCertificates, SignedRequests
 from gateway_extproc.config.routing import Choosing, Routing, TargetRef
 from gateway_extproc.config.scopes import Budget, Limit
@@ -260,7 +261,7 @@ class Role(Section):
 
     id: Id
     endpoints: tuple[EndpointName, ...] = ("chat", "messages", "generate_content", "models")
-    """Interfaces that the role may use."""
+    """Interfaces that the role may use; ``passthrough:`` and an id for what is passed through."""
     models: tuple[ModelName, ...] = ("*",)
     """Names, or prefixes ending in ``*``."""
     routes: tuple[ModelName, ...] = ("*",)
@@ -514,6 +515,7 @@ class Config(Section):
     mask_conversations: MaskConversations | None = None
     providers: Annotated[tuple[Provider, ...], Field(min_length=1)]
     models: Annotated[tuple[ModelRoute, ...], Field(min_length=1)]
+    passthrough: tuple[Passthrough, ...] = ()
     routing: Routing = Routing()
     catalogue: Catalogue = Catalogue()
     prices: Prices = Prices()

@@ -73,6 +73,10 @@ class TargetTable:
             self._targets[key] = self._make(self._providers[ref.provider], ref.model)
         return self._targets[key]
 
+    def provider_only(self, provider_id: str) -> Target:
+        """A provider as a target of what names no model."""
+        return self._make(self._providers[provider_id], "")
+
     def _make(self, provider: Provider, model: str) -> Target:
         known = self._layers.of(provider.id, model)
         classes = self._approved[provider.id]

@@ -42,6 +42,7 @@ REASONS: Final[dict[str, tuple[int, str]]] = {
     # what was asked
     "unknown_endpoint": (404, "invalid_request_error"),
     "model_not_found": (404, "invalid_request_error"),
+    "not_found": (404, "invalid_request_error"),
     "method_not_allowed": (405, "invalid_request_error"),
     "unsupported_content_type": (415, "invalid_request_error"),
     "unsupported_content_encoding": (415, "invalid_request_error"),

@@ -5,7 +5,7 @@ Names that end in ``_nanos`` hold nano-dollars: one thousand-millionth of a US d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway_extproc.core.usage import Usage
 
@@ -72,6 +72,15 @@ class Price:
         return Rates(
             self.prompt_nanos, self.completion_nanos, self.cached_nanos, self.cache_write_nanos
         )
+
+
+def as_batch(price: Price) -> Price:
+    """The price with its rates for batches in place of all others."""
+    rates = price.rates(0, batch=True)
+    return replace(
+        price, prompt_nanos=rates.prompt_nanos, completion_nanos=rates.completion_nanos,
+        cached_nanos=rates.cached_nanos, long=None, long_above_tokens=None,
+    )  # fmt: skip
 
 
 def cost(usage: Usage, price: Price, *, batch: bool = False) -> int:

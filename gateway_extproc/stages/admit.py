@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway_extproc.core.endpoint import ENDPOINTS, NO_UPGRADES, REALTIME
+from gateway_extproc.core.endpoint import ENDPOINTS, NO_UPGRADES, REALTIME, RESOURCES
 from gateway_extproc.core.errors import refuse
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.shedding import Shedding
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.core.verdict import CONTINUE, Respond, Verdict
 
-SERVED = ", ".join(f"{endpoint.method} {endpoint.path}" for endpoint in ENDPOINTS)
+SERVED = ", ".join(f"{endpoint.method} {endpoint.path}" for endpoint in (*ENDPOINTS, *RESOURCES))
 
 
 class Admit(Stage):

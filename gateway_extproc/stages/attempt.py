@@ -83,6 +83,7 @@ class AttemptBuilder:
         present: Mapping[str, str],
         position: int = 0,
         *,
+        method: str = "POST",
         host: str,
         region: str,
         path: str,
@@ -97,7 +98,7 @@ class AttemptBuilder:
         client of the same dialect that already says one in ``present`` is believed.
         """
         secret = self._credentials.get(credential_name(provider, position))
-        sent = Sent("POST", host, path, body, region, self._now_s())
+        sent = Sent(method, host, path, body, region, self._now_s())
         special = FORWARDED_TO.get(dialect, frozenset())
         return tuple(
             header

@@ -40,6 +40,8 @@ def final_usage(exchange: Exchange) -> Usage | None:
     if exchange.answered_by is None or exchange.response_status != 200:
         return _abandoned(exchange)
     reported = exchange.reported_usage
+    if exchange.relayed is not None:
+        return reported
     if reported is not None and exchange.answer_ended_well:
         return reported
     completion = estimate_tokens(exchange.answer_text_bytes)

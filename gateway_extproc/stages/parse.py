@@ -31,7 +31,7 @@ class Parse(Stage):
 
     async def request_headers(self, exchange: Exchange) -> Verdict:
         assert exchange.endpoint is not None
-        if not exchange.endpoint.has_body:
+        if not exchange.endpoint.has_body or exchange.endpoint.kind == "passed":
             return CONTINUE
         kind = exchange.headers.get("content-type", "").partition(";")[0].strip().lower()
         wanted = FORM if exchange.endpoint.form else "application/json"
@@ -48,11 +48,14 @@ class Parse(Stage):
 
     async def request_body(self, exchange: Exchange, body: bytes) -> Verdict:
         assert exchange.endpoint is not None
-        if not exchange.endpoint.has_body:
+        if not exchange.endpoint.has_body or exchange.endpoint.kind == "passed":
             return CONTINUE
         if not body:
             return Respond(refuse("body_required", "This endpoint needs a body."))
         document = with_path(exchange.endpoint, exchange.path, self._read(exchange, body))
+        if exchange.endpoint.kind == "resource":
+            exchange.document = document
+            return CONTINUE
         dialect = self._dialects[exchange.endpoint.dialect]
         exchange.asked = dialect.read_request(exchange.endpoint.name, document)
         exchange.asked_body = body

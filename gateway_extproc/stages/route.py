@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from gateway_extproc.config.compile import Route as ModelRoute
-from gateway_extproc.core.access import match_all
+from gateway_extproc.core.access import Grant, match_all
 from gateway_extproc.core.chat import LlmRequest
-from gateway_extproc.core.endpoint import ENDPOINTS
+from gateway_extproc.core.endpoint import ENDPOINTS, Endpoint
+from gateway_extproc.core.errors import Refusal
 from gateway_extproc.core.exchange import Event, Exchange
 from gateway_extproc.core.planning import Plan, Policy, Query, RouteRule
 from gateway_extproc.core.route import Target
@@ -148,6 +149,14 @@ class Route(Stage):
         if any(drop.cause == "data_class" for drop in exchange.plan.dropped):
             exchange.events.append(data_class_event(exchange))
         return Respond(refusal_of(exchange.plan, route.id))
+
+    def targets_for(
+        self, exchange: Exchange, asked: LlmRequest, endpoint: Endpoint, grant: Grant
+    ) -> tuple[Target, ...] | Refusal:
+        """Who would answer a request inside of another one, such as a line of a batch."""
+        as_its_own = replace(exchange, asked=asked, endpoint=endpoint, grant=grant)
+        plan = self._plan(as_its_own, self._routes[asked.model], self._draws())
+        return plan.targets or refusal_of(plan, asked.model)
 
     def narrowed(self, exchange: Exchange, classes: frozenset[str]) -> tuple[Target, ...]:
         """The targets of the request's plan that may also see data of these classes."""

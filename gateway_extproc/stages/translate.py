@@ -26,7 +26,7 @@ from gateway_extproc.core.ports import Dialect, Release
 from gateway_extproc.core.route import Target
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.core.verdict import CONTINUE, Amend, Respond, RoutePlan, Verdict
-from gateway_extproc.providers.openai.voices import BytesReader, is_sound
+from gateway_extproc.providers.openai.voices import BytesReader, BytesWriter, is_sound
 from gateway_extproc.routing.attempts import find_answering
 from gateway_extproc.stages.attempt import AttemptBuilder, TranslatorFor
 
@@ -55,7 +55,8 @@ class Translate(Stage):
 
     async def request_body(self, exchange: Exchange, body: bytes) -> Verdict:
         request = exchange.approved
-        assert request is not None
+        if request is None:  # nothing to translate: relay sends it
+            return CONTINUE
         first = exchange.targets[0]
         cap = exchange.cap_tokens
         translated = self._attempts.body(request, first.dialect, first.model, cap)
@@ -78,11 +79,15 @@ class Translate(Stage):
         exchange.provider_request_id = (
             headers.get("x-request-id") or headers.get("request-id") or ""
         )[:128]
-        if exchange.response_headers_only:
-            return Respond(self._read_error(exchange, b""))
         removed = tuple(
             name for name in headers if name not in ANSWER_HEADERS and not name.startswith(":")
         )
+        if _is_relayed(exchange):
+            return _relay(exchange, removed)
+        if exchange.response_headers_only:
+            return Respond(self._read_error(exchange, b""))
+        if exchange.relayed is not None:
+            return Amend(remove_headers=removed)
         assert exchange.approved is not None
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         exchange.streaming = (
@@ -102,6 +107,13 @@ class Translate(Stage):
 
     async def response_body(self, exchange: Exchange, body: bytes, *, last: bool) -> Verdict:
         target = exchange.answered_by
+        if exchange.relayed is not None and exchange.streaming:
+            assert exchange.reader is not None
+            exchange.arrived = Release(chunks=exchange.reader.feed(body, last=last))
+            exchange.answer_ended_well = last
+            return CONTINUE
+        if _is_relayed(exchange):
+            return CONTINUE
         if exchange.streaming:
             assert target is not None
             self._read_stream(exchange, target, body, last=last)
@@ -160,6 +172,8 @@ class Translate(Stage):
         if reason in REASONS:
             # A fallback that the gateway itself refused, in its provider's words.
             refusal = replace(refusal, reason=reason)
+        for name, shown in exchange.relayed.names.items() if exchange.relayed else ():
+            refusal = replace(refusal, message=refusal.message.replace(name, shown))
         return _with_retry_after(refusal, exchange.response_headers.get("retry-after", ""))
 
 
@@ -184,6 +198,22 @@ def _stream_type(request: LlmRequest, kind: str) -> str:
         return kind
     is_array = request.dialect == "gemini" and request.document.get("alt") != "sse"
     return "application/json" if is_array else EVENT_STREAM
+
+
+def _is_relayed(exchange: Exchange) -> bool:
+    """Whether a provider answered well what no model was asked for."""
+    is_good = 200 <= exchange.response_status < 300 and exchange.answered_by is not None
+    return exchange.relayed is not None and is_good
+
+
+def _relay(exchange: Exchange, removed: tuple[str, ...]) -> Amend:
+    """What nobody reads comes as it is; the rest is whole before it is read."""
+    assert exchange.relayed is not None
+    if not exchange.relayed.as_it_comes or exchange.response_headers_only:
+        return Amend(remove_headers=removed)
+    exchange.streaming = True
+    exchange.reader, exchange.writer = BytesReader(), BytesWriter()
+    return Amend(remove_headers=(*removed, "content-length"), body_mode="streamed")
 
 
 def _speaks_for_a_provider(details: str) -> bool:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from gateway_extproc.cli.keys import issue_key
+from gateway_extproc.core.secret import Secret
 from support.gateway import FORGIVING, ROOMY, RunningGateway, running_gateway
 
 HERE = Path(__file__).parent
@@ -39,11 +41,28 @@ def gateway(shared: RunningGateway) -> Iterator[RunningGateway]:
 def shared_media(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     """A gateway for what is no chat: sound, files, batches, paths that are passed through."""
 
+    more: dict[str, str] = {}
+
     def change(document: dict[str, Any]) -> None:
+        document["tenants"] += [{"id": "other"}, {"id": "poor"}]
+        document["budgets"] = [{"id": "little", "per": ["tenant"], "tenants": ["poor"],
+                                "nanos": 1_000_000, "period": "day"}]  # fmt: skip
+        pepper = Secret(Path(document["identity"]["pepper_file"]).read_text())
+        for tenant in ("other", "poor"):
+            more[tenant], entry = issue_key(
+                pepper, "test", tenant=tenant, user=tenant, application="tests",
+                roles=["developer"],
+            )  # fmt: skip
+            document["keys"].append(entry)
         document["health"] = FORGIVING
         document["catalogue"] = ROOMY
         document["failover"]["attempt_timeout_s"] = 30.0
         document["providers"].append({**document["providers"][0], "id": "spare"})
+        document["passthrough"] = [
+            {"id": "tuning", "provider": "openai", "methods": ["GET", "POST", "DELETE"],
+             "paths": ["/v1/fine_tuning/jobs", "/v1/fine_tuning/jobs/*"]},
+        ]  # fmt: skip
+        document["roles"][0]["endpoints"] += ["passthrough:tuning", "files", "batches"]
         for model in ("whisper-1", "gpt-4o-transcribe", "tts-1", "gpt-4o-mini-tts"):
             targets = [{"provider": name, "model": f"{model}-at-home"}
                        for name in ("openai", "spare")]  # fmt: skip
@@ -60,6 +79,7 @@ def shared_media(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGa
         ]  # fmt: skip
 
     with running_gateway(tmp_path_factory.mktemp("media"), change) as gateway:
+        gateway.keys.update(more)
         yield gateway
 
 

@@ -8,7 +8,7 @@ provider that is down does not look at keys.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Final
@@ -19,11 +19,11 @@ from gateway_simulators.answers import answer
 from gateway_simulators.connection import Connection, Request
 from gateway_simulators.faults import FaultBox, Faults
 from gateway_simulators.journal import Journal, Received, Violation
-from gateway_simulators.openai_audio import AUDIO, Said
+from gateway_simulators.openai_audio import AUDIO
+from gateway_simulators.openai_kept import Kept
 from gateway_simulators.problem import Problem
 from gateway_simulators.shape import SSE, Headers, Shape
 
-Media = Callable[[Request, int], Said]
 JSON: Final = ("content-type", "application/json")
 GARBAGE: Final = b"<html>upstream connect error{{{ this is no JSON"
 OUTAGE: Final = "The simulated provider fails on purpose."
@@ -66,6 +66,7 @@ class Provider:
         self._faults = faults
         self._chunk_delay_ms = chunk_delay_ms
         self._width = characters_per_event
+        self.kept = Kept()
 
     async def serve(self, connection: Connection, request: Request) -> None:
         """Answers one request, or breaks the connection; records how it went."""
@@ -114,8 +115,15 @@ class Provider:
     def _decide(self, request: Request) -> Whole | Stream:
         """What to answer; raises ``Problem`` for what the provider would refuse."""
         path = request.path.partition("?")[0]
-        if self._shape.name == "openai" and path in AUDIO:
-            told = self._media(request, AUDIO[path])
+        is_kept = self.kept.serves(path)
+        if self._shape.name == "openai" and (path in AUDIO or is_kept):
+            self._check(request)
+            if is_kept:
+                told = self.kept.serve(request, self._shape.whole)
+            elif request.method == "POST":
+                told = AUDIO[path](request, self._width)
+            else:
+                raise self._shape.wrong_method(request.method, request.path)
             if isinstance(told.body, bytes):
                 return Whole(told.body, told.type)
             return Stream(told.type, told.body)
@@ -141,14 +149,10 @@ class Provider:
             return Stream(shape.stream_type, shape.events(question, reply, seed, self._width))
         return Whole(shape.whole(question, reply, seed))
 
-    def _media(self, request: Request, serve: Media) -> Said:
-        """An answer to a request that may be a form: only its credential is checked here."""
+    def _check(self, request: Request) -> None:
+        """Checks the credential of a request that may be a form, or have no body."""
         headers = {**dict(request.headers), "content-type": "application/json"}
-        asked = replace(request, headers=tuple(headers.items()))
-        self._shape.check_request(asked, self._key)
-        if request.method != "POST":
-            raise self._shape.wrong_method(request.method, request.path)
-        return serve(request, self._width)
+        self._shape.check_request(replace(request, headers=tuple(headers.items())), self._key)
 
     # ------------------------------------------------------------------ acting
 
