@@ -150,6 +150,8 @@ class Limit(Stage):
         return plan
 
     def _too_dear(self, exchange: Exchange) -> Refusal | None:
+        if exchange.relayed is not None:  # each line of a batch was held against it
+            return None
         if self._max_cost_nanos is None or exchange.worst_case_nanos <= self._max_cost_nanos:
             return None
         message = "This request could cost more than one request may; ask for fewer tokens."

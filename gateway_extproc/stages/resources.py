@@ -30,14 +30,16 @@ from gateway_extproc.core.endpoint import (
 from gateway_extproc.core.errors import Refusal, RequestError, invalid, refuse
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.form import is_file
+from gateway_extproc.core.money import cost
 from gateway_extproc.core.ports import Dialect, Guard, Once
 from gateway_extproc.core.relayed import BatchLine, BatchTokens, Relayed
 from gateway_extproc.core.route import Target
 from gateway_extproc.core.stage import Stage
+from gateway_extproc.core.usage import Usage
 from gateway_extproc.core.verdict import CONTINUE, Respond, Verdict
-from gateway_extproc.limits.estimate import estimate
+from gateway_extproc.limits.estimate import Tokens, estimate
 from gateway_extproc.stages.attempt import TranslatorFor
-from gateway_extproc.stages.batchlines import BATCHED, asked_tokens, read_lines, unknown
+from gateway_extproc.stages.batchlines import BATCHED, asked_tokens, in_line, read_lines, unknown
 from gateway_extproc.stages.passing import may_see
 from gateway_extproc.stages.sealedids import Kind, SealedIds
 
@@ -81,6 +83,7 @@ class Tools(NamedTuple):
     max_depth: int
     new_boundary: Callable[[], str]
     now_s: Callable[[], float]
+    max_cost_nanos: int | None = None
 
     async def turn(self, number: int, until_s: float) -> None:
         """Gives others a turn; raises ``RequestError`` where Envoy would soon give up."""
@@ -130,11 +133,16 @@ class Resources(Stage):
         target = self._choose(exchange, first.request, endpoint)
         if isinstance(target, Refusal):
             return target
-        cap = tools.routes[first.request.model].max_tokens
+        route = tools.routes[first.request.model]
         prompt = answer = 0
-        for number, line in enumerate(lines):
-            prompt += estimate(line.request, target.model).expected
-            answer += asked_tokens(line.request, cap)
+        for number, line in enumerate(lines, 1):
+            tokens = estimate(line.request, target.model)
+            most = asked_tokens(line.request, route.max_tokens)
+            refusal = self._too_much(route, target, tokens, most)
+            if refusal is not None:
+                return in_line(number, refusal)
+            prompt += tokens.expected
+            answer += most
             await tools.turn(number, until_s)
         sealed = {
             "k": "input", "p": target.provider, "t": target.model, "m": first.request.model,
@@ -161,6 +169,24 @@ class Resources(Stage):
                 return target
         message = f"Nobody who serves '{asked.model[:128]}' takes batches."
         return refuse("endpoint_not_served", message, param="model")
+
+    def _too_much(
+        self, route: Route, target: Target, prompt: Tokens, answer: int
+    ) -> Refusal | None:
+        """The caps of one request, for one line; nothing shortens a prompt here."""
+        if route.prompt_tokens is not None and prompt.expected > route.prompt_tokens:
+            message = (
+                f"This prompt has about {prompt.expected} tokens; '{route.id}' takes "
+                f"{route.prompt_tokens}."
+            )
+            return refuse("prompt_too_long", message)
+        most = self._tools.max_cost_nanos
+        if most is not None and target.price is not None:
+            worst = cost(Usage(prompt.at_most, answer), target.price, batch=True)
+            if worst > most:
+                message = "This request could cost more than one request may."
+                return refuse("request_cost_too_high", message)
+        return None
 
     # ------------------------------------------------------------------------- batches
 

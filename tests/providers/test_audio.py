@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -232,3 +234,20 @@ def test_speech_as_events_is_metered() -> None:
     chunks: list[Chunk] = list(reader.feed(data, last=True))
     assert b"".join(map(writer.write, chunks)) == data
     assert [e.usage for c in chunks for e in c.events if hasattr(e, "usage")] == [Usage(2, 30)]
+
+
+BESIDE_THE_PROJECT = Path(__file__).parents[3] / "shared" / "data"
+DATA = Path(os.environ.get("GATEWAY_TEST_DATA", BESIDE_THE_PROJECT))
+RECORDED = DATA / "openai-recordings" / "audio-transcription-basic.json"
+
+
+@pytest.mark.skipif(
+    not RECORDED.is_file(), reason="no recordings: set GATEWAY_TEST_DATA to their folder"
+)
+def test_a_recorded_transcript_is_read() -> None:
+    (exchange,) = orjson.loads(RECORDED.read_bytes())["exchanges"]
+    body = exchange["response"]["body"]
+    release = way().answer(orjson.loads(body), body.encode())
+    assert release.refusal is None
+    assert release.usage == Usage(seconds=7)
+    assert [at.path for at in release.texts] == [("text",)]
