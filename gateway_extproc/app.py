@@ -69,6 +69,7 @@ from gateway_extproc.stages.conversation import Conversations
 from gateway_extproc.stages.credential import Credential
 from gateway_extproc.stages.failover import Failover
 from gateway_extproc.stages.fallback import Fallback
+from gateway_extproc.stages.forget import Forget
 from gateway_extproc.stages.guard import Guard as GuardStage
 from gateway_extproc.stages.guard import guarded
 from gateway_extproc.stages.keep import Keep
@@ -196,6 +197,7 @@ def pipeline(parts: Parts) -> list[Stage]:
         Relay(config.failover.attempt_timeout_s),
         Credential(attempts),
         *([Shadow(parts.shadows.offer)] if parts.shadows is not None else []),
+        Forget(),
     ]  # fmt: skip
 
 

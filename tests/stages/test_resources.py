@@ -96,6 +96,16 @@ async def test_each_line_goes_on_as_its_own_request_would(bench: Bench) -> None:
     assert {finding.rule for finding in exchange.findings} == {"no-emails"}
 
 
+async def test_what_was_uploaded_is_let_go_of_before_anybody_answers(bench: Bench) -> None:
+    exchange, decision = await upload(bench, line("a marked text"))
+    assert b"a marked text" in (decision.body or b"")
+    assert "a marked text" not in repr(
+        [exchange.document, exchange.asked_body, exchange.sent_body, exchange.relayed]
+    )
+    assert exchange.relayed is not None
+    assert (exchange.relayed.lines, exchange.relayed.body) == ((), b"")
+
+
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
