@@ -36,6 +36,7 @@ from gateway_extproc.core.ports import (
     Guard,
     Keeper,
     Load,
+    Once,
     Recorder,
     StoreUnavailable,
     Translator,
@@ -54,7 +55,13 @@ from gateway_extproc.guardrules import (
     prompt_key,
     rule_mistakes,
 )
-from gateway_extproc.identities import Identities, identify_stage, open_identities, state_dir
+from gateway_extproc.identities import (
+    Identities,
+    identify_stage,
+    open_identities,
+    redis_address,
+    state_dir,
+)
 from gateway_extproc.limiters import make_spending, open_limits
 from gateway_extproc.providers.translate import DIALECTS, translator
 from gateway_extproc.recording import open_recorder
@@ -90,7 +97,7 @@ from gateway_extproc.stages.translate import Translate
 from gateway_extproc.stages.truncate import Truncate
 from gateway_extproc.standings import Watcher, credential_paths
 from gateway_extproc.stores.following import catch_up, follow
-from gateway_extproc.stores.once import OnceFiles
+from gateway_extproc.stores.once import OnceFiles, OnceRedis
 from gateway_extproc.stores.reviews import FollowedAllowList
 from gateway_extproc.stores.secrets import SecretFiles, SecretUnavailable, read_secret
 from gateway_extproc.supervisor.worker import run_worker as run_process
@@ -163,7 +170,7 @@ def pipeline(parts: Parts) -> list[Stage]:
         dialect=parts.dialects["openai"],
         guards=parts.guards,
         translator_for=translator_for,
-        once=OnceFiles(state_dir(config) / "billed"),
+        once=open_once(config),
         max_depth=config.caps.depth,
         new_boundary=secrets.token_hex,
         now_s=time.monotonic,
@@ -199,6 +206,13 @@ def pipeline(parts: Parts) -> list[Stage]:
         *([Shadow(parts.shadows.offer)] if parts.shadows is not None else []),
         Forget(),
     ]  # fmt: skip
+
+
+def open_once(config: Config) -> Once:
+    """Who remembers what was billed."""
+    if config.redis is None:
+        return OnceFiles(state_dir(config) / "billed")
+    return OnceRedis(redis_address(config.redis), config.redis.prefix)
 
 
 def open_passages(snapshot: Snapshot) -> Passages:

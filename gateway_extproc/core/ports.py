@@ -355,7 +355,7 @@ class Claims(Protocol):
 class Once(Protocol):
     """What may be done once only, whoever does it; raises ``StoreUnavailable``."""
 
-    def take(self, name: str) -> bool:
+    async def take(self, name: str) -> bool:
         """True for who comes first."""
 
 

@@ -150,7 +150,7 @@ class Kept(Stage):
         if exchange.endpoint is FILE_CONTENT:
             made = await self._results(exchange, relayed, body)
         else:
-            made = self._object(exchange, relayed, body)
+            made = await self._object(exchange, relayed, body)
         if isinstance(made, Refusal):
             return Respond(made)
         exchange.client_body, exchange.answer_ended_well = made, True
@@ -169,7 +169,7 @@ class Kept(Stage):
             written.append(raw if said is line else orjson.dumps(said))
             if number % TURN_LINES == 0:
                 await asyncio.sleep(0)
-        refusal = self._bill(exchange, str(relayed.sealed.get("b", "")), used)
+        refusal = await self._bill(exchange, str(relayed.sealed.get("b", "")), used)
         return joined(written) if refusal is None else refusal
 
     def _result(
@@ -204,7 +204,7 @@ class Kept(Stage):
         edits: list[tuple[Path, Any]] = [(at.path, text) for at, text in scan.changed]
         return replace_at(line, [*edits, *((path, None) for path in echoes)])
 
-    def _object(self, exchange: Exchange, relayed: Relayed, body: bytes) -> bytes | Refusal:
+    async def _object(self, exchange: Exchange, relayed: Relayed, body: bytes) -> bytes | Refusal:
         """A file or a batch with ids that are its tenant's only."""
         try:
             document = orjson.loads(body)
@@ -218,7 +218,7 @@ class Kept(Stage):
         told = self._looked_at(exchange, document, _leaves(document, "errors"), guarded(exchange))
         if document.get("status") in OVER:
             usage = read_usage(document.get("usage")) or NOTHING
-            refusal = self._bill(exchange, document["id"], usage)
+            refusal = await self._bill(exchange, document["id"], usage)
             if refusal is not None:
                 return refusal
         return orjson.dumps({**told, **self._batch(exchange, relayed, document)})
@@ -247,13 +247,13 @@ class Kept(Stage):
         assert exchange.permit is not None
         return self._tools.ids.seal(kind, exchange.permit.principal.tenant.id, fields)
 
-    def _bill(self, exchange: Exchange, batch: str, used: Usage) -> Refusal | None:
+    async def _bill(self, exchange: Exchange, batch: str, used: Usage) -> Refusal | None:
         """Charges a batch where its usage is first seen, whoever asks and however often."""
         if not used.total_tokens:
             return None
         assert exchange.relayed is not None
         try:
-            first = self._tools.once.take(f"{exchange.relayed.target.provider}/{batch}")
+            first = await self._tools.once.take(f"{exchange.relayed.target.provider}/{batch}")
         except StoreUnavailable:
             exchange.degraded = (*exchange.degraded, "limits")
             return _UNCOUNTED

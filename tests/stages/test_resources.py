@@ -224,7 +224,7 @@ async def test_usage_of_the_batch_itself_is_charged_instead(bench: Bench) -> Non
 
 async def test_what_cannot_be_charged_is_not_told(bench: Bench) -> None:
     class Away:
-        def take(self, name: str) -> bool:
+        async def take(self, name: str) -> bool:
             raise StoreUnavailable
 
     batch = await _begun(bench)
