@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import random
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from gateway_extproc.caches import Answers, model_mistakes, open_answers
 from gateway_extproc.catalogues import with_catalogue
+from gateway_extproc.config.base import PASSTHROUGH
 from gateway_extproc.config.compile import Snapshot, compile_config
 from gateway_extproc.config.failing import failover_policies
 from gateway_extproc.config.load import load, load_with_mistakes
@@ -35,6 +37,7 @@ from gateway_extproc.core.ports import (
     Guard,
     Keeper,
     Load,
+    Once,
     Recorder,
     StoreUnavailable,
     Translator,
@@ -53,7 +56,13 @@ from gateway_extproc.guardrules import (
     prompt_key,
     rule_mistakes,
 )
-from gateway_extproc.identities import Identities, identify_stage, open_identities, state_dir
+from gateway_extproc.identities import (
+    Identities,
+    identify_stage,
+    open_identities,
+    redis_address,
+    state_dir,
+)
 from gateway_extproc.limiters import make_spending, open_limits
 from gateway_extproc.providers.translate import DIALECTS, translator
 from gateway_extproc.recording import open_recorder
@@ -68,21 +77,28 @@ from gateway_extproc.stages.conversation import Conversations
 from gateway_extproc.stages.credential import Credential
 from gateway_extproc.stages.failover import Failover
 from gateway_extproc.stages.fallback import Fallback
+from gateway_extproc.stages.forget import Forget
 from gateway_extproc.stages.guard import Guard as GuardStage
 from gateway_extproc.stages.guard import guarded
 from gateway_extproc.stages.keep import Keep
+from gateway_extproc.stages.kept import Kept
 from gateway_extproc.stages.limit import Limit, Spending
 from gateway_extproc.stages.models import Models
 from gateway_extproc.stages.parse import Parse
+from gateway_extproc.stages.passing import Passage, Passages, Passing
 from gateway_extproc.stages.record import Record
 from gateway_extproc.stages.refusal import RefusalWriter
+from gateway_extproc.stages.relay import Relay
+from gateway_extproc.stages.resources import Resources, Tools
 from gateway_extproc.stages.route import Outside, Route
+from gateway_extproc.stages.sealedids import SealedIds
 from gateway_extproc.stages.shadow import Shadow
 from gateway_extproc.stages.shed import Shed
 from gateway_extproc.stages.translate import Translate
 from gateway_extproc.stages.truncate import Truncate
 from gateway_extproc.standings import Watcher, credential_paths
 from gateway_extproc.stores.following import catch_up, follow
+from gateway_extproc.stores.once import OnceFiles, OnceRedis
 from gateway_extproc.stores.reviews import FollowedAllowList
 from gateway_extproc.stores.secrets import SecretFiles, SecretUnavailable, read_secret
 from gateway_extproc.supervisor.worker import run_worker as run_process
@@ -129,6 +145,7 @@ def pipeline(parts: Parts) -> list[Stage]:
     """
     snapshot, config = parts.snapshot, parts.snapshot.config
     ids = Ids()
+    passages = open_passages(snapshot)
     attempts = AttemptBuilder(
         parts.dialects, translator_for, parts.credentials, time.time,
         families_of(config),
@@ -150,16 +167,32 @@ def pipeline(parts: Parts) -> list[Stage]:
             draws=Draws(random.SystemRandom().random()),
         ),
     )
+    kept = Tools(
+        ids=SealedIds(parts.identities.pepper),
+        routes=snapshot.routes,
+        targets={(target.provider, target.model): target for target in snapshot.targets},
+        dialect=parts.dialects["openai"],
+        guards=parts.guards,
+        translator_for=translator_for,
+        once=open_once(config),
+        max_depth=config.caps.depth,
+        new_boundary=secrets.token_hex,
+        now_s=time.monotonic,
+        max_cost_nanos=config.caps.cost_nanos,
+    )
     keep = [Keep(parts.texts.wants_answer)] if parts.texts is not None else []
     return [
         Record(parts.recorder, snapshot.revision, time.monotonic_ns, time.time_ns, ids.decision,
                partial(trace_context, new_id=ids.hex,
-                       sample_ratio=config.evidence.trace_sample_ratio)),
-        Admit(parts.shedding, config.caps.body_bytes, may_wait(config)),
+                       sample_ratio=config.evidence.trace_sample_ratio), passages.find),
+        Admit(parts.shedding, config.caps.body_bytes, may_wait(config),
+              max_upload_bytes=config.caps.upload_bytes),
         identify_stage(config, parts.identities, worker_count(config)),
         parts.answers.remember(snapshot),
         Parse(parts.dialects, writer_for, snapshot.routes, max_depth=config.caps.depth),
         authorize,
+        Passing(passages),
+        Resources(kept, authorize, route),
         route,
         Truncate(parts.dialects, snapshot.routes),
         Limit(parts.limiter, parts.spending, snapshot.routes, parts.recorder,
@@ -167,13 +200,38 @@ def pipeline(parts: Parts) -> list[Stage]:
         Models(snapshot.routes, authorize.usable, route.servable),
         GuardStage(parts.guards, route.narrowed, parts.conversations),
         *keep,
+        Kept(kept),
         parts.answers.cache(snapshot),
         *(parts.watcher.stages() if parts.watcher is not None else ()),
         Failover(failover_policies(config), time.monotonic_ns),
         Translate(parts.dialects, translator_for, attempts, config.caps.answer_bytes),
+        Relay(config.failover.attempt_timeout_s),
         Credential(attempts),
         *([Shadow(parts.shadows.offer)] if parts.shadows is not None else []),
+        Forget(),
     ]  # fmt: skip
+
+
+def open_once(config: Config) -> Once:
+    """Who remembers what was billed."""
+    if config.redis is None:
+        return OnceFiles(state_dir(config) / "billed")
+    return OnceRedis(redis_address(config.redis), config.redis.prefix)
+
+
+def open_passages(snapshot: Snapshot) -> Passages:
+    """The paths that policy lets pass."""
+    return Passages(
+        Passage(
+            name=f"{PASSTHROUGH}{item.id}",
+            target=snapshot.passed[item.id],
+            exact=frozenset(path for path in item.paths if not path.endswith("/*")),
+            prefixes=tuple(path[:-1] for path in item.paths if path.endswith("/*")),
+            methods=frozenset(item.methods),
+            strip=item.strip,
+        )
+        for item in snapshot.config.passthrough
+    )
 
 
 def translator_for(client: str, provider: str, endpoint: str) -> Translator:

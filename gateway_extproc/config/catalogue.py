@@ -52,6 +52,10 @@ class ModelPrice(ModelRates):
     """Rates of long prompts, where the provider has such."""
     batch: ModelRates | None = None
     """Rates of endpoints that answer in batches."""
+    second_nanos: Nanos | None = None
+    """A second of sound, of a model that is charged by those instead of tokens."""
+    character_nanos: Nanos | None = None
+    """A character of text to be spoken, of a model that is charged by those instead of tokens."""
 
 
 class CatalogueModel(Section):
@@ -206,6 +210,8 @@ def _price(price: ModelPrice | None, version: str) -> Price | None:
         None if price.long is None else price.long.above_tokens,
         _rates(price.long),
         _rates(price.batch),
+        price.second_nanos,
+        price.character_nanos,
     )
 
 

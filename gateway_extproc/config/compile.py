@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
 
 from gateway_extproc.config.catalogue import ReadCatalogue
@@ -46,6 +46,8 @@ class Snapshot:
     """The route rules, in order."""
     targets: tuple[Target, ...] = ()
     """Every target of models, rules and shadows."""
+    passed: Mapping[str, Target] = field(default_factory=dict)
+    """Who gets what is passed through, by the id of its section."""
 
 
 def compile_config(config: Config) -> Snapshot:
@@ -68,6 +70,7 @@ def compile_config(config: Config) -> Snapshot:
         targets_by_cluster={fallback_cluster(p.id): p for p in config.providers},
         rules=rules,
         targets=table.all(),
+        passed={item.id: table.provider_only(item.provider) for item in config.passthrough},
     )
 
 

@@ -53,7 +53,8 @@ class Failover(Section):
     the provider's own filter rejects."""
     repeat: tuple[EndpointName, ...] = (
         "chat", "messages", "generate_content", "responses", "completions", "embeddings",
-        "moderations", "rerank", "count_tokens", "cohere_chat", "embed", "converse",
+        "moderations", "rerank", "transcriptions", "translations", "count_tokens", "cohere_chat",
+        "embed", "converse",
     )  # fmt: skip
     """Interfaces whose requests may reach a second provider although the first may have served
     them. Of all others only what surely was not served goes on: unsent requests, 429, ``refusals``.

@@ -20,6 +20,7 @@ from gateway_extproc.config.guardchecks import guard_mistakes
 from gateway_extproc.config.limitchecks import limit_mistakes
 from gateway_extproc.config.mistakes import ConfigError, Mistake, twice, unknown
 from gateway_extproc.config.model import Config, Tenant, TenantsFile, WorkerTcp
+from gateway_extproc.config.passing import passthrough_mistakes
 from gateway_extproc.config.proofs import Issuer, Signer, Workload
 from gateway_extproc.config.providerchecks import provider_mistakes
 from gateway_extproc.config.roles import all_roles
@@ -209,6 +210,7 @@ def _dangling(config: Config) -> Iterator[Mistake]:
     yield from _bad_conditions(config)
     yield from _bad_abuse_rules(config)
     yield from provider_mistakes(config)
+    yield from passthrough_mistakes(config)
     yield from limit_mistakes(config)
     yield from evidence_mistakes(config, tenants)
     yield from cache_mistakes(config, tenants)

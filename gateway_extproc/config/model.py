@@ -29,6 +29,7 @@ from gateway_extproc.config.failing import Failover, HealthCheck, RouteFailover
 from gateway_extproc.config.families import Differences, FamilyName
 from gateway_extproc.config.guarding import GuardLevel, GuardPack, GuardRule, MaskConversations
 from gateway_extproc.config.health import Health
+from gateway_extproc.config.passing import Passthrough
 from gateway_extproc.config.proofs import Issuer, PeerCertificates, SignedRequests
 from gateway_extproc.config.routing import Choosing, Routing, TargetRef
 from gateway_extproc.config.scopes import Budget, Limit
@@ -175,6 +176,10 @@ class Caps(Section):
 
     body_bytes: Positive = 8 * 1024 * 1024
     """Largest request body; larger ones are refused with 413."""
+    upload_bytes: Positive = 26 * 1024 * 1024
+    """The same at endpoints that take a file (``transcriptions`` and the like): OpenAI's own 25 MB,
+    and room for the other fields. Envoy buffers so much for any request, the gateway refuses it at
+    other endpoints."""
     answer_bytes: Positive = 16 * 1024 * 1024
     """Upper bound of an answer that is read whole (streams have none)."""
     depth: Annotated[int, Field(gt=0, le=200)] = 48
@@ -259,7 +264,7 @@ class Role(Section):
     endpoints: tuple[EndpointName, ...] = (
         "chat", "messages", "generate_content", "cohere_chat", "converse", "models",
     )  # fmt: skip
-    """Interfaces that the role may use."""
+    """Interfaces that the role may use; ``passthrough:`` and an id for what is passed through."""
     models: tuple[ModelName, ...] = ("*",)
     """Names, or prefixes ending in ``*``."""
     routes: tuple[ModelName, ...] = ("*",)
@@ -448,6 +453,10 @@ class Price(Section):
     """A completion token."""
     cached_nanos: Nanos | None = None
     """A prompt token read from the provider's cache; ``prompt_nanos`` if not given."""
+    second_nanos: Nanos | None = None
+    """A second of sound, of a model that is charged by those instead of tokens."""
+    character_nanos: Nanos | None = None
+    """A character of text to be spoken, of a model that is charged by those instead of tokens."""
 
 
 class Prices(Section):
@@ -521,6 +530,7 @@ class Config(Section):
     mask_conversations: MaskConversations | None = None
     providers: Annotated[tuple[Provider, ...], Field(min_length=1)]
     models: Annotated[tuple[ModelRoute, ...], Field(min_length=1)]
+    passthrough: tuple[Passthrough, ...] = ()
     routing: Routing = Routing()
     catalogue: Catalogue = Catalogue()
     prices: Prices = Prices()

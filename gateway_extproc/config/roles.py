@@ -13,7 +13,8 @@ from gateway_extproc.config.model import Role
 
 _ANSWERS: Final = (
     "chat", "messages", "generate_content", "responses", "completions", "embeddings", "moderations",
-    "images", "rerank", "count_tokens", "cohere_chat", "embed", "converse",
+    "images", "rerank", "transcriptions", "translations", "speech", "count_tokens", "cohere_chat",
+    "embed", "converse",
 )  # fmt: skip
 
 SHIPPED: Final[tuple[Role, ...]] = (

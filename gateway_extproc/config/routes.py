@@ -90,6 +90,10 @@ class TargetTable:
             self._targets[key] = replace(made, drops=key[2])
         return self._targets[key]
 
+    def provider_only(self, provider_id: str) -> Target:
+        """A provider as a target of what names no model."""
+        return self._make(self._providers[provider_id], "")
+
     def _make(self, provider: Provider, model: str) -> Target:
         known = self._layers.of(provider.id, model)
         family = self._families.get(provider.id)
@@ -115,7 +119,10 @@ class TargetTable:
         if price is None:
             return None
         version = self._config.prices.version
-        return Price(price.prompt_nanos, price.completion_nanos, price.cached_nanos, version)
+        return Price(
+            price.prompt_nanos, price.completion_nanos, price.cached_nanos, version,
+            second_nanos=price.second_nanos, character_nanos=price.character_nanos,
+        )  # fmt: skip
 
     def _elsewhere(self, regions: frozenset[str]) -> frozenset[str]:
         """The classes that may not go to all of these regions."""

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, get_args
 
 from gateway_extproc.core.errors import Refusal
 from gateway_extproc.core.quick import quick
-from gateway_extproc.core.usage import Usage
+from gateway_extproc.core.usage import NOTHING, Usage
 
 Document = Mapping[str, Any]
 """A parsed JSON object; shared between stages, so never changed."""
@@ -26,6 +26,9 @@ Path = tuple[str | int, ...]
 
 Role = Literal["system", "user", "assistant", "tool"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
+
+AnswerForm = Literal["json", "text", "bytes"]
+"""One JSON object; plain text (as a document ``{"text": ...}``); or bytes that no guard reads."""
 
 
 @quick
@@ -51,6 +54,7 @@ class LlmRequest:
     ``unread_tokens`` are tokens that came as numbers, which no text shows either.  With
     ``mistake``, why the gateway itself would refuse it, the document's types are not as checked:
     only a provider that checks them itself may be asked.
+    ``answers`` tells what a whole answer is; ``beside`` what may be charged beside tokens.
     """
 
     dialect: str
@@ -66,6 +70,8 @@ class LlmRequest:
     has_tools: bool = False
     unread_tokens: int = 0
     mistake: Refusal | None = None
+    answers: AnswerForm = "json"
+    beside: Usage = NOTHING
 
 
 # ----------------------------------------------------------------- the hub: requests

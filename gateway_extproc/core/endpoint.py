@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import parse_qsl, unquote, urlencode
 
 from gateway_extproc.core.chat import Document
@@ -18,6 +18,8 @@ class Endpoint:
     there is a translation.  ``aliases`` are further paths of the same interface.
     ``batch`` tells whether providers charge its requests by their price for batches.
     A ``{model}`` in ``path`` stands for the model, which these clients name there.
+    ``form`` tells that its body is a form with a file instead of JSON.  ``kind`` tells what it is
+    about: a model, something that a provider keeps (a file, a batch), or a path passed through.
     """
 
     name: str
@@ -28,6 +30,8 @@ class Endpoint:
     providers: frozenset[str] | None = None
     aliases: tuple[str, ...] = ()
     batch: bool = False
+    form: bool = False
+    kind: Literal["model", "resource", "passed"] = "model"
 
     def served_by(self, dialect: str) -> bool:
         """Whether a provider of this dialect can answer it."""
@@ -47,6 +51,13 @@ IMAGES: Final = Endpoint("images", "POST", "/v1/images/generations", "openai", p
 RERANK: Final = Endpoint(
     "rerank", "POST", "/v1/rerank", "openai", providers=_OPENAI | _COHERE, aliases=("/v2/rerank",)
 )
+TRANSCRIPTIONS: Final = Endpoint(
+    "transcriptions", "POST", "/v1/audio/transcriptions", "openai", providers=_OPENAI, form=True
+)
+TRANSLATIONS: Final = Endpoint(
+    "translations", "POST", "/v1/audio/translations", "openai", providers=_OPENAI, form=True
+)
+SPEECH: Final = Endpoint("speech", "POST", "/v1/audio/speech", "openai", providers=_OPENAI)
 COUNT_TOKENS: Final = Endpoint(
     "count_tokens", "POST", "/v1/messages/count_tokens", "anthropic",
     providers=frozenset({"anthropic"}),
@@ -79,10 +90,36 @@ _BEDROCK: Final = "/model/"
 _CONVERSES: Final = {"converse": CONVERSE, "converse-stream": STREAM_CONVERSE}
 _COHERE_VERSION: Final = "/v2/"
 
+REALTIME: Final = "/v1/realtime"
+NO_UPGRADES: Final = "Websockets are not served here; use an interface of requests and answers."
+"""What a client of ``REALTIME`` is told: of an upgrade by Envoy, of a plain GET by the gateway."""
+
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     CHAT, MESSAGES, GENERATE, STREAM_GENERATE, RESPONSES, COMPLETIONS, EMBEDDINGS, MODERATIONS,
-    IMAGES, RERANK, COUNT_TOKENS, COHERE_CHAT, EMBED, CONVERSE, STREAM_CONVERSE, MODELS,
+    IMAGES, RERANK, TRANSCRIPTIONS, TRANSLATIONS, SPEECH, COUNT_TOKENS, COHERE_CHAT, EMBED,
+    CONVERSE, STREAM_CONVERSE, MODELS,
 )  # fmt: skip
+FILE_UPLOAD: Final = Endpoint("files", "POST", "/v1/files", "openai", form=True, kind="resource")
+FILES: Final = Endpoint("files", "GET", "/v1/files", "openai", False, kind="resource")
+FILE: Final = Endpoint("files", "GET", "/v1/files/{id}", "openai", False, kind="resource")
+FILE_DELETE: Final = Endpoint("files", "DELETE", "/v1/files/{id}", "openai", False, kind="resource")
+FILE_CONTENT: Final = Endpoint(
+    "files", "GET", "/v1/files/{id}/content", "openai", False, batch=True, kind="resource"
+)
+BATCH_CREATE: Final = Endpoint(
+    "batches", "POST", "/v1/batches", "openai", batch=True, kind="resource"
+)
+BATCHES: Final = Endpoint("batches", "GET", "/v1/batches", "openai", False, kind="resource")
+BATCH: Final = Endpoint(
+    "batches", "GET", "/v1/batches/{id}", "openai", False, batch=True, kind="resource"
+)
+BATCH_CANCEL: Final = Endpoint(
+    "batches", "POST", "/v1/batches/{id}/cancel", "openai", False, kind="resource"
+)
+RESOURCES: Final = (
+    FILE_UPLOAD, FILES, FILE, FILE_DELETE, FILE_CONTENT, BATCH_CREATE, BATCHES, BATCH, BATCH_CANCEL
+)  # fmt: skip
+"""What a provider keeps: files and batches, several methods a path."""
 BY_NAME: Final[dict[str, Endpoint]] = {endpoint.name: endpoint for endpoint in ENDPOINTS}
 BY_PATH: Final[dict[str, Endpoint]] = {
     path: endpoint for endpoint in ENDPOINTS for path in (endpoint.path, *endpoint.aliases)
@@ -94,15 +131,22 @@ AZURE: Final = "/openai/"
 _DEPLOYMENTS: Final = AZURE + "deployments/"
 
 
-def find_endpoint(path: str) -> Endpoint | None:
-    """The endpoint behind a request path (query string ignored), or None."""
+def find_endpoint(path: str, method: str = "") -> Endpoint | None:
+    """The endpoint behind a request path (query string ignored), or None.
+
+    ``method`` chooses where a path has several; another one gives the first of them.
+    """
     plain = path.partition("?")[0]
     known = BY_PATH.get(plain)
     if known is not None:
         return known
     if plain.startswith(AZURE):
-        found = BY_PATH.get(_azure(plain)[1])
-        return found if found is None or found.dialect == "openai" else None
+        azure = BY_PATH.get(_azure(plain)[1])
+        return azure if azure is None or azure.dialect == "openai" else None
+    if plain.startswith(("/v1/files", "/v1/batches")):
+        shape = plain if plain.count("/") == 2 else _shape_of(plain)
+        found = [endpoint for endpoint in RESOURCES if endpoint.path == shape]
+        return next((e for e in found if e.method == method), found[0] if found else None)
     model, verb = _model_and_verb(plain)
     if not model:
         return None
@@ -133,6 +177,26 @@ def spoken(dialect: str, endpoint: str, lacks: Collection[str] = ()) -> str:
     if "chat" in lacks and endpoint != "responses":
         return "openai:responses"
     return "openai:chat" if "responses" in lacks and endpoint == "responses" else dialect
+
+
+def is_own(path: str) -> bool:
+    """Whether a path is the gateway's, served or not: such a one is never passed through.
+
+    All below files and batches is, for the ids there are those of tenants.
+    """
+    plain = path.partition("?")[0]
+    return plain.startswith((REALTIME, "/v1/files", "/v1/batches")) or bool(find_endpoint(plain))
+
+
+def _shape_of(path: str) -> str:
+    """A resource's path with ``{id}`` in place of its id."""
+    _, version, kind, name, *rest = path.split("/")
+    return "/".join(("", version, kind, "{id}" if name else "", *rest))
+
+
+def resource_id(path: str) -> str:
+    """The id in a resource's path."""
+    return path.partition("?")[0].split("/")[3]
 
 
 def _model_and_verb(path: str) -> tuple[str, str]:

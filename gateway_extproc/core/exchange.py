@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from gateway_extproc.core.access import Grant
 from gateway_extproc.core.cached import CacheNote
-from gateway_extproc.core.chat import LlmRequest
+from gateway_extproc.core.chat import Document, LlmRequest
 from gateway_extproc.core.endpoint import Endpoint
 from gateway_extproc.core.errors import Refusal
 from gateway_extproc.core.guarding import Action
@@ -25,6 +25,7 @@ from gateway_extproc.core.ports import (
     Release,
     Restorer,
 )
+from gateway_extproc.core.relayed import Relayed
 from gateway_extproc.core.route import Attempt, Target
 from gateway_extproc.core.usage import Usage
 from gateway_extproc.core.verdict import TrailEntry
@@ -165,6 +166,8 @@ class Exchange:
     # --- parse; truncate, where it left out the oldest turns
     asked: LlmRequest | None = None
     asked_body: bytes = b""
+    document: Document | None = field(default=None, repr=False)
+    """Of a request without a model, where it has one."""
     writer: AnswerWriter | None = None
     client_body: bytes = b""
     dropped_messages: int = 0
@@ -203,6 +206,9 @@ class Exchange:
 
     # --- failover: when all attempts together must have answered, on the clock of ``started_ns``
     deadline_ns: int = 0
+
+    # --- passing and resources, where no model is asked
+    relayed: Relayed | None = None
 
     # --- health
     watching: Watching | None = None

@@ -5,7 +5,7 @@ Names that end in ``_nanos`` hold nano-dollars: one thousand-millionth of a US d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway_extproc.core.usage import Usage
 
@@ -47,6 +47,8 @@ class Price:
     A prompt of more than ``long_above_tokens`` tokens is charged as a whole by ``long``, its
     answer included: that is how OpenAI, Anthropic and Google count.  ``batch`` holds for
     endpoints that answer in batches, whatever the length; ``version`` names the table.
+    ``second_nanos`` and ``character_nanos`` are for models that are charged by seconds of sound or
+    by characters: they hold instead of tokens wherever those are counted.
     """
 
     prompt_nanos: int
@@ -57,6 +59,8 @@ class Price:
     long_above_tokens: int | None = None
     long: Rates | None = None
     batch: Rates | None = None
+    second_nanos: int | None = None
+    character_nanos: int | None = None
 
     def rates(self, prompt_tokens: int, *, batch: bool = False) -> Rates:
         """The rates that hold for a prompt of so many tokens."""
@@ -70,6 +74,31 @@ class Price:
         )
 
 
+def as_batch(price: Price) -> Price:
+    """The price with its rates for batches in place of all others."""
+    rates = price.rates(0, batch=True)
+    return replace(
+        price, prompt_nanos=rates.prompt_nanos, completion_nanos=rates.completion_nanos,
+        cached_nanos=rates.cached_nanos, long=None, long_above_tokens=None,
+    )  # fmt: skip
+
+
 def cost(usage: Usage, price: Price, *, batch: bool = False) -> int:
     """What ``usage`` costs at ``price``; exact, integer."""
+    if usage.seconds and price.second_nanos is not None:
+        return usage.seconds * price.second_nanos
+    if usage.characters and price.character_nanos is not None:
+        return usage.characters * price.character_nanos
     return price.rates(usage.prompt_tokens, batch=batch).of(usage)
+
+
+def is_charged(usage: Usage, price: Price) -> bool:
+    """Whether ``price`` says what ``usage`` costs: seconds need a price a second, and so on.
+
+    Of sounds that were made or heard nobody knows the tokens unless the provider reports them.
+    """
+    if (usage.seconds and price.second_nanos is None) or (
+        usage.characters and price.character_nanos is None
+    ):
+        return usage.source == "reported" and usage.total_tokens > 0
+    return True

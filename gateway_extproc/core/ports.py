@@ -365,6 +365,13 @@ class Claims(Protocol):
         """The one that asked is done."""
 
 
+class Once(Protocol):
+    """What may be done once only, whoever does it; raises ``StoreUnavailable``."""
+
+    async def take(self, name: str) -> bool:
+        """True for who comes first."""
+
+
 class Meanings(Protocol):
     """Texts as vectors of length 1, made beside the serving loop."""
 

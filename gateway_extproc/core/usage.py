@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from gateway_extproc.core.quick import quick
 
@@ -22,6 +22,7 @@ class Usage:
     so are ``cache_write_tokens``, those that the provider wrote to its prompt cache;
     ``completion_tokens`` includes ``reasoning_tokens``.  ``source`` tells whether
     the provider reported the figures or the gateway estimated them.
+    ``seconds`` of sound and ``characters`` are what some models are charged by instead.
     """
 
     prompt_tokens: int = 0
@@ -30,10 +31,15 @@ class Usage:
     reasoning_tokens: int = 0
     source: UsageSource = "reported"
     cache_write_tokens: int = 0
+    seconds: int = 0
+    characters: int = 0
 
     @property
     def total_tokens(self) -> int:
         return self.prompt_tokens + self.completion_tokens
+
+
+NOTHING: Final = Usage()
 
 
 def estimate_tokens(text_bytes: int) -> int:

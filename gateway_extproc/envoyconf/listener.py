@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from gateway_extproc.config.model import Config
+from gateway_extproc.core.endpoint import NO_UPGRADES
+from gateway_extproc.core.errors import REASONS
 from gateway_extproc.core.names import DETAILS_PREFIX, LOG_NAMESPACE, NO_CLUSTER, ROUTE_NAMESPACE
 from gateway_extproc.envoyconf.identity import (
     downstream_tls,
@@ -10,7 +12,7 @@ from gateway_extproc.envoyconf.identity import (
     token_filters,
 )
 from gateway_extproc.envoyconf.parts import TYPE, Json, address, seconds
-from gateway_extproc.envoyconf.processor import router_level
+from gateway_extproc.envoyconf.processor import most_body_bytes, router_level
 
 
 def listener(config: Config) -> Json:
@@ -103,6 +105,13 @@ def _local_replies() -> list[Json]:
     Cohere alike.
     """
     return [
+        # Envoy refuses an upgrade before any filter sees it, with 403: nobody asked who it is.
+        _local_reply(
+            "response.code_details == 'upgrade_failed'",
+            ("endpoint_not_served", "invalid_request_error"),
+            NO_UPGRADES,
+            status=REASONS["endpoint_not_served"][0],
+        ),
         _local_reply(
             "response.code_details.startsWith('ext_proc')",
             ("gateway_error", "api_error"),
@@ -126,9 +135,12 @@ def _local_replies() -> list[Json]:
     ]
 
 
-def _local_reply(condition: str, error: tuple[str, str], message: str) -> Json:
+def _local_reply(
+    condition: str, error: tuple[str, str], message: str, status: int | None = None
+) -> Json:
     reason, kind = error
     return {
+        **({} if status is None else {"status_code": status}),
         "filter": {
             "extension_filter": {
                 "name": "envoy.access_loggers.extension_filters.cel",
@@ -172,7 +184,7 @@ def _routes(config: Config) -> Json:
                     {
                         "name": "llm",
                         "match": {"prefix": "/"},
-                        "request_body_buffer_limit": config.caps.body_bytes,
+                        "request_body_buffer_limit": most_body_bytes(config),
                         "route": {
                             # A total timeout would cut long streams; idle and attempt
                             # timeouts bound what hangs.

@@ -26,8 +26,10 @@ READ_BYTES: Final = 16 * 1024
 
 REFUSING: Final = ("400", "413", "422")
 
-STREAM_TYPES: Final = ("text/event-stream", "application/vnd.amazon.eventstream")
-"""Answers that are not waited for: their first byte is enough."""
+STREAM_TYPES: Final = (
+    "text/event-stream", "application/vnd.amazon.eventstream", "audio/", "application/octet-stream",
+)  # fmt: skip
+"""How the types of answers begin that are not waited for: their first byte is enough."""
 
 TOLD_BY: Final = {
     "context_window": (

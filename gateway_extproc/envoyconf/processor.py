@@ -52,6 +52,11 @@ def router_level(config: Config) -> Json:
     }
 
 
+def most_body_bytes(config: Config) -> int:
+    """The largest body that any endpoint takes."""
+    return max(config.caps.body_bytes, config.caps.upload_bytes)
+
+
 def issuers_verified_by_envoy(config: Config) -> tuple[Issuer, ...]:
     """The issuers whose tokens Envoy's jwt_authn verifies for the gateway."""
     return tuple(i for i in config.identity.issuers if i.verified_by == "envoy")
@@ -126,7 +131,7 @@ def processor_cluster(config: Config, workers: int) -> Json:
         "type": "STATIC",
         "connect_timeout": "0.5s",
         "lb_policy": "LEAST_REQUEST",
-        "per_connection_buffer_limit_bytes": max(config.caps.answer_bytes, config.caps.body_bytes),
+        "per_connection_buffer_limit_bytes": max(config.caps.answer_bytes, most_body_bytes(config)),
         "load_assignment": {
             "cluster_name": PROCESSOR_CLUSTER,
             "endpoints": [

@@ -17,9 +17,10 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from gateway_extproc.config.base import PASSTHROUGH
 from gateway_extproc.config.model import Config
 from gateway_extproc.core.cached import CacheNote
-from gateway_extproc.core.endpoint import ENDPOINTS
+from gateway_extproc.core.endpoint import ENDPOINTS, RESOURCES
 from gateway_extproc.core.errors import REASONS
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.evidence.masking import NO_MASKS, FieldMasks
@@ -61,7 +62,7 @@ class KnownLabels:
     models: frozenset[str] = frozenset()
     providers: frozenset[str] = frozenset()
     routes: frozenset[str] = frozenset()
-    endpoints: frozenset[str] = frozenset(endpoint.name for endpoint in ENDPOINTS)
+    endpoints: frozenset[str] = frozenset(e.name for e in (*ENDPOINTS, *RESOURCES))
 
     @classmethod
     def of(cls, config: Config) -> KnownLabels:
@@ -73,6 +74,7 @@ class KnownLabels:
             models=asked | served,
             providers=frozenset(provider.id for provider in config.providers),
             routes=asked,
+            endpoints=cls().endpoints | {f"{PASSTHROUGH}{item.id}" for item in config.passthrough},
         )
 
 

@@ -23,6 +23,7 @@ from gateway_extproc.core.chat import LlmRequest
 from gateway_extproc.core.errors import Refusal
 from gateway_extproc.core.exchange import Event, Exchange, Finding
 from gateway_extproc.core.limits import Crossed
+from gateway_extproc.core.money import is_charged
 from gateway_extproc.core.planning import Plan
 from gateway_extproc.core.usage import Usage
 from gateway_extproc.core.verdict import TrailEntry, TrailStep
@@ -170,8 +171,10 @@ def cost_record(
     if target is not None:
         record["provider"] = target.provider
         record["model"] = target.model
-        if target.price is not None and not record["price_version"]:
-            record["price_version"] = target.price.version
+        price = target.price
+        charged = price is not None and (usage is None or is_charged(usage, price))
+        if price is not None and charged and not record["price_version"]:
+            record["price_version"] = price.version
     if usage is not None:
         record["usage"] = usage_fields(usage)
     return record
@@ -497,4 +500,8 @@ def usage_fields(usage: Usage) -> Record:
         record["cache_write_tokens"] = usage.cache_write_tokens
     if usage.reasoning_tokens:
         record["reasoning_tokens"] = usage.reasoning_tokens
+    if usage.seconds:
+        record["seconds"] = usage.seconds
+    if usage.characters:
+        record["characters"] = usage.characters
     return record

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from gateway_extproc.core.limits import MAX_AMOUNT, Measure
 from gateway_extproc.core.money import Price, cost
+from gateway_extproc.core.usage import NOTHING as UNUSED
 from gateway_extproc.core.usage import Usage
 from gateway_extproc.limits.estimate import Tokens
 from gateway_extproc.limits.rules import Named
@@ -51,15 +52,19 @@ NOTHING = Forecast(Tokens(0, 0), 1, 0, Amounts(), Amounts())
 
 
 def forecast(
-    prompt: Tokens, completions: int, cap_tokens: int, usual: int, prices: Sequence[Price]
-) -> Forecast:
-    """``usual`` completion tokens are expected; the dearest of the targets' prices counts."""
+    prompt: Tokens, completions: int, cap_tokens: int, usual: int, prices: Sequence[Price],
+    beside: Usage = UNUSED,
+) -> Forecast:  # fmt: skip
+    """``usual`` completion tokens are expected; the dearest of the targets' prices counts.
+
+    ``beside`` is what may be charged instead of tokens.
+    """
     most = completions * cap_tokens
     usual = min(usual, most)
     return Forecast(
         prompt, completions, cap_tokens,
-        Amounts(prompt.at_most, most, _nanos(prompt.at_most, most, prices)),
-        Amounts(prompt.expected, usual, _nanos(prompt.expected, usual, prices)),
+        Amounts(prompt.at_most, most, _nanos(prompt.at_most, most, prices, beside)),
+        Amounts(prompt.expected, usual, _nanos(prompt.expected, usual, prices, beside)),
     )  # fmt: skip
 
 
@@ -88,6 +93,6 @@ def affordable_cap(rules: Sequence[Named], plan: Forecast, prices: Sequence[Pric
     return cap
 
 
-def _nanos(prompt: int, completion: int, prices: Sequence[Price]) -> int:
-    usage = Usage(prompt, completion, source="estimated")
+def _nanos(prompt: int, completion: int, prices: Sequence[Price], beside: Usage = UNUSED) -> int:
+    usage = Usage(prompt, completion, seconds=beside.seconds, characters=beside.characters)
     return min(MAX_AMOUNT, max((cost(usage, price) for price in prices), default=0))

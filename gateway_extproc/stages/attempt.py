@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -10,8 +11,9 @@ import orjson
 
 from gateway_extproc.config.families import Family
 from gateway_extproc.core.chat import LlmRequest
-from gateway_extproc.core.endpoint import spoken
+from gateway_extproc.core.endpoint import BY_NAME, spoken
 from gateway_extproc.core.errors import RequestError
+from gateway_extproc.core.form import form_type, write_form
 from gateway_extproc.core.names import DROPPED_HEADER
 from gateway_extproc.core.ports import Credentials, Dialect, Sent, Translator
 from gateway_extproc.core.verdict import Header
@@ -67,11 +69,12 @@ class AttemptBuilder:
         credentials: Credentials,
         now_s: Callable[[], float],
         families: Mapping[str, Family] = MappingProxyType({}),
+        new_boundary: Callable[[], str] = secrets.token_hex,
     ) -> None:
         self._dialects = dialects
         self._translator_for = translator_for
         self._credentials = credentials
-        self._now_s = now_s
+        self._now_s, self._new_boundary = now_s, new_boundary
         self._families = families
 
     def language(self, provider: str, dialect: str, endpoint: str) -> str:
@@ -100,6 +103,8 @@ class AttemptBuilder:
         document, dropped = write(translator, request, dialect, model, max_tokens, drop=drop)
         if family is not None:
             document = adapted(document, family, request, dialect)
+        if BY_NAME[request.endpoint].form:
+            return Written(write_form(document, self._new_boundary()), dropped)
         return Written(orjson.dumps(document), dropped)
 
     def body_headers(
@@ -112,6 +117,7 @@ class AttemptBuilder:
         provider: str = "",
     ) -> tuple[Header, ...]:
         """Where the body goes and what it is."""
+        is_form = BY_NAME[request.endpoint].form
         translator = self._translator_for(request.dialect, dialect, request.endpoint)
         family = self._families.get(provider)
         if family is None:
@@ -121,7 +127,7 @@ class AttemptBuilder:
             path = path_at(family, base_path, interface, model)
         return (
             (":path", path),
-            ("content-type", "application/json"),
+            ("content-type", form_type(body) if is_form else "application/json"),
             ("content-length", str(len(body))),
             # Output filters read the answer; nobody here would gain from compressing it.
             ("accept-encoding", "identity"),
@@ -134,6 +140,7 @@ class AttemptBuilder:
         present: Mapping[str, str],
         position: int = 0,
         *,
+        method: str = "POST",
         host: str,
         region: str,
         path: str,
@@ -148,7 +155,7 @@ class AttemptBuilder:
         client of the same dialect that already says one in ``present`` is believed.
         """
         secret = self._credentials.get(credential_name(provider, position))
-        sent = Sent("POST", host, path, body, region, self._now_s())
+        sent = Sent(method, host, path, body, region, self._now_s())
         family = self._families.get(provider)
         if family is not None:
             return headers_for(family, secret.reveal())

@@ -46,6 +46,15 @@ class Authorize(Stage):
         exchange.model = "" if model is None else self._routes[model].id
         return CONTINUE
 
+    def may(self, exchange: Exchange, endpoint: str, model: str) -> Grant | Refusal:
+        """The grant for a request inside of another one, such as a line of a batch."""
+        permit, _ = _context(exchange)
+        refusal = judge_endpoint(permit, endpoint)
+        if refusal is not None:
+            return refusal
+        facts = self._facts(exchange, model, endpoint)
+        return judge_access(permit, endpoint, model, self._routes, facts)
+
     def usable(self, exchange: Exchange, model: str) -> bool:
         """Whether the principal may use this model anywhere, as things stand now."""
         permit, _ = _context(exchange)

@@ -10,6 +10,7 @@ import orjson
 
 from gateway_extproc.config.caching import Cache
 from gateway_extproc.core.document import replace_at
+from gateway_extproc.core.endpoint import BY_NAME
 from gateway_extproc.core.exchange import Exchange
 
 BYPASS_HEADER: Final = "x-gateway-cache"
@@ -52,6 +53,8 @@ class CachePolicy:
             return "mistake"
         if asked.completions > 1:
             return "completions"
+        if asked.answers != "json" or BY_NAME[asked.endpoint].form:
+            return "form"
         return "" if self._is_steady(asked.document) else "sampling"
 
     def _is_steady(self, document: Mapping[str, Any]) -> bool:

@@ -35,6 +35,7 @@ class Credential(Stage):
                 first.dialect,
                 exchange.headers,
                 position,
+                method=exchange.method,
                 host=first.host,
                 region=first.region,
                 path=exchange.sent_path,

@@ -16,7 +16,9 @@ import orjson
 from gateway_extproc.config.compile import Snapshot
 from gateway_extproc.config.model import Provider
 from gateway_extproc.core.chat import LlmRequest
+from gateway_extproc.core.endpoint import BY_NAME
 from gateway_extproc.core.errors import Refusal, RequestError, refuse
+from gateway_extproc.core.form import from_json
 from gateway_extproc.core.names import ATTEMPT_HEADER
 from gateway_extproc.core.ports import Dialect
 from gateway_extproc.core.verdict import Answer, Decision
@@ -148,4 +150,6 @@ def _request(original: dict[str, object]) -> LlmRequest:
         name: original[name]
         for name in ("dialect", "endpoint", "model", "stream", "wants_usage", "document")
     }
+    if BY_NAME[str(original["endpoint"])].form:
+        values["document"] = from_json(values["document"])  # type: ignore[arg-type]
     return LlmRequest(max_tokens=original["asked_tokens"], texts=(), **values)  # type: ignore[arg-type]

@@ -107,7 +107,7 @@ class Health(Stage):
         self._quota_headers, self._pools = quota_headers, pools
 
     async def request_body(self, exchange: Exchange, body: bytes) -> Verdict:
-        if not exchange.targets:
+        if not exchange.targets or exchange.relayed is not None:
             return CONTINUE
         now_s = self._now_s()
         key = key_of(exchange.targets[0])

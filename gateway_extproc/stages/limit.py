@@ -14,6 +14,7 @@ from gateway_extproc.config.compile import Route
 from gateway_extproc.core.errors import Refusal, refuse
 from gateway_extproc.core.exchange import Event, Exchange, LimitState
 from gateway_extproc.core.limits import Ask, Limiter, Reservation
+from gateway_extproc.core.money import as_batch
 from gateway_extproc.core.ports import Recorder, StoreUnavailable
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.core.usage import Usage
@@ -113,7 +114,7 @@ class Limit(Stage):
         """How much it may use and will probably use; decides the cap that is sent."""
         request = exchange.asked
         if request is None:
-            return NOTHING
+            return self._batch_plan(exchange)
         cap = self._routes[exchange.route_id].max_tokens
         cap = min(max(0, request.max_tokens or cap), cap)  # a mistake may be below 0
         if request.max_tokens is None:
@@ -123,18 +124,34 @@ class Limit(Stage):
         prompt = _prompt(exchange)
         usual = self._spending.learned.expected(_learned_key(exchange), cap)
         completions = request.completions
-        plan = forecast(prompt, completions, cap, usual * completions, prices)
+        plan = forecast(prompt, completions, cap, usual * completions, prices, request.beside)
         if request.max_tokens is None:
             affordable = affordable_cap(rules, plan, prices)
             if affordable < cap:
-                plan = forecast(prompt, completions, affordable, usual * completions, prices)
+                plan = forecast(
+                    prompt, completions, affordable, usual * completions, prices, request.beside
+                )
         exchange.cap_tokens = plan.cap_tokens
         exchange.worst_case_nanos = plan.worst.nanos
         exchange.expected_prompt_tokens = plan.expected.prompt_tokens
         exchange.expected_completion_tokens = plan.expected.completion_tokens
         return plan
 
+    @staticmethod
+    def _batch_plan(exchange: Exchange) -> Forecast:
+        """What the requests of a batch may use together, at the prices of batches."""
+        tokens = None if exchange.relayed is None else exchange.relayed.tokens
+        if tokens is None:
+            return NOTHING
+        prices = [as_batch(target.price) for target in exchange.targets if target.price]
+        prompt = Tokens(tokens.prompt, tokens.prompt)
+        plan = forecast(prompt, 1, tokens.answer, tokens.answer, prices)
+        exchange.worst_case_nanos = plan.worst.nanos
+        return plan
+
     def _too_dear(self, exchange: Exchange) -> Refusal | None:
+        if exchange.relayed is not None:  # each line of a batch was held against it
+            return None
         if self._max_cost_nanos is None or exchange.worst_case_nanos <= self._max_cost_nanos:
             return None
         message = "This request could cost more than one request may; ask for fewer tokens."

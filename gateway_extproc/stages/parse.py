@@ -11,6 +11,7 @@ from gateway_extproc.core.chat import Document, LlmRequest
 from gateway_extproc.core.endpoint import Endpoint, with_path
 from gateway_extproc.core.errors import refuse
 from gateway_extproc.core.exchange import Exchange
+from gateway_extproc.core.form import FORM, boundary_of, read_form
 from gateway_extproc.core.jsonin import read_object
 from gateway_extproc.core.ports import AnswerWriter, Dialect
 from gateway_extproc.core.stage import Stage
@@ -42,11 +43,15 @@ class Parse(Stage):
 
     async def request_headers(self, exchange: Exchange) -> Verdict:
         assert exchange.endpoint is not None
-        if not exchange.endpoint.has_body:
+        if not exchange.endpoint.has_body or exchange.endpoint.kind == "passed":
             return CONTINUE
         kind = exchange.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/json":
-            message = "The content-type must be application/json."
+        wanted = FORM if exchange.endpoint.form else "application/json"
+        if kind != wanted:
+            message = f"The content-type must be {wanted}."
+            return Respond(refuse("unsupported_content_type", message))
+        if exchange.endpoint.form and boundary_of(exchange.headers["content-type"]) is None:
+            message = f"The content-type {FORM} must name one boundary."
             return Respond(refuse("unsupported_content_type", message))
         if exchange.headers.get("content-encoding", "identity").lower() != "identity":
             message = "The request's body must not be compressed."
@@ -55,12 +60,15 @@ class Parse(Stage):
 
     async def request_body(self, exchange: Exchange, body: bytes) -> Verdict:
         assert exchange.endpoint is not None
-        if not exchange.endpoint.has_body:
+        if not exchange.endpoint.has_body or exchange.endpoint.kind == "passed":
             return CONTINUE
         if not body:
-            return Respond(refuse("body_required", "This endpoint needs a JSON body."))
-        sent = read_object(body, max_depth=self._max_depth)
+            return Respond(refuse("body_required", "This endpoint needs a body."))
+        sent = self._sent(exchange, body)
         document = with_path(exchange.endpoint, exchange.path, sent)
+        if exchange.endpoint.kind == "resource":
+            exchange.document = document
+            return CONTINUE
         exchange.asked = self._read(exchange.endpoint, document)
         # A later attempt knows no path: what stands there goes along in the document.
         exchange.asked_body = body if document is sent else orjson.dumps(document)
@@ -76,6 +84,14 @@ class Parse(Stage):
             tokens=route.unread_tokens, mistakes=route.leaves_mistakes,
         )  # fmt: skip
 
+    def _sent(self, exchange: Exchange, body: bytes) -> Document:
+        assert exchange.endpoint is not None
+        if not exchange.endpoint.form:
+            return read_object(body, max_depth=self._max_depth)
+        boundary = boundary_of(exchange.headers.get("content-type", ""))
+        assert boundary is not None
+        return read_form(body, boundary)
+
     async def response_body(self, exchange: Exchange, body: bytes, *, last: bool) -> Verdict:
         if exchange.streaming:
             return self._write_stream(exchange, body)
@@ -87,7 +103,10 @@ class Parse(Stage):
             if released.raw == body:
                 return CONTINUE
         else:
-            exchange.client_body = orjson.dumps(released.document)
+            is_text = exchange.asked is not None and exchange.asked.answers == "text"
+            exchange.client_body = (
+                released.document["text"].encode() if is_text else orjson.dumps(released.document)
+            )
         return Amend(
             set_headers=(("content-length", str(len(exchange.client_body))),),
             body=exchange.client_body,

@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from gateway_extproc.core.endpoint import find_endpoint
+from gateway_extproc.core.endpoint import Endpoint, find_endpoint, is_own
 from gateway_extproc.core.errors import EVIDENCE_UNAVAILABLE
 from gateway_extproc.core.exchange import Exchange, TraceContext
 from gateway_extproc.core.ports import Recorder
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.core.verdict import Amend, Respond, Verdict
+
+
+def _nothing(method: str, path: str) -> Endpoint | None:
+    return None
 
 
 class Record(Stage):
@@ -28,6 +32,7 @@ class Record(Stage):
         wall_ns: Callable[[], int],
         new_id: Callable[[], str],
         trace_of: Callable[[dict[str, str]], TraceContext],
+        find_passed: Callable[[str, str], Endpoint | None] = _nothing,
     ) -> None:
         self._recorder = recorder
         self._revision = revision
@@ -35,6 +40,13 @@ class Record(Stage):
         self._wall_ns = wall_ns
         self._new_id = new_id
         self._trace_of = trace_of
+        self._find_passed = find_passed
+
+    def _find_endpoint(self, method: str, path: str) -> Endpoint | None:
+        """An own interface before any that is passed through."""
+        if is_own(path):
+            return find_endpoint(path, method)
+        return self._find_passed(method, path)
 
     async def request_headers(self, exchange: Exchange) -> Verdict:
         self._recorder.opened()
@@ -43,7 +55,7 @@ class Record(Stage):
         exchange.revision = self._revision
         exchange.decision_id = self._new_id()
         exchange.request_id = exchange.headers.get("x-request-id") or exchange.decision_id
-        exchange.endpoint = find_endpoint(exchange.path)
+        exchange.endpoint = self._find_endpoint(exchange.method, exchange.path)
         exchange.trace = self._trace_of(exchange.headers)
         if not self._recorder.accepting:
             return Respond(EVIDENCE_UNAVAILABLE)

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from gateway_extproc.config.compile import Route as ModelRoute
-from gateway_extproc.core.access import match_all
+from gateway_extproc.core.access import Grant, match_all
 from gateway_extproc.core.chat import LlmRequest
-from gateway_extproc.core.endpoint import ENDPOINTS
+from gateway_extproc.core.endpoint import ENDPOINTS, Endpoint
+from gateway_extproc.core.errors import Refusal
 from gateway_extproc.core.exchange import Event, Exchange
 from gateway_extproc.core.planning import Plan, Policy, Query, RouteRule
 from gateway_extproc.core.route import Target
@@ -28,6 +29,10 @@ from gateway_extproc.stages.authorize import data_class_event
 
 TRIES: Final = "x-stainless-retry-count"
 """How often OpenAI's or Anthropic's SDK has asked before."""
+
+
+CARRIED_BYTES: Final = 4 * 1024 * 1024
+"""The largest form that is kept for a further attempt."""
 
 
 class Wishes(NamedTuple):
@@ -94,6 +99,15 @@ def _cap_of(asked: LlmRequest, route: ModelRoute) -> int:
     return min(asked.max_tokens or route.max_tokens, route.max_tokens)
 
 
+def may_go_on(exchange: Exchange) -> bool:
+    """Whether a request can be made again for a further target.
+
+    Envoy carries it there as metadata, a form with its file as base64: large files are sent once.
+    """
+    form = exchange.endpoint is not None and exchange.endpoint.form
+    return not form or len(exchange.asked_body) <= CARRIED_BYTES
+
+
 def count_tokens(request: LlmRequest) -> int:
     """Tokens of a prompt, estimated for no model in particular."""
     return estimate(request, "").expected
@@ -135,6 +149,14 @@ class Route(Stage):
         if any(drop.cause == "data_class" for drop in exchange.plan.dropped):
             exchange.events.append(data_class_event(exchange))
         return Respond(refusal_of(exchange.plan, route.id))
+
+    def targets_for(
+        self, exchange: Exchange, asked: LlmRequest, endpoint: Endpoint, grant: Grant
+    ) -> tuple[Target, ...] | Refusal:
+        """Who would answer a request inside of another one, such as a line of a batch."""
+        as_its_own = replace(exchange, asked=asked, endpoint=endpoint, grant=grant)
+        plan = self._plan(as_its_own, self._routes[asked.model], self._draws())
+        return plan.targets or refusal_of(plan, asked.model)
 
     def narrowed(self, exchange: Exchange, classes: frozenset[str]) -> tuple[Target, ...]:
         """The targets of the request's plan that may also see data of these classes."""
@@ -269,7 +291,7 @@ class Route(Stage):
         if tries != "0" and len(targets) > 1 and self._outside.asks_again(exchange):
             first = int(tries) % len(targets) if tries.isdecimal() and len(tries) < 4 else 0
             targets = targets[first:] + targets[:first]
-        exchange.targets = targets
+        exchange.targets = targets if may_go_on(exchange) else targets[:1]
 
     @staticmethod
     def _taken_by(exchange: Exchange) -> Verdict:

@@ -17,15 +17,17 @@ from gateway_extproc.core.chat import (
     TextDelta,
     UsageReport,
 )
-from gateway_extproc.core.endpoint import is_stream, stream_type
+from gateway_extproc.core.endpoint import BY_NAME, is_stream, stream_type
 from gateway_extproc.core.errors import REASONS, Refusal, RequestError, refuse
 from gateway_extproc.core.exchange import Exchange
+from gateway_extproc.core.form import to_json
 from gateway_extproc.core.names import DETAILS_PREFIX
 from gateway_extproc.core.ports import Dialect, Release, Translator
 from gateway_extproc.core.route import Target
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.core.verdict import CONTINUE, Amend, Respond, RoutePlan, Verdict
 from gateway_extproc.providers.codings import CodingError, find_decoder, nothing_more
+from gateway_extproc.providers.openai.voices import BytesReader, BytesWriter, is_sound
 from gateway_extproc.routing.attempts import find_answering
 from gateway_extproc.stages.attempt import AttemptBuilder, TranslatorFor, dropped_headers
 
@@ -55,7 +57,8 @@ class Translate(Stage):
 
     async def request_body(self, exchange: Exchange, body: bytes) -> Verdict:
         request = exchange.approved
-        assert request is not None
+        if request is None:  # nothing to translate: relay sends it
+            return CONTINUE
         first = exchange.targets[0]
         cap = exchange.cap_tokens
         language = first.spoken(request.endpoint)
@@ -82,22 +85,27 @@ class Translate(Stage):
         exchange.provider_request_id = (
             headers.get("x-request-id") or headers.get("request-id") or ""
         )[:128]
-        if exchange.response_headers_only:
-            return Respond(self._read_error(exchange, b""))
-        self._note_dropped(exchange)
-        told = dropped_headers(exchange.dropped[-1]) if exchange.dropped else ()
         removed = tuple(
             name for name in headers if name not in ANSWER_HEADERS and not name.startswith(":")
         )
+        coding = headers.get("content-encoding", "identity").strip().lower()
+        if _is_relayed(exchange):
+            # Files are not text: nobody may compress them unasked.
+            is_plain = coding == "identity"
+            return _relay(exchange, removed) if is_plain else Respond(_UNREADABLE)
+        if exchange.response_headers_only:
+            return Respond(self._read_error(exchange, b""))
+        if exchange.relayed is not None:
+            return Amend(remove_headers=removed)
         assert exchange.approved is not None
+        self._note_dropped(exchange)
+        told = dropped_headers(exchange.dropped[-1]) if exchange.dropped else ()
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         exchange.streaming = (
-            exchange.approved.stream
-            and exchange.response_status == 200
+            exchange.response_status == 200
             and exchange.answered_by is not None
-            and is_stream(exchange.answered_by.dialect, kind)
+            and _is_stream(exchange.approved, exchange.answered_by, kind)
         )
-        coding = headers.get("content-encoding", "identity").strip().lower()
         if coding != "identity":
             bound = None if exchange.streaming else self._answer_bytes
             exchange.decoder = find_decoder(coding, bound)
@@ -105,7 +113,7 @@ class Translate(Stage):
                 return Respond(_UNREADABLE)
         if not exchange.streaming:
             return Amend(set_headers=told, remove_headers=removed)
-        client_type = stream_type(exchange.approved.dialect, exchange.approved.document)
+        client_type = _stream_type(exchange.approved, kind)
         retyped = () if kind == client_type else (("content-type", client_type),)
         return Amend(
             set_headers=(
@@ -146,6 +154,13 @@ class Translate(Stage):
                     return Respond(_UNREADABLE)
                 _break_off(exchange)
                 return CONTINUE
+        if exchange.relayed is not None and exchange.streaming:
+            assert exchange.reader is not None
+            exchange.arrived = Release(chunks=exchange.reader.feed(body, last=last))
+            exchange.answer_ended_well = last
+            return CONTINUE
+        if _is_relayed(exchange):
+            return CONTINUE
         if exchange.streaming:
             assert target is not None
             self._read_stream(exchange, target, body, last=last)
@@ -157,7 +172,7 @@ class Translate(Stage):
     def _read_answer(self, exchange: Exchange, target: Target, body: bytes) -> Verdict:
         request = exchange.approved
         assert request is not None
-        document = _object(body)
+        document = _text(body) if request.answers == "text" else _object(body)
         if document is None or request.stream:
             return Respond(_UNREADABLE)
         translator = self._translator(request, target)
@@ -176,7 +191,10 @@ class Translate(Stage):
         if exchange.reader is None:
             request = exchange.approved
             assert request is not None
-            exchange.reader = self._translator(request, target).reader()
+            as_it_comes = request.answers == "bytes"
+            exchange.reader = (
+                BytesReader() if as_it_comes else self._translator(request, target).reader()
+            )
         chunks = exchange.reader.feed(body, last=last)
         for chunk in chunks:
             _meter(exchange, chunk)
@@ -207,6 +225,8 @@ class Translate(Stage):
         if reason in REASONS:
             # A fallback that the gateway itself refused, in its provider's words.
             refusal = replace(refusal, reason=reason)
+        for name, shown in exchange.relayed.names.items() if exchange.relayed else ():
+            refusal = replace(refusal, message=refusal.message.replace(name, shown))
         return _with_retry_after(refusal, exchange.response_headers.get("retry-after", ""))
 
 
@@ -226,6 +246,34 @@ def _break_off(exchange: Exchange) -> None:
         return
     exchange.outcome, exchange.refusal = "failed", _UNREADABLE
     exchange.arrived = Release(refusal=_UNREADABLE)
+
+
+def _is_stream(request: LlmRequest, target: Target, kind: str) -> bool:
+    """Whether an answer is passed on as it comes: events that were asked for, or sound."""
+    if request.stream:
+        return is_stream(target.dialect, kind)
+    return request.answers == "bytes" and is_sound(kind)
+
+
+def _stream_type(request: LlmRequest, kind: str) -> str:
+    """What a client's stream is: its dialect's, or the sound that came."""
+    return stream_type(request.dialect, request.document) if request.stream else kind
+
+
+def _is_relayed(exchange: Exchange) -> bool:
+    """Whether a provider answered well what no model was asked for."""
+    is_good = 200 <= exchange.response_status < 300 and exchange.answered_by is not None
+    return exchange.relayed is not None and is_good
+
+
+def _relay(exchange: Exchange, removed: tuple[str, ...]) -> Amend:
+    """What nobody reads comes as it is; the rest is whole before it is read."""
+    assert exchange.relayed is not None
+    if not exchange.relayed.as_it_comes or exchange.response_headers_only:
+        return Amend(remove_headers=removed)
+    exchange.streaming = True
+    exchange.reader, exchange.writer = BytesReader(), BytesWriter()
+    return Amend(remove_headers=(*removed, "content-length"), body_mode="streamed")
 
 
 def _speaks_for_a_provider(details: str) -> bool:
@@ -275,14 +323,18 @@ def _plan(exchange: Exchange, request: LlmRequest, max_tokens: int) -> RoutePlan
         "max_tokens": max_tokens,
         # One an attempt, in order: targets of one provider share its fallback cluster.
         "further": [[target.fallback_cluster, target.model] for target in others],
-        "document": orjson.Fragment(exchange.asked_body) if unchanged else request.document,
+        "document": (
+            orjson.Fragment(exchange.asked_body)
+            if unchanged and not BY_NAME[request.endpoint].form
+            else request.document
+        ),
     }
     dropping = [number for number, target in enumerate(others, start=2) if target.drops]
     if dropping:
         note["dropping"] = dropping
     if exchange.watching is not None and exchange.watching.positions:
         note["credentials"] = exchange.watching.positions
-    return RoutePlan(clusters, orjson.dumps(note).decode())
+    return RoutePlan(clusters, orjson.dumps(note, default=to_json).decode())
 
 
 def _object(body: bytes) -> dict[str, object] | None:
@@ -293,6 +345,14 @@ def _object(body: bytes) -> dict[str, object] | None:
     if isinstance(document, list) and document:  # Google's errors may stand in an array
         document = document[0]
     return document if isinstance(document, dict) else None
+
+
+def _text(body: bytes) -> dict[str, object] | None:
+    """An answer that is plain text, as the document that it stands for."""
+    try:
+        return {"text": body.decode()}
+    except UnicodeDecodeError:
+        return None
 
 
 def _with_retry_after(refusal: Refusal, value: str) -> Refusal:

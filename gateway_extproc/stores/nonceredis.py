@@ -37,7 +37,7 @@ class RedisNonces:
         self._prefix = prefix
         self._timeout_s = address.timeout_s
         self._now_s = now_s
-        self._redis = _connect(address)
+        self._redis = connect(address)
 
     async def take(self, nonce: Nonce) -> NonceOutcome:
         """Whether the nonce is new here and elsewhere; from then on it is not."""
@@ -62,7 +62,8 @@ class RedisNonces:
         self._local.close()
 
 
-def _connect(address: RedisAddress) -> redis.asyncio.Redis:
+def connect(address: RedisAddress) -> redis.asyncio.Redis:
+    """A Redis that is asked once, within a deadline."""
     tls: dict[str, Any] = {} if address.ca_file is None else {
         "connection_class": redis.asyncio.SSLConnection, "ssl_ca_certs": address.ca_file,
         "ssl_check_hostname": True,

@@ -162,10 +162,14 @@ def read_upstream(message: pb.ProcessingRequest) -> Upstream:
     )
 
 
-def encode_request_headers(decision: Decision) -> bytes:
-    """The answer to request_headers."""
+def encode_request_headers(decision: Decision, log: dict[str, str] | None = None) -> bytes:
+    """The answer to request_headers; with a plan where no body follows."""
     reply = pb.ProcessingResponse()
     _fill(reply.request_headers.response, decision)
+    if decision.plan is not None:
+        reply.request_headers.response.clear_route_cache = True
+        _put_plan(reply, decision.plan)
+        _put_log(reply, log or {})
     return _bytes(reply)
 
 
@@ -180,9 +184,7 @@ def encode_request_body(decision: Decision, log: dict[str, str]) -> bytes:
     if decision.plan is not None:
         reply.request_body.response.clear_route_cache = True
         _put_plan(reply, decision.plan)
-    fields = reply.dynamic_metadata.fields[LOG_NAMESPACE].struct_value.fields
-    for name, value in log.items():
-        fields[name].string_value = value
+    _put_log(reply, log)
     return _bytes(reply)
 
 
@@ -219,10 +221,14 @@ def encode_answer(answer: Answer, log: dict[str, str]) -> bytes:
     immediate.body = answer.body
     immediate.details = DETAILS_PREFIX + answer.details
     _set_headers(immediate.headers, answer.headers)
+    _put_log(reply, log)
+    return _bytes(reply)
+
+
+def _put_log(reply: pb.ProcessingResponse, log: dict[str, str]) -> None:
     fields = reply.dynamic_metadata.fields[LOG_NAMESPACE].struct_value.fields
     for name, value in log.items():
         fields[name].string_value = value
-    return _bytes(reply)
 
 
 def _fill(common: pb.CommonResponse, decision: Decision) -> None:

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 
@@ -191,14 +192,28 @@ class _Conversation:
         exchange.envoy_claims = codec.read_envoy_claims(message)
         decision = await self.pipeline.request_headers(exchange)
         if decision.answer is None and exchange.headers_end_stream:
-            decision = await self.pipeline.request_body(exchange, b"")
-            if decision.answer is None:
-                # No served endpoint sends a body-less request to a provider.
-                decision = self.pipeline.refuse(exchange, GATEWAY_ERROR)
+            decision = await self._bodyless(exchange, decision)
         if decision.answer is not None:
             await self._end(decision)
             return
-        await self.stream.write(codec.encode_request_headers(decision))
+        if decision.plan is None:
+            await self.stream.write(codec.encode_request_headers(decision))
+            return
+        self.decided = True
+        await self.stream.write(codec.encode_request_headers(decision, self.told(exchange)))
+
+    async def _bodyless(self, exchange: Exchange, at_headers: Decision) -> Decision:
+        """What becomes of a request that ends with its headers: all of it is decided there."""
+        decision = await self.pipeline.request_body(exchange, b"")
+        if decision.answer is not None:
+            return decision
+        if decision.plan is None or decision.body is not None:
+            # Only what has no body of its own goes to a provider without one.
+            return self.pipeline.refuse(exchange, GATEWAY_ERROR)
+        if self.keeper is not None and not await self.keeper.keep_opening(exchange):
+            return self.pipeline.refuse(exchange, EVIDENCE_UNAVAILABLE)
+        headers = {**dict(at_headers.set_headers), **dict(decision.set_headers)}
+        return replace(decision, set_headers=tuple(headers.items()))
 
     async def _request_body(self, message: pb.ProcessingRequest) -> None:
         exchange = self._get_exchange()

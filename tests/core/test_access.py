@@ -25,7 +25,8 @@ STANDARD = frozenset({"standard"})
 
 ANSWERS: Final = {
     "chat", "messages", "generate_content", "responses", "completions", "embeddings", "moderations",
-    "images", "rerank", "count_tokens", "cohere_chat", "embed", "converse",
+    "images", "rerank", "transcriptions", "translations", "speech", "count_tokens", "cohere_chat",
+    "embed", "converse",
 }  # fmt: skip
 
 TABLE: Final[dict[str, tuple[set[str], set[str]]]] = {

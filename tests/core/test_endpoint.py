@@ -5,15 +5,24 @@ from __future__ import annotations
 import pytest
 
 from gateway_extproc.core.endpoint import (
+    BATCH_CANCEL,
     CHAT,
     COUNT_TOKENS,
+    FILE_CONTENT,
+    FILE_DELETE,
+    FILE_UPLOAD,
+    FILES,
     GENERATE,
     MESSAGES,
     MODELS,
     RERANK,
+    SPEECH,
     STREAM_GENERATE,
+    TRANSCRIPTIONS,
     error_dialect,
     find_endpoint,
+    is_own,
+    resource_id,
 )
 
 
@@ -31,7 +40,16 @@ from gateway_extproc.core.endpoint import (
         ("/v1/messages/", None),
         ("/v1/messages/count_tokens", COUNT_TOKENS),
         ("/v2/rerank", RERANK),
-        ("/v1/audio/speech", None),
+        ("/v1/audio/speech", SPEECH),
+        ("/v1/audio/transcriptions", TRANSCRIPTIONS),
+        ("/v1/audio/", None),
+        ("/v1/files", FILE_UPLOAD),
+        ("/v1/files/", None),
+        ("/v1/files/f/content?x=1", FILE_CONTENT),
+        ("/v1/files/f/more", None),
+        ("/v1/batches/b/cancel", BATCH_CANCEL),
+        ("/v1/batches/b/c/cancel", None),
+        ("/v1/filesystem", None),
         ("/V1/messages", None),
         ("", None),
         ("/", None),
@@ -60,3 +78,29 @@ def test_errors_come_in_the_clients_language(
     path: str, headers: dict[str, str], dialect: str
 ) -> None:
     assert error_dialect(path, headers) == dialect
+
+
+def test_a_path_of_files_has_several_methods() -> None:
+    assert find_endpoint("/v1/files", "GET") is FILES
+    assert find_endpoint("/v1/files", "POST") is FILE_UPLOAD
+    assert find_endpoint("/v1/files/f", "DELETE") is FILE_DELETE
+    wrong = find_endpoint("/v1/files/f", "PUT")
+    assert wrong is not None
+    assert wrong.method != "PUT"
+    assert resource_id("/v1/files/file-abc/content?x=/y") == "file-abc"
+
+
+@pytest.mark.parametrize(
+    ("path", "own"),
+    [
+        ("/v1/chat/completions", True),
+        ("/v1/files/f/more", True),
+        ("/v1/batches/", True),
+        ("/v1/realtime/sessions", True),
+        ("/v1beta/models/m:generateContent", True),
+        ("/v1/fine_tuning/jobs", False),
+        ("/v1/chat/completions/c", False),
+    ],
+)
+def test_what_is_the_gateways_own_is_never_passed_through(path: str, own: bool) -> None:
+    assert is_own(path) is own

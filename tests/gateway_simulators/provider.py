@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Final
 
@@ -19,6 +19,8 @@ from gateway_simulators.answers import answer
 from gateway_simulators.connection import Connection, Request
 from gateway_simulators.faults import FaultBox, Faults
 from gateway_simulators.journal import Journal, Received, Violation
+from gateway_simulators.openai_audio import AUDIO
+from gateway_simulators.openai_kept import Kept
 from gateway_simulators.problem import Problem
 from gateway_simulators.shape import SSE, Headers, Shape
 
@@ -31,9 +33,10 @@ FORBIDDEN_PREFIX: Final = "x-gateway-"
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A JSON answer."""
+    """A whole answer."""
 
     body: bytes
+    type: str = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class Provider:
         self._faults = faults
         self._chunk_delay_ms = chunk_delay_ms
         self._width = characters_per_event
+        self.kept = Kept()
 
     async def serve(self, connection: Connection, request: Request) -> None:
         """Answers one request, or breaks the connection; records how it went."""
@@ -90,7 +94,7 @@ class Provider:
             return
         received.status = 200
         if isinstance(plan, Whole):
-            await self._send_whole(connection, received, faults, plan.body)
+            await self._send_whole(connection, received, faults, plan)
         else:
             await self._send_stream(connection, received, faults, plan)
 
@@ -111,6 +115,18 @@ class Provider:
     def _decide(self, request: Request) -> Whole | Stream:
         """What to answer; raises ``Problem`` for what the provider would refuse."""
         path = request.path.partition("?")[0]
+        is_kept = self.kept.serves(path)
+        if self._shape.name == "openai" and (path in AUDIO or is_kept):
+            self._check(request)
+            if is_kept:
+                told = self.kept.serve(request, self._shape.whole)
+            elif request.method == "POST":
+                told = AUDIO[path](request, self._width)
+            else:
+                raise self._shape.wrong_method(request.method, request.path)
+            if isinstance(told.body, bytes):
+                return Whole(told.body, told.type)
+            return Stream(told.type, told.body)
         other = self._shape.others.get(path)
         shape = self._shape if other is not None else self._shape.at(request.path)
         if shape is None:
@@ -132,6 +148,11 @@ class Provider:
         if question.stream:
             return Stream(shape.stream_type, shape.events(question, reply, seed, self._width))
         return Whole(shape.whole(question, reply, seed))
+
+    def _check(self, request: Request) -> None:
+        """Checks the credential of a request that may be a form, or have no body."""
+        headers = {**dict(request.headers), "content-type": "application/json"}
+        self._shape.check_request(replace(request, headers=tuple(headers.items())), self._key)
 
     # ------------------------------------------------------------------ acting
 
@@ -174,9 +195,10 @@ class Provider:
         await connection.send(problem.status, headers, body)
 
     async def _send_whole(
-        self, connection: Connection, received: Received, faults: Faults, body: bytes
+        self, connection: Connection, received: Received, faults: Faults, plan: Whole
     ) -> None:
-        headers = [JSON, *self._headers()]
+        body = plan.body
+        headers = [("content-type", plan.type), *self._headers()]
         if faults.silent:
             connection.start(200, [*headers, ("content-length", str(len(body)))])
             await self._fall_silent(connection, received)

@@ -20,6 +20,7 @@ from gateway_simulators.faults import FaultBox
 from gateway_simulators.gemini_shape import Gemini, Vertex
 from gateway_simulators.journal import Journal, Received, Violation
 from gateway_simulators.openai_families import Azure, Mistral
+from gateway_simulators.openai_kept import Kept
 from gateway_simulators.openai_shape import OpenAI
 from gateway_simulators.provider import JSON, Provider
 from gateway_simulators.shape import Shape
@@ -78,6 +79,11 @@ class Simulator:
     def url(self) -> str:
         """Address without a path; SDKs of OpenAI want ``/v1`` after it."""
         return f"http://{self.host}:{self.port}"
+
+    @property
+    def kept(self) -> Kept:
+        """Files and batches of the simulated account."""
+        return self._provider.kept
 
     @property
     def requests(self) -> list[Received]:

@@ -54,7 +54,8 @@ async def test_close_frees_the_slot_of_the_admitted_only(load: Load) -> None:
 @pytest.mark.parametrize(
     ("path", "method", "headers", "expected"),
     [
-        ("/v1/audio/speech", "POST", {}, "unknown_endpoint"),
+        ("/v1/audio/nowhere", "POST", {}, "unknown_endpoint"),
+        ("/v1/realtime?model=m", "GET", {}, "endpoint_not_served"),
         ("/", "GET", {}, "unknown_endpoint"),
         ("/v1/chat/completions", "GET", {}, "method_not_allowed"),
         ("/v1/chat/completions", "", {}, "method_not_allowed"),

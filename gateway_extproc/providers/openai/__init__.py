@@ -11,6 +11,7 @@ from gateway_extproc.core.errors import Refusal, RequestError, refuse
 from gateway_extproc.core.ports import Sent
 from gateway_extproc.core.verdict import Header
 from gateway_extproc.providers.openai import answer, from_hub, request, to_hub
+from gateway_extproc.providers.openai.audio import AUDIO
 from gateway_extproc.providers.openai.completions import COMPLETIONS
 from gateway_extproc.providers.openai.frames import refusal_object
 from gateway_extproc.providers.openai.plain import PLAIN
@@ -18,7 +19,7 @@ from gateway_extproc.providers.openai.responses import RESPONSES
 from gateway_extproc.providers.problems import provider_refusal
 
 INTERFACES: Final = {
-    interface.endpoint: interface for interface in (*PLAIN, COMPLETIONS, RESPONSES)
+    interface.endpoint: interface for interface in (*PLAIN, *AUDIO, COMPLETIONS, RESPONSES)
 }
 """What else providers of this dialect serve, by endpoint; passed on, not translated."""
 

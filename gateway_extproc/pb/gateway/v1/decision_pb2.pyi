@@ -379,20 +379,24 @@ class Attempt(_message.Message):
     def __init__(self, target: _Optional[str] = ..., cluster: _Optional[str] = ..., status: _Optional[int] = ..., outcome: _Optional[str] = ..., dropped: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Usage(_message.Message):
-    __slots__ = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens", "source", "cache_write_tokens")
+    __slots__ = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens", "source", "cache_write_tokens", "seconds", "characters")
     PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     COMPLETION_TOKENS_FIELD_NUMBER: _ClassVar[int]
     CACHED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     REASONING_TOKENS_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     CACHE_WRITE_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    CHARACTERS_FIELD_NUMBER: _ClassVar[int]
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int
     reasoning_tokens: int
     source: str
     cache_write_tokens: int
-    def __init__(self, prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ..., source: _Optional[str] = ..., cache_write_tokens: _Optional[int] = ...) -> None: ...
+    seconds: int
+    characters: int
+    def __init__(self, prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ..., source: _Optional[str] = ..., cache_write_tokens: _Optional[int] = ..., seconds: _Optional[int] = ..., characters: _Optional[int] = ...) -> None: ...
 
 class AdminRecord(_message.Message):
     __slots__ = ("time", "method", "path", "source", "permission", "status", "reason", "tenant", "user", "application", "credential_id", "auth_method", "role", "rule")
