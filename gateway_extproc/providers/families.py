@@ -37,10 +37,12 @@ def adapted(document: Document, family: Family, request: LlmRequest) -> Document
     """
     if request.mistake is not None and not family.checks_values:
         raise RequestError(request.mistake)
-    if request.endpoint not in _CHATS:
-        return document
+    if request.endpoint != "chat" and "messages" not in document:
+        return document  # another interface than chat
     adapted = dict(document)
     _spell_cap(adapted, family, request)
+    if request.mistake is not None:
+        return adapted
     for key in family.refused & adapted.keys():
         if adapted[key] is not None and adapted[key] not in _ASK_FOR_NOTHING.get(key, ()):
             message = f"'{key}' is not understood by the provider that serves this model."
@@ -54,10 +56,6 @@ def adapted(document: Document, family: Family, request: LlmRequest) -> Document
     if not family.developer_role:
         adapted["messages"] = [_without_developer(message) for message in document["messages"]]
     return adapted
-
-
-_CHATS: Final = frozenset({"chat", "messages", "generate_content"})
-"""Interfaces of clients that end in a chat at a server of OpenAI's dialect."""
 
 
 def _spell_cap(document: dict[str, Any], family: Family, request: LlmRequest) -> None:

@@ -7,6 +7,7 @@ import pytest
 from gateway_extproc.core.endpoint import (
     CHAT,
     COUNT_TOKENS,
+    EMBEDDINGS,
     GENERATE,
     MESSAGES,
     MODELS,
@@ -14,6 +15,7 @@ from gateway_extproc.core.endpoint import (
     STREAM_GENERATE,
     error_dialect,
     find_endpoint,
+    with_path,
 )
 
 
@@ -22,6 +24,13 @@ from gateway_extproc.core.endpoint import (
     [
         ("/v1/chat/completions", CHAT),
         ("/v1/chat/completions?api-version=1", CHAT),
+        ("/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21", CHAT),
+        ("/openai/deployments/gpt%204/embeddings", EMBEDDINGS),
+        ("/openai/v1/chat/completions", CHAT),
+        ("/openai/models", MODELS),
+        ("/openai/deployments//chat/completions", None),
+        ("/openai/deployments/m/messages", None),
+        ("/openai/", None),
         ("/v1/messages", MESSAGES),
         ("/v1/messages?beta=true", MESSAGES),
         ("/v1/models", MODELS),
@@ -60,3 +69,11 @@ def test_errors_come_in_the_clients_language(
     path: str, headers: dict[str, str], dialect: str
 ) -> None:
     assert error_dialect(path, headers) == dialect
+
+
+def test_azures_path_names_the_model_whatever_the_document_says() -> None:
+    path = "/openai/deployments/gpt%204/chat/completions?api-version=x"
+    for document in ({}, {"model": "another"}):
+        assert with_path(CHAT, path, document) == {"model": "gpt 4"}
+    plain = {"model": "m"}
+    assert with_path(CHAT, "/openai/v1/chat/completions", plain) is plain
