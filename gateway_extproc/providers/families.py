@@ -45,6 +45,8 @@ def adapted(document: Document, family: Family, request: LlmRequest, language: s
         return document  # only chats differ
     adapted = dict(document)
     _spell_cap(adapted, family, request)
+    if request.mistake is not None:
+        return adapted
     for key in family.refused & adapted.keys():
         if adapted[key] is not None and adapted[key] not in _ASK_FOR_NOTHING.get(key, ()):
             message = f"'{key}' is not understood by the provider that serves this model."

@@ -8,6 +8,7 @@ from gateway_extproc.core.endpoint import (
     BATCH_CANCEL,
     CHAT,
     COUNT_TOKENS,
+    EMBEDDINGS,
     FILE_CONTENT,
     FILE_DELETE,
     FILE_UPLOAD,
@@ -23,6 +24,7 @@ from gateway_extproc.core.endpoint import (
     find_endpoint,
     is_own,
     resource_id,
+    with_path,
 )
 
 
@@ -31,6 +33,13 @@ from gateway_extproc.core.endpoint import (
     [
         ("/v1/chat/completions", CHAT),
         ("/v1/chat/completions?api-version=1", CHAT),
+        ("/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21", CHAT),
+        ("/openai/deployments/gpt%204/embeddings", EMBEDDINGS),
+        ("/openai/v1/chat/completions", CHAT),
+        ("/openai/models", MODELS),
+        ("/openai/deployments//chat/completions", None),
+        ("/openai/deployments/m/messages", None),
+        ("/openai/", None),
         ("/v1/messages", MESSAGES),
         ("/v1/messages?beta=true", MESSAGES),
         ("/v1/models", MODELS),
@@ -104,3 +113,11 @@ def test_a_path_of_files_has_several_methods() -> None:
 )
 def test_what_is_the_gateways_own_is_never_passed_through(path: str, own: bool) -> None:
     assert is_own(path) is own
+
+
+def test_azures_path_names_the_model_whatever_the_document_says() -> None:
+    path = "/openai/deployments/gpt%204/chat/completions?api-version=x"
+    for document in ({}, {"model": "another"}):
+        assert with_path(CHAT, path, document) == {"model": "gpt 4"}
+    plain = {"model": "m"}
+    assert with_path(CHAT, "/openai/v1/chat/completions", plain) is plain
