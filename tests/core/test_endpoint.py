@@ -6,6 +6,7 @@ import pytest
 
 from gateway_extproc.core.endpoint import (
     CHAT,
+    COHERE_CHAT,
     COUNT_TOKENS,
     GENERATE,
     MESSAGES,
@@ -31,6 +32,8 @@ from gateway_extproc.core.endpoint import (
         ("/v1/messages/", None),
         ("/v1/messages/count_tokens", COUNT_TOKENS),
         ("/v2/rerank", RERANK),
+        ("/v2/chat", COHERE_CHAT),
+        ("/v2/chat/", None),
         ("/v1/audio/speech", None),
         ("/V1/messages", None),
         ("", None),
@@ -54,6 +57,12 @@ def test_a_path_is_one_interface_or_none(path: str, endpoint: object) -> None:
         ("/nowhere", {"x-goog-api-key": "k"}, "gemini"),
         ("/v1beta/models/m:embedContent", {}, "gemini"),
         ("/v1/models/m:generateContent", {}, "gemini"),
+        ("/v2/chat", {}, "cohere"),
+        ("/v2/rerank", {}, "cohere"),
+        ("/v1/rerank", {}, "openai"),
+        ("/v2/nowhere", {"anthropic-version": "2023-06-01"}, "cohere"),
+        ("/model/m/converse", {}, "bedrock"),
+        ("/model/m/invoke", {}, "bedrock"),
     ],
 )
 def test_errors_come_in_the_clients_language(
