@@ -513,7 +513,7 @@ def test_langchain_binds_tools(cloud: Cloud, model: str) -> None:
     ]
     second = llm.invoke([question, first, *results])
     assert second.content == "The tool said: sunny in Paris; sunny in Rome"
-    streamed = None
+    streamed: Any = None
     for piece in llm.stream([question]):
         streamed = piece if streamed is None else streamed + piece
     assert streamed is not None
