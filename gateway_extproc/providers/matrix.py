@@ -136,7 +136,8 @@ would read with the gateway's own permissions, and `projectIdentifier`. Of
 
 `documents`, `citation_options` and `safety_mode` are told to Cohere's models only. An answer that a
 filter or a rule ended has the finish reason `ERROR_TOXIC`, an error inside of a stream stands where
-Cohere puts it: in the `error` of `message-end`, and its code beside it. Tokens are counted as they
+Cohere puts it: in the `error` of `message-end`, and its code beside it. An answer whose texts a
+guard changed, or put masked values back into, loses its citations: they quote other words. Tokens are counted as they
 are billed (`billed_units`). `POST /v2/rerank` and `POST /v1/rerank` are one interface, which Cohere's
 models serve as OpenAI-compatible servers do; of the fields of the first version `return_documents`,
 `rank_fields` and `max_chunks_per_doc` are refused for them. `POST /v2/embed` passes as it is.

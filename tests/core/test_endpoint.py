@@ -7,6 +7,7 @@ import pytest
 from gateway_extproc.core.endpoint import (
     BATCH_CANCEL,
     CHAT,
+    COHERE_CHAT,
     COUNT_TOKENS,
     EMBEDDINGS,
     FILE_CONTENT,
@@ -59,6 +60,8 @@ from gateway_extproc.core.endpoint import (
         ("/v1/batches/b/cancel", BATCH_CANCEL),
         ("/v1/batches/b/c/cancel", None),
         ("/v1/filesystem", None),
+        ("/v2/chat", COHERE_CHAT),
+        ("/v2/chat/", None),
         ("/V1/messages", None),
         ("", None),
         ("/", None),
@@ -81,6 +84,12 @@ def test_a_path_is_one_interface_or_none(path: str, endpoint: object) -> None:
         ("/nowhere", {"x-goog-api-key": "k"}, "gemini"),
         ("/v1beta/models/m:embedContent", {}, "gemini"),
         ("/v1/models/m:generateContent", {}, "gemini"),
+        ("/v2/chat", {}, "cohere"),
+        ("/v2/rerank", {}, "cohere"),
+        ("/v1/rerank", {}, "openai"),
+        ("/v2/nowhere", {"anthropic-version": "2023-06-01"}, "cohere"),
+        ("/model/m/converse", {}, "bedrock"),
+        ("/model/m/invoke", {}, "bedrock"),
     ],
 )
 def test_errors_come_in_the_clients_language(

@@ -513,9 +513,10 @@ def test_langchain_binds_tools(cloud: Cloud, model: str) -> None:
     ]
     second = llm.invoke([question, first, *results])
     assert second.content == "The tool said: sunny in Paris; sunny in Rome"
-    streamed, *pieces = llm.stream([question])
-    for piece in pieces:
-        streamed = streamed + piece  # type: ignore[assignment]
+    streamed: Any = None
+    for piece in llm.stream([question]):
+        streamed = piece if streamed is None else streamed + piece
+    assert streamed is not None
     assert [call["args"] for call in streamed.tool_calls] == [{"city": "Paris"}, {"city": "Rome"}]
 
 

@@ -57,8 +57,12 @@ def ask(client: str, provider: str, document: dict[str, Any], cap: int = 40) -> 
 def test_every_text_of_a_request_is_found_with_its_voice() -> None:
     document = {
         **COHERE_TOOLS,
+        "preamble": "unheard",
         "documents": ["a page", {"id": "d1", "data": {"title": "another", "rows": ["x7"]}}],
-        "response_format": {"type": "json_object", "json_schema": {"description": "a shape"}},
+        "response_format": {
+            "type": "json_object",
+            "json_schema": {"description": "a shape", "x": {"name": "hidden"}},
+        },
     }
     document["messages"] = [
         *COHERE_TOOLS["messages"],
@@ -75,6 +79,7 @@ def test_every_text_of_a_request_is_found_with_its_voice() -> None:
         "rain": "tool", "So?": "user", "hm": "assistant", "Yes.": "assistant", "cited": "tool",
         "quoted": "tool", "Fine.": "user", "Tells it.": "system", "Its name.": "system",
         "a page": "tool", "another": "tool", "x7": "tool", "d1": "tool", "a shape": "system",
+        "hidden": "system", "unheard": "user",
     }  # fmt: skip
     assert (request.media, request.has_tools, request.max_tokens) == (1, True, 50)
     for at in request.texts:

@@ -99,11 +99,16 @@ def test_every_text_of_a_request_is_found_with_its_voice() -> None:
             {"guardContent": {"text": {"text": "guarded"}}},
             {"searchResult": {"source": "s3", "title": "found", "content": [{"text": "there"}]}},
             {"toolResult": {"toolUseId": "c", "content": [
+                {"json": {"status": "hidden", "bytes": "too"}},
                 {"document": {"format": "pdf", "name": "told", "source": {"bytes": "AA=="}}}]}}]},
     ]  # fmt: skip
     document["promptVariables"] = {"who": {"text": "Rosalind"}}
     document["outputConfig"] = {"textFormat": {"type": "json_schema", "structure": {
         "jsonSchema": {"schema": '{"description":"shape"}'}}}}  # fmt: skip
+    document["additionalModelRequestFields"] = {
+        "system": "smuggled", "thinking": {"type": "enabled"},
+    }  # fmt: skip
+    document["newField"] = ["unheard"]
     request = read("bedrock", document)
     found = {at.text: at.role for at in request.texts}
     assert found == {
@@ -111,7 +116,8 @@ def test_every_text_of_a_request_is_found_with_its_voice() -> None:
         "Paris": "assistant", "Rome": "assistant", "sun": "tool", "rain": "tool", "So?": "user",
         "hm": "assistant", "It is so.": "assistant", "page": "user", "written": "user",
         "guarded": "user", "s3": "tool", "found": "tool", "there": "tool", "told": "tool",
-        "Tells it.": "system", "Its name.": "system", "Rosalind": "user",
+        "hidden": "tool", "too": "tool", "Tells it.": "system", "Its name.": "system",
+        "Rosalind": "user", "smuggled": "system", "enabled": "system", "unheard": "user",
         "json_schema": "system", '{"description":"shape"}': "system",
     }  # fmt: skip
     assert (request.media, request.has_tools, request.max_tokens) == (3, True, 50)
@@ -152,6 +158,7 @@ def _user(*blocks: Any) -> dict[str, Any]:
         ({"toolConfig": {"tools": [{"toolSpec": {"name": "x"}}]}},
          "toolConfig.tools[0].toolSpec.inputSchema"),
         ({"toolConfig": {"tools": [], "toolChoice": {"none": {}}}}, "toolConfig.toolChoice"),
+        ({"toolConfig": {"tools": [{"newTool": {"description": "x"}}]}}, "toolConfig.tools[0]"),
         ({"projectIdentifier": "p"}, "projectIdentifier"),
     ],
 )  # fmt: skip
@@ -292,6 +299,13 @@ def test_an_answer_of_the_same_dialect_keeps_its_bytes() -> None:
         "hm", "Let me see.", "It is so.", "quoted", "https://example.org", "look", "all", "traced",
     ]  # fmt: skip
     assert release.echoes == (("trace",),)
+
+
+def test_results_of_a_providers_tool_are_texts_whatever_their_keys() -> None:
+    result = {"toolResult": {"toolUseId": "c", "content": [{"json": {"bytes": "hidden"}}]}}
+    answer = {**CONVERSE_ANSWER, "output": {"message": {"content": [result]}}}
+    release = translator("bedrock", "bedrock", "converse").answer(answer, b"")
+    assert [at.text for at in release.texts] == ["hidden", "traced"]
 
 
 def parsed(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Any:

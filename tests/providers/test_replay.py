@@ -16,6 +16,8 @@ from gateway_extproc.providers.anthropic import answer as anthropic_answer
 from gateway_extproc.providers.openai import answer as openai_answer
 from gateway_extproc.providers.replay import replay
 from gateway_extproc.providers.translate import DIALECTS, translator
+from providers.cohere_samples import COHERE_ANSWER, COHERE_STREAM
+from providers.converse_samples import CONVERSE_ANSWER, CONVERSE_STREAM
 from support import bodies
 
 USAGE = {"input_tokens": 1, "output_tokens": 1}
@@ -175,3 +177,14 @@ def test_an_answer_of_another_dialect_is_only_kept_as_it_is() -> None:
         assert replay(body, "whole", "whole", dialect, None) == body
         assert replay(body, "whole", "stream", dialect, None) is None
         assert replay(b"data: {}\n\n", "stream", "whole", dialect, None) is None
+
+
+@pytest.mark.parametrize("dialect", ["cohere", "bedrock"])
+def test_answers_of_other_dialects_keep_their_form(dialect: str) -> None:
+    """They are kept as they were given: a whole answer is no stream, nor the other way round."""
+    whole = {"cohere": COHERE_ANSWER, "bedrock": CONVERSE_ANSWER}[dialect]
+    stream = {"cohere": COHERE_STREAM, "bedrock": CONVERSE_STREAM}[dialect]
+    body = orjson.dumps(whole)
+    assert replay(body, "whole", "whole", dialect, None) == body
+    assert replay(body, "whole", "usage_stream", dialect, Usage(1, 1)) is None
+    assert replay(stream, "usage_stream", "whole", dialect, Usage(1, 1)) is None

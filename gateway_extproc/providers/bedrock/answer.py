@@ -40,6 +40,8 @@ WRITTEN: Final[dict[StopReason, str]] = {
 }
 _OPAQUE: Final = frozenset({"signature", "redactedContent", "bytes", "format", "toolUseId"})
 
+_FREE: Final = frozenset({"input", "json"})
+
 
 def stop_reason(reason: Any) -> StopReason:
     """A stop reason in the hub's words; an unknown one is a plain stop."""
@@ -75,8 +77,9 @@ def answer_texts(document: Document) -> tuple[TextAt, ...]:
     for index, block in enumerate(_content(document)):
         path: Path = ("output", "message", "content", index)
         for at, text in string_leaves(block, path):
-            in_arguments = len(at) > len(path) + 1 and at[len(path) + 1] == "input"
-            if in_arguments or at[-1] not in _OPAQUE:
+            # Arguments and results have keys of their own, which are not the wire's.
+            own = not _FREE.isdisjoint(at[len(path) : -1])
+            if own or at[-1] not in _OPAQUE:
                 found.append(TextAt(at, "assistant", text))
     for key in _BESIDE:
         leaves = string_leaves(document.get(key), (key,))

@@ -147,7 +147,7 @@ class BedrockReader:
 
     def _aside(self, group: int | str, value: Any) -> Events:
         """All that a citation, a result or a trace says, as one text."""
-        leaves = [text for at, text in string_leaves(value, ()) if at[-1:] != ("bytes",)]
+        leaves = [text for at, text in string_leaves(value, ()) if at[-2:] != ("source", "bytes")]
         text = "\n".join(leaves)
         return (TextDelta((group, ASIDE), text),) if text else ()
 

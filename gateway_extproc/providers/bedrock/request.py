@@ -11,7 +11,7 @@ from typing import Any, Final
 from gateway_extproc.core.chat import Document, LlmRequest, Path, TextAt
 from gateway_extproc.core.errors import invalid
 from gateway_extproc.providers import checks
-from gateway_extproc.providers.bedrock.blocks import read_messages, read_system
+from gateway_extproc.providers.bedrock.blocks import kind_of, read_messages, read_system
 from gateway_extproc.providers.caps import refuse_smuggled
 from gateway_extproc.providers.checks import name_of
 
@@ -22,6 +22,7 @@ MORE: Final = "additionalModelRequestFields"
 THINKING: Final = ("thinking", "reasoning_config")
 """Where Anthropic's models on Bedrock are told how much to think."""
 
+_TOOLS: Final = frozenset({"toolSpec", "systemTool", "cachePoint"})
 _SCHEMA_TYPES: Final = frozenset(
     {"string", "number", "integer", "boolean", "object", "array", "null"}
 )
@@ -50,6 +51,7 @@ def read_request(document: Document) -> LlmRequest:
     """The request behind a Converse document; raises ``RequestError`` with the field."""
     model = document.get("model")
     checks.name(model, "model")
+    texts: list[TextAt] = []
     for key, value in document.items():
         check = _FIELDS.get(key)
         if check is not None:
@@ -58,9 +60,10 @@ def read_request(document: Document) -> LlmRequest:
             raise invalid(key, "nothing: whose account pays is the gateway's configuration")
         elif key not in _READ:
             refuse_smuggled(value, key)
+            _described(value, (key,), "user", texts)
     config = _inference(document.get(INFERENCE))
     _more(document.get(MORE))
-    texts: list[TextAt] = []
+    _described(document.get(MORE), (MORE,), "system", texts)
     read_system(document.get("system"), texts)
     media = read_messages(document.get("messages"), texts)
     has_tools = _tools(document.get("toolConfig"), texts)
@@ -118,10 +121,8 @@ def _tools(config: Any, texts: list[TextAt]) -> bool:
     checks.array(tools, "toolConfig.tools")
     for index, tool in enumerate(tools):
         path: Path = ("toolConfig", "tools", index)
-        checks.obj(tool, name_of(path))
-        spec = tool.get("toolSpec")
-        if spec is not None:
-            _spec(spec, (*path, "toolSpec"), texts)
+        if kind_of(tool, path, _TOOLS) == "toolSpec":
+            _spec(tool["toolSpec"], (*path, "toolSpec"), texts)
     _tool_choice(config.get("toolChoice"), ("toolConfig", "toolChoice"))
     return bool(tools)
 

@@ -43,9 +43,9 @@ def answer_texts(document: Document) -> tuple[TextAt, ...]:
 
 def _texts(message: Document, path: Path) -> Iterator[tuple[Path, str]]:
     for index, part in enumerate(message.get("content") or ()):
-        for key in ("text", "thinking"):
-            if part.get(key):
-                yield from string_leaves(part[key], (*path, "content", index, key))
+        for key, value in part.items():  # whatever kinds of parts may come
+            if key != "type":
+                yield from string_leaves(value, (*path, "content", index, key))
     if message.get("tool_plan"):
         yield (*path, "tool_plan"), message["tool_plan"]
     for index, call in enumerate(message.get("tool_calls") or ()):

@@ -108,6 +108,9 @@ def read_request(document: Document) -> LlmRequest:
         elif key not in _READ:
             refuse_smuggled(value, key)
     texts, media = read_messages(document.get("messages"))
+    for key, value in document.items():
+        if key not in _FIELDS and key not in _READ:  # never heard of: a guard looks anyway
+            _described(value, (key,), "user", texts)
     for index, tool in enumerate(document.get("tools") or ()):
         _described(tool["function"], ("tools", index, "function"), "system", texts)
     for key, role in _SPEAKING:
@@ -133,9 +136,11 @@ def _described(value: Any, path: Path, role: Role, texts: list[TextAt]) -> None:
     Left out are the names of tools and the type words of JSON schema, which carry no text.
     """
     for at, text in checks.string_leaves(value, path):
-        if role == "system" and (
-            (at[-1] == "name" and len(at) == 4)
-            or (at[-1] == "type" and (text in _SCHEMA_TYPES or len(at) == 2))
-        ):
+        named = path[0] == "tools" and at == (*path, "name")
+        if role == "system" and (named or _is_word(at, text)):
             continue
         texts.append(TextAt(at, role, text))
+
+
+def _is_word(at: Path, text: str) -> bool:
+    return at[-1] == "type" and (text in _SCHEMA_TYPES or len(at) == 2)
