@@ -138,6 +138,13 @@ def test_sounds_go_between_openai_and_gemini(kind: str, mime: str) -> None:
     assert back["messages"][0]["content"] == [part]
 
 
+def test_sounds_reach_bedrock() -> None:
+    part = {"type": "input_audio", "input_audio": {"data": "AA==", "format": "mp3"}}
+    document = {**DOCUMENTS["openai"], "messages": [{"role": "user", "content": [part]}]}
+    content = ask("openai", "bedrock", document)["messages"][0]["content"]
+    assert content == [{"audio": {"format": "mp3", "source": {"bytes": "AA=="}}}]
+
+
 TOOLS: dict[str, Any] = {
     "openai": {"tools": [{"type": "function", "function": {
         "name": "weather", "parameters": SCHEMA, "strict": True}}]},
