@@ -376,6 +376,8 @@ def _unknown(snapshot: Snapshot, exchange: Exchange) -> Iterator[str]:
     route = snapshot.routes.get(exchange.asked.model)
     if route is not None and route.cache_ttl_s and exchange.cache_key:
         yield "the same question may be answered from the cache"
+    if exchange.dropped and exchange.dropped[0]:
+        yield f"{exchange.targets[0].name} is not told: {', '.join(exchange.dropped[0])}"
 
 
 def find_named(name: str) -> Endpoint:

@@ -28,7 +28,8 @@ _READERS: Final = frozenset(
     {"openai", "openai:chat", "openai:responses", "anthropic", "gemini", "vertex", "bedrock"}
 )
 """Dialects that take a PDF by value."""
-_LISTENERS: Final = frozenset({"openai", "openai:chat", "gemini", "vertex"})
+_LISTENERS: Final = frozenset({"openai", "openai:chat", "gemini", "vertex", "bedrock"})
+"""Dialects that take a sound by value."""
 
 
 def shown(image: Image, path: Path, target: str, *, detail: Path | None = None) -> Image:

@@ -93,6 +93,18 @@ NOTES: Final = """\
 - What Cohere's models plan before they call tools (`tool_plan`) is text to other clients, and what
   other models say before their calls is a plan at Cohere. Its clients read it as content.
 
+## There and back
+
+Generated conversations, whole answers and streams go from each dialect to each other one and back,
+and keep their texts, calls, results, stop reason and usage; between OpenAI's dialect and Gemini's
+also several answers and log probabilities. `make round-trips` sends 10,000 of each kind through
+every pair; a few dozen run with every test.
+
+## What it costs
+
+`make bench-translate` measures the CPU of one core: a request of 1 KB is translated in 11 to 14 us
+(in its own dialect about 1), a chunk of a stream, its JSON read and written, in 4 to 9.
+
 ## Signatures of Gemini's thoughts
 
 Gemini's thinking models sign their function calls and want the signature back with the call. Other

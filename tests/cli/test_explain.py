@@ -134,6 +134,12 @@ def test_limits_stand_as_this_host_counts_them_and_stay_so(explained: Any, place
     table.close()
 
 
+def test_what_a_target_is_not_told_is_said(explained: Any) -> None:
+    told = explained(bodies.chat(model="large", prompt_cache_key="k"), "--key", "ann00001")
+    assert "west/west-large is not told: prompt_cache_key" in told["notes"]
+    assert "is not told: prompt_cache_key" in told["text"]
+
+
 def test_headers_and_roles_count(explained: Any) -> None:
     who = ("--tenant", "acme", "--user", "eve", "--role", "auditor")
     assert explained(bodies.chat(), *who)["refusal"]["reason"] == "endpoint_not_allowed"

@@ -51,7 +51,7 @@ KNOBS: dict[str, dict[str, Any]] = {
 """Fields that may be left out, of which no provider of another dialect knows all."""
 
 
-def written(client: str, provider: str, drop: bool = True, **fields: Any) -> Written:  # noqa: FBT
+def written(client: str, provider: str, drop: bool = True, **fields: Any) -> Written:
     document = {**PLAIN[client], **fields}
     before = deepcopy(document)
     asked = read(client, document)
@@ -203,6 +203,28 @@ def test_hints_that_are_not_told_are_named_without_any_policy(
     client: str, provider: str, fields: dict[str, Any], names: tuple[str, ...]
 ) -> None:
     assert written(client, provider, drop=False, **fields).dropped == names
+
+
+@pytest.mark.parametrize(
+    ("client", "provider", "hint"),
+    [
+        ("openai", "anthropic", {"metadata": {"a": "b"}, "prompt_cache_key": "k"}),
+        ("openai", "bedrock", {"user": "u", "safety_identifier": "s"}),
+        ("responses", "gemini", {"user": "u", "metadata": {"a": "b"}}),
+        ("responses", "openai:chat", {"prompt_cache_key": "k", "include": [
+            "reasoning.encrypted_content"]}),
+        ("anthropic", "openai", {"thinking": {"type": "disabled"}, "cache_control": {
+            "type": "ephemeral"}}),
+        ("anthropic", "gemini", {"metadata": {"user_id": "u"}}),
+        ("gemini", "openai", {"labels": {"a": "b"}}),
+    ],
+)  # fmt: skip
+def test_hints_change_nothing_that_a_model_is_asked(
+    client: str, provider: str, hint: dict[str, Any]
+) -> None:
+    assert written(client, provider, drop=False, **hint).document == (
+        written(client, provider, drop=False).document
+    )
 
 
 def test_every_name_of_the_list_may_be_a_headers_word() -> None:

@@ -113,7 +113,7 @@ def _block(part: Part, number: int = 0) -> dict[str, Any]:
         case File():
             return {"document": _document(part, number)}
         case Sound():
-            raise AssertionError(part)
+            return {"audio": {"format": part.kind, "source": {"bytes": part.data}}}
         case ToolCall():
             return {
                 "toolUse": {
