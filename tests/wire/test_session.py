@@ -100,6 +100,32 @@ async def test_a_request_without_body_is_decided_at_its_headers(served: Served) 
     assert error(await other.ask(envoy.request_headers(ANN, end=True))) == (400, "body_required")
 
 
+async def test_a_request_without_body_may_go_to_a_provider(serve: Serve) -> None:
+    """Its plan leaves with the answer to its headers, and its answer comes as it is."""
+    passed = {"id": "jobs", "provider": "east", "methods": ["GET"], "paths": ["/v1/jobs"]}
+    served = await serve(
+        passthrough=[passed],
+        roles=[{"id": "developer", "endpoints": ["passthrough:jobs"]}, {"id": "visitor"}],
+    )
+    stream = served.stream()
+    reply = await stream.ask(envoy.request_headers(ANN, path="/v1/jobs", method="GET", end=True))
+    common = reply.request_headers.response
+    sent = envoy.headers_of(common.header_mutation)
+    assert (sent[":path"], sent["authorization"]) == ("/v1/jobs", f"Bearer {SECRETS['east']}")
+    assert sent["traceparent"]
+    assert common.clear_route_cache
+    assert not common.HasField("body_mutation")
+    groups = reply.dynamic_metadata.fields["gateway.route"].struct_value.fields["priority_groups"]
+    assert len(groups.list_value.values) == 1
+    answer = await stream.ask(envoy.response_headers())
+    assert answer.mode_override.response_body_mode == codec.BODY_MODES["streamed"]
+    for piece, last in ((b'{"a":', False), (b"1}", True)):
+        reply = await stream.ask(envoy.response_body(piece, end=last))
+        assert not reply.response_body.response.HasField("body_mutation")
+    exchange = await recorded(served)
+    assert (exchange.outcome, exchange.delivered_bytes, exchange.usage) == ("allowed", 7, None)
+
+
 # ---------------------------------------------------------------------- what must not come
 
 
