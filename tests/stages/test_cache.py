@@ -17,6 +17,8 @@ from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.identity import Permit
 from gateway_extproc.core.ports import StoreUnavailable
 from gateway_extproc.core.verdict import Decision
+from gateway_extproc.providers.translate import DIALECTS
+from gateway_extproc.stages.cache import _form_headers
 from gateway_extproc.stages.cachekey import CachePolicy
 from gateway_extproc.stores.answers import HostAnswers, SealedAnswers
 from gateway_extproc.stores.memory import CacheBounds
@@ -498,3 +500,24 @@ async def test_a_hit_saves_what_the_stored_answer_cost(bench: Bench) -> None:
     hit, _ = await asked(bench)
     await bench.pipeline().close(hit)
     assert (hit.saved_nanos, hit.cost_nanos, hit.usage) == (exchange.cost_nanos, 0, None)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "endpoint", "document", "kind"),
+    [
+        ("bedrock", "converse", {"messages": [{"role": "user", "content": [{"text": "q"}]}]},
+         "application/vnd.amazon.eventstream"),
+        ("gemini", "generate_content", {"contents": [{"parts": [{"text": "q"}]}], "alt": "json"},
+         "application/json"),
+        ("gemini", "generate_content", {"contents": [{"parts": [{"text": "q"}]}], "alt": "sse"},
+         "text/event-stream"),
+        ("cohere", "cohere_chat", {"messages": [{"role": "user", "content": "q"}]},
+         "text/event-stream"),
+    ],
+)  # fmt: skip
+def test_a_kept_stream_has_the_media_type_of_its_client(
+    dialect: str, endpoint: str, document: dict[str, Any], kind: str
+) -> None:
+    asked = DIALECTS[dialect].read_request(endpoint, {"model": "m", "stream": True, **document})
+    assert dict(_form_headers(asked, streamed=True))["content-type"] == kind
+    assert dict(_form_headers(asked, streamed=False)) == {"content-type": "application/json"}
