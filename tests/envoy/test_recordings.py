@@ -11,9 +11,8 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from gateway_extproc.core.endpoint import find_endpoint
 from gateway_simulators.replaying import Recorded, ReplayingServer
-from support.exchanges import Spoken, all_kinds
+from support.exchanges import HEARS, Spoken, all_kinds
 from support.gateway import FORGIVING, RunningGateway, running_gateway
 
 BESIDE_THE_PROJECT = Path(__file__).parents[3] / "shared" / "data"
@@ -30,13 +29,13 @@ def _recordings() -> list[Spoken]:
         for number, exchange in enumerate(document["exchanges"]):
             request, answer = exchange["request"], exchange["response"]
             name = document["name"] + (f"-{number + 1}" if number else "")
-            try:
-                sent = json.loads(request["body"])
-            except ValueError:  # a form, which the recording left out
-                sent = {}
+            # Of a form the recording left all of it out.
+            is_form = request["headers"]["content-type"].startswith("multipart/")
+            sent = {"model": HEARS} if is_form else json.loads(request["body"])
             found.append(
                 Spoken(name, request["path"], sent, answer["status"],
-                       answer["headers"]["content-type"], answer["body"].encode())
+                       answer["headers"]["content-type"], answer["body"].encode(),
+                       b"\0\r\nsound" if is_form else b"")
             )  # fmt: skip
     return found
 
@@ -123,10 +122,16 @@ def _ask(
     credential = ("api-key", secret) if is_azure else ("authorization", f"Bearer {secret}")
     headers = {"content-type": spoken.kind, "x-request-id": "req_of_the_provider",
                "openai-organization": "an-account"}  # fmt: skip
-    replay.play(Recorded(path, spoken.sent, spoken.status, headers, spoken.body), credential)
+    replay.play(
+        Recorded(path, spoken.sent, spoken.status, headers, spoken.body, sound=spoken.sound),
+        credential,
+    )
     key = gateway.keys["trial" if is_azure else key]
     own = {"api-key": key} if is_azure else {"authorization": f"Bearer {key}"}
     with gateway.client(None, **own) as client:
+        if spoken.sound:
+            files = {"file": ("said.wav", spoken.sound, "audio/wav")}
+            return client.post(spoken.path, data=dict(spoken.sent), files=files)
         return client.post(spoken.path, json=dict(spoken.sent))
 
 
@@ -150,21 +155,8 @@ def _passes(gateway: RunningGateway, replay: ReplayingServer, spoken: Spoken) ->
     assert answer.headers["x-request-id"] != "req_of_the_provider"
 
 
-def _recorded() -> list[Any]:
-    return [
-        pytest.param(
-            spoken,
-            id=spoken.name,
-            marks=()
-            if find_endpoint(spoken.path) and spoken.sent
-            else pytest.mark.xfail(strict=True, reason="this interface is not served yet"),
-        )
-        for spoken in RECORDED
-    ]
-
-
 @pytest.mark.skipif(not RECORDED, reason="no recordings: set GATEWAY_TEST_DATA to their folder")
-@pytest.mark.parametrize("spoken", _recorded())
+@pytest.mark.parametrize("spoken", RECORDED, ids=lambda spoken: spoken.name)
 def test_a_recorded_exchange_comes_out_as_it_was(
     gateway: RunningGateway, replay: ReplayingServer, spoken: Spoken
 ) -> None:

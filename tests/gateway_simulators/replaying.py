@@ -7,6 +7,7 @@ a stream for usage (``MAY_ADD``), and nothing else.  What does not fit is answer
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 from collections.abc import Callable, Mapping
@@ -14,6 +15,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Final, Self
+
+from multipart import parse_form_data
 
 MAY_ADD: Final = frozenset({"max_tokens", "max_completion_tokens", "stream_options"})
 _FRAMING: Final = frozenset({"content-length", "transfer-encoding", "connection"})
@@ -37,6 +40,8 @@ class Recorded:
     pieces: tuple[bytes, ...] = ()
     go_on: Callable[[], object] = lambda: None
     broken: bool = False
+    sound: bytes = b""
+    """With it the request is a form: ``sent`` are its fields, this its file."""
 
 
 @dataclass
@@ -81,17 +86,30 @@ class ReplayingServer:
         self.headers = headers
         name, value = self._credential
         expected = self._exchange
-        arrived = json.loads(body)
+        arrived = _form(headers, body) if expected.sound else json.loads(body)
         if headers.get(name) != value:
             self.mismatches.append(f"{name} is not the provider's credential")
         elif path != expected.path:
             self.mismatches.append(f"asked at {path}, not at {expected.path}")
+        elif expected.sound and arrived.pop("file", None) != expected.sound:
+            self.mismatches.append("another file arrived")
         elif not same_request(arrived, expected.sent):
             self.mismatches.append(f"asked {arrived}, not {expected.sent}")
         else:
             self.answered += 1
             return expected
         return None
+
+
+def _form(headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
+    """The fields of a form, and its file's bytes as ``file``."""
+    sent = {name.lower(): value for name, value in headers.items()}
+    environ = {
+        "REQUEST_METHOD": "POST", "CONTENT_TYPE": sent["content-type"],
+        "CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body),
+    }  # fmt: skip
+    fields, files = parse_form_data(environ, strict=True)
+    return {**{name: fields[name] for name in fields}, "file": files["file"].raw}
 
 
 def same_request(arrived: Mapping[str, Any], sent: Mapping[str, Any]) -> bool:

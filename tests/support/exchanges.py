@@ -12,13 +12,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 CHAT, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
-MODEL, VECTORS = "gpt-4.1-nano", "text-embedding-3-small"
+MODEL, VECTORS, HEARS = "gpt-4.1-nano", "text-embedding-3-small", "gpt-4o-mini-transcribe"
 ANSWERED_BY: Final = "gpt-4.1-nano-2025-04-14"
 EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
 
 
 class Spoken(NamedTuple):
-    """One exchange as its client sees it."""
+    """One exchange as its client sees it; with ``sound`` the request is a form that holds it."""
 
     name: str
     path: str
@@ -26,6 +26,7 @@ class Spoken(NamedTuple):
     status: int
     kind: str
     body: bytes
+    sound: bytes = b""
 
 
 def all_kinds() -> Iterator[Spoken]:
@@ -34,6 +35,7 @@ def all_kinds() -> Iterator[Spoken]:
     yield from _streams()
     yield from _completions()
     yield from _embeddings()
+    yield from _sounds()
     yield from _refusals()
 
 
@@ -175,6 +177,21 @@ def _embeddings() -> Iterator[Spoken]:
 
 
 # -------------------------------------------------------------------------- refusals
+
+
+def _sounds() -> Iterator[Spoken]:
+    # Every byte, and the ends of lines and of parts of a form.
+    sound = bytes(range(256)) * 9 + b"\r\n--\r\n"
+    for name, usage in (
+        ("transcription", {"type": "duration", "seconds": 3}),
+        ("translation", {"type": "tokens", "input_tokens": 14, "output_tokens": 6,
+                         "total_tokens": 20}),
+    ):  # fmt: skip
+        answer = {"text": "Rain falls on the quiet harbour.", "usage": usage}
+        yield Spoken(
+            name, f"/v1/audio/{name}s", {"model": HEARS, "response_format": "json"}, 200,
+            "application/json", json.dumps(answer).encode(), sound,
+        )  # fmt: skip
 
 
 def _refusals() -> Iterator[Spoken]:
