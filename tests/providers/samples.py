@@ -40,12 +40,6 @@ ENDPOINTS = {name: endpoint for name, (_, endpoint) in LANGUAGES.items()}
 """What clients of each language call to chat."""
 
 
-def way_of(client: str, provider: str) -> tuple[str, str, str]:
-    """What ``translator`` is asked for a client's language."""
-    dialect, endpoint = LANGUAGES[client]
-    return dialect, provider, endpoint
-
-
 def read(dialect: str, document: dict[str, Any]) -> LlmRequest:
     """A request in a language that clients speak; ``responses`` is OpenAI's other one."""
     name, endpoint = LANGUAGES[dialect]

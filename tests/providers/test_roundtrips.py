@@ -280,9 +280,7 @@ def _answer_comes_back(here: str, there: str, answer: ChatResponse) -> None:
     assert answer.usage is not None
     for usage in (release.usage, back.usage):
         assert usage is not None
-        assert (usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens) == (
-            answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.cached_tokens,
-        )  # fmt: skip
+        assert usage == answer.usage
 
 
 def events_of(answer: ChatResponse) -> list[StreamEvent]:

@@ -27,15 +27,18 @@ def read_usage(usage: Any) -> Usage | None:
     )
 
 
-def write_usage(usage: Usage | None) -> dict[str, int]:
+def write_usage(usage: Usage | None) -> dict[str, Any]:
     """A ``usage`` object, which Anthropic's SDKs require; zeros where nothing is known."""
     known = usage or Usage()
-    return {
+    written: dict[str, Any] = {
         "input_tokens": known.prompt_tokens - known.cached_tokens - known.cache_write_tokens,
         "output_tokens": known.completion_tokens,
         "cache_creation_input_tokens": known.cache_write_tokens,
         "cache_read_input_tokens": known.cached_tokens,
     }
+    if known.reasoning_tokens:
+        written["output_tokens_details"] = {"thinking_tokens": known.reasoning_tokens}
+    return written
 
 
 def _count(container: Any, key: str) -> int:

@@ -8,7 +8,7 @@ import orjson
 
 from gateway_extproc.core.chat import AnswerFormat, Document, File, Image, Path
 from gateway_extproc.core.errors import invalid
-from gateway_extproc.providers.checks import name_of
+from gateway_extproc.providers.checks import name_of, optional, string
 from gateway_extproc.providers.fields import cannot, refuse_unknown
 
 EFFORTS: Final = frozenset({"none", "minimal", "low", "medium", "high", "xhigh"})
@@ -40,7 +40,21 @@ def read_file(part: Document, path: Path, target: str) -> File:
     if not data.startswith("data:"):
         raise invalid(name_of(at), "a data URL with a media type, in base64")
     media_type, data = data_url(data, at)
-    return File(media_type, data, part.get("filename"))
+    optional(string)(part.get("filename"), name_of((*path, "filename")))
+    return File(media_type, data, part.get("filename") or None)
+
+
+def read_effort(effort: Any, path: Path, target: str) -> str | None:
+    """OpenAI's word for the amount of thinking."""
+    if effort is not None and (type(effort) is not str or effort not in EFFORTS):
+        raise cannot(path, target)
+    return effort
+
+
+def read_verbosity(value: Any, path: Path) -> str | None:
+    """OpenAI's word for the length of an answer; None for the usual one."""
+    optional(string)(value, name_of(path))
+    return None if value == "medium" else value
 
 
 def image_url(image: Image) -> str:

@@ -31,11 +31,12 @@ from gateway_extproc.providers.checks import name_of
 from gateway_extproc.providers.fields import cannot, refuse_unknown
 from gateway_extproc.providers.images import audible, readable, shown
 from gateway_extproc.providers.openai.parts import (
-    EFFORTS,
     check_arguments,
+    read_effort,
     read_file,
     read_image,
     read_schema,
+    read_verbosity,
 )
 
 # Translated; or hints about caching, accounting and abuse that do not touch the answer.
@@ -77,7 +78,7 @@ def to_chat(document: Document, target: str) -> ChatRequest:
     options = document.get("stream_options") or {}
     refuse_unknown(options, ("stream_options",), target, known=_STREAM_OPTIONS)
     stop = document.get("stop")
-    verbosity = document.get("verbosity")
+    effort = read_effort(document.get("reasoning_effort"), ("reasoning_effort",), target)
     tools = document.get("tools")
     new, old = document.get("max_completion_tokens"), document.get("max_tokens")
     return ChatRequest(
@@ -97,18 +98,12 @@ def to_chat(document: Document, target: str) -> ChatRequest:
         presence_penalty=document.get("presence_penalty") or None,
         frequency_penalty=document.get("frequency_penalty") or None,
         answer_format=_answer_format(document.get("response_format"), target),
-        thinking=_thinking(document.get("reasoning_effort"), target),
+        thinking=None if effort is None else Thinking(effort=effort),
         logit_bias=document.get("logit_bias") or None,
         logprobs=(document.get("top_logprobs") or 0) if document.get("logprobs") else None,
         completions=None if document.get("n") == 1 else document.get("n"),
-        verbosity=None if verbosity == "medium" else verbosity,
+        verbosity=read_verbosity(document.get("verbosity"), ("verbosity",)),
     )
-
-
-def _thinking(effort: str | None, target: str) -> Thinking | None:
-    if effort is not None and effort not in EFFORTS:
-        raise cannot(("reasoning_effort",), target)
-    return None if effort is None else Thinking(effort=effort)
 
 
 def _answer_format(wanted: Any, target: str) -> AnswerFormat | None:

@@ -51,10 +51,21 @@ def slot_name(item: Document, field: str, key: str) -> str:
     return "reasoning" if item.get("type") == "reasoning" else field
 
 
+def output_of(document: Document) -> list[Document]:
+    """The items of a response, each with parts that are lists; raises ``Unreadable``."""
+    output = document.get("output") or []
+    if type(output) is not list:
+        raise Unreadable
+    for item in output:
+        if type(item) is not dict or type(item.get("content") or []) is not list:
+            raise Unreadable
+    return output
+
+
 def answer(document: Document, raw: bytes) -> Release:
     """A whole response as it came; raises ``Unreadable``."""
-    output = document.get("output")
-    if type(output) is not list or not all(type(item) is dict for item in output):
+    output = output_of(document)
+    if document.get("output") is None:
         raise Unreadable
     if document.get("status") == "failed":
         return Release(refusal=provider_refusal(502, document))
@@ -75,7 +86,8 @@ def answer(document: Document, raw: bytes) -> Release:
 
 
 def _texts(item: Document, index: int) -> Iterator[TextAt]:
-    if item.get("type") in _KNOWN:
+    kind = item.get("type")
+    if type(kind) is str and kind in _KNOWN:
         for place in places(item, index):
             yield TextAt(("output", index, *place.path), "assistant", place.text)
         return
@@ -92,7 +104,7 @@ def stop_reason(document: Document) -> StopReason:
     if document.get("status") == "incomplete" or reason:
         return "content_filter" if reason == "content_filter" else "length"
     calls = ("function_call", "custom_tool_call")
-    called = any(item.get("type") in calls for item in document.get("output") or ())
+    called = any(item.get("type") in calls for item in output_of(document))
     return "tool_calls" if called else "stop"
 
 

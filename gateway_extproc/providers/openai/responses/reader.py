@@ -24,7 +24,12 @@ from gateway_extproc.core.chat import (
     ToolStart,
     UsageReport,
 )
-from gateway_extproc.providers.openai.responses.answer import places, read_usage, stop_reason
+from gateway_extproc.providers.openai.responses.answer import (
+    output_of,
+    places,
+    read_usage,
+    stop_reason,
+)
 from gateway_extproc.providers.problems import Unreadable, stream_error
 from gateway_extproc.providers.reading import StreamReader, text_of
 from gateway_extproc.providers.sse import SseEvent
@@ -43,6 +48,14 @@ ARGUMENTS: Final = frozenset(
     {"response.function_call_arguments.delta", "response.custom_tool_call_input.delta"}
 )
 LAST: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_HOLDING: Final = {
+    **dict.fromkeys(("response.created", "response.in_progress", *LAST), "response"),
+    **dict.fromkeys(("response.output_item.added", "response.output_item.done"), "item"),
+}
+"""Events that hold a whole item or response, and where."""
+_NUMBERS: Final = ("output_index", "content_index", "summary_index")
+_MOST: Final = 10_000
+"""No response has so many items or parts."""
 _CALLS: Final = frozenset({"function_call", "custom_tool_call"})
 
 
@@ -69,6 +82,14 @@ class _Interpreter:
         return Chunk(event.raw, document, tuple(self._events(kind, document)))
 
     def _events(self, kind: str, document: Document) -> list[StreamEvent]:
+        for key in _NUMBERS:
+            if key in document:
+                _index(document, key)
+        held = _HOLDING.get(kind)
+        if held is not None:
+            inside = _object(document, held)
+            for number, item in enumerate([inside] if held == "item" else output_of(inside)):
+                list(places(item, number))  # what repeats texts is read, too
         if kind in DELTAS:
             name, number, field = DELTAS[kind]
             slot = (_index(document), name, _index(document, number))
@@ -96,7 +117,7 @@ class _Interpreter:
         output, item = _index(document), _object(document, "item")
         if any(place.text for place in places(item, output)):
             raise Unreadable  # text comes in deltas, where guards look
-        if item.get("type") not in _CALLS:
+        if text_of(item, "type") not in _CALLS:
             return []
         call = self._calls.setdefault(output, len(self._calls))
         return [ToolStart(call, text_of(item, "call_id"), text_of(item, "name"))]
@@ -121,7 +142,7 @@ def _object(document: Document, key: str) -> Document:
 
 def _index(document: Document, key: str = "output_index") -> int:
     index = document.get(key, 0)
-    if type(index) is not int:
+    if type(index) is not int or not 0 <= index <= _MOST:
         raise Unreadable
     return index
 

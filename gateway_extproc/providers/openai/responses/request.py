@@ -154,7 +154,8 @@ def _read_item(item: Document, path: Path, texts: list[TextAt]) -> int:
     if kind == "item_reference":
         raise invalid(checks.name_of((*path, "type")), "the item itself, not a reference to it")
     if kind == "message":
-        role = _ROLES.get(item.get("role"))  # type: ignore[arg-type]
+        named = item.get("role")
+        role = _ROLES.get(named) if type(named) is str else None
         if role is None:
             expected = " or ".join(f"'{name}'" for name in _ROLES)
             raise invalid(checks.name_of((*path, "role")), expected)
@@ -181,7 +182,7 @@ def _read_value(value: Any, path: Path, role: Role, texts: list[TextAt]) -> int:
         if part.get("file_id") is not None:
             wanted = "the content itself: files of the provider's account are shared by all tenants"
             raise invalid(checks.name_of((*at, "file_id")), wanted)
-        media += part.get("type") in _MEDIA
+        media += type(part.get("type")) is str and part["type"] in _MEDIA
         for key, inner in part.items():
             if key not in _SILENT:
                 texts += [TextAt(*found) for found in _leaves(inner, (*at, key), role)]

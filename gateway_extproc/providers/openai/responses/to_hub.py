@@ -30,11 +30,12 @@ from gateway_extproc.providers.checks import name_of
 from gateway_extproc.providers.fields import cannot, refuse_unknown
 from gateway_extproc.providers.images import readable, shown
 from gateway_extproc.providers.openai.parts import (
-    EFFORTS,
     check_arguments,
+    read_effort,
     read_file,
     read_image,
     read_schema,
+    read_verbosity,
 )
 
 # Translated; or hints about caching, accounting and abuse that do not touch the answer.
@@ -75,7 +76,7 @@ def to_chat(document: Document, target: str) -> ChatRequest:
     options, text = document.get("stream_options") or {}, document.get("text") or {}
     refuse_unknown(options, ("stream_options",), target, known=_STREAM_OPTIONS)
     refuse_unknown(text, ("text",), target, known=_TEXT)
-    verbosity, tools = text.get("verbosity"), document.get("tools")
+    tools = document.get("tools")
     return ChatRequest(
         model=document["model"],
         messages=_messages(document, target),
@@ -90,7 +91,7 @@ def to_chat(document: Document, target: str) -> ChatRequest:
         answer_format=_answer_format(text.get("format"), target),
         thinking=_thinking(document.get("reasoning"), target),
         logprobs=_logprobs(document, target),
-        verbosity=None if verbosity == "medium" else verbosity,
+        verbosity=read_verbosity(text.get("verbosity"), ("text", "verbosity")),
     )
 
 
@@ -126,9 +127,7 @@ def _thinking(reasoning: Any, target: str) -> Thinking | None:
         return None
     path = ("reasoning",)
     refuse_unknown(reasoning, path, target, known=("effort", "summary", "generate_summary"))
-    effort = reasoning.get("effort")
-    if effort is not None and effort not in EFFORTS:
-        raise cannot((*path, "effort"), target)
+    effort = read_effort(reasoning.get("effort"), (*path, "effort"), target)
     shown_to_client = bool(reasoning.get("summary") or reasoning.get("generate_summary"))
     if effort is None and not shown_to_client:
         return None

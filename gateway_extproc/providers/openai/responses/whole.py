@@ -19,7 +19,12 @@ from gateway_extproc.core.chat import (
 )
 from gateway_extproc.core.usage import Usage
 from gateway_extproc.providers.openai.logprobs import read_logprobs, write_logprobs
-from gateway_extproc.providers.openai.responses.answer import answer, read_usage, stop_reason
+from gateway_extproc.providers.openai.responses.answer import (
+    answer,
+    output_of,
+    read_usage,
+    stop_reason,
+)
 from gateway_extproc.providers.problems import Unreadable
 from gateway_extproc.providers.reading import text_of
 
@@ -46,8 +51,8 @@ def echoes(document: Document) -> tuple[Path, ...]:
 
 def answer_to_chat(document: Document) -> ChatResponse:
     """A provider's response for the hub, thoughts left out; raises ``Unreadable``."""
-    output = document.get("output")
-    if document.get("status") == "failed" or type(output) is not list:
+    output = output_of(document)
+    if document.get("status") == "failed" or document.get("output") is None:
         raise Unreadable
     return ChatResponse(
         id=text_of(document, "id"),
@@ -59,8 +64,8 @@ def answer_to_chat(document: Document) -> ChatResponse:
     )
 
 
-def _parts(item: Any) -> Iterator[Text | ToolCall]:
-    kind = item.get("type") if type(item) is dict else None
+def _parts(item: Document) -> Iterator[Text | ToolCall]:
+    kind = item.get("type")
     if kind == "message":
         for part in item.get("content") or ():
             text = part.get("text", part.get("refusal")) if type(part) is dict else None
@@ -77,7 +82,7 @@ def _parts(item: Any) -> Iterator[Text | ToolCall]:
         raise Unreadable  # nothing that the client could have asked for
 
 
-def _logprobs(output: list[Any]) -> tuple[TokenProb, ...] | None:
+def _logprobs(output: list[Document]) -> tuple[TokenProb, ...] | None:
     told = [
         read_logprobs(part.get("logprobs") or None)
         for item in output

@@ -24,6 +24,7 @@ from gateway_extproc.core.document import replace_at
 from gateway_extproc.core.errors import Refusal
 from gateway_extproc.providers.openai.responses.answer import Slot, places
 from gateway_extproc.providers.openai.responses.reader import ARGUMENTS, DELTAS, LAST
+from gateway_extproc.providers.reading import text_of
 
 _KINDS: Final = {name: kind for kind, (name, _, _) in DELTAS.items()}
 _NUMBERS: Final = {name: number for name, number, _ in DELTAS.values()}
@@ -111,8 +112,9 @@ class ResponsesWriter:
             self._response = document["response"]
         elif kind in ("response.output_item.added", "response.output_item.done"):
             item: Document = document["item"]
-            self._items[document["output_index"]] = item
-            self._ids[document["output_index"]] = item.get("id") or ""
+            output = document.get("output_index", 0)
+            self._items[output] = item
+            self._ids[output] = text_of(item, "id")
         elif kind == "response.content_part.added":
             self._add_part(document)
         elif kind in LAST or kind == "error":
