@@ -178,6 +178,7 @@ def pipeline(parts: Parts) -> list[Stage]:
         max_depth=config.caps.depth,
         new_boundary=secrets.token_hex,
         now_s=time.monotonic,
+        families=families_of(config),
         max_cost_nanos=config.caps.cost_nanos,
     )
     keep = [Keep(parts.texts.wants_answer)] if parts.texts is not None else []

@@ -103,6 +103,9 @@ _HINTS: Final = frozenset(
      "user"}
 )  # fmt: skip
 """They say how to account, keep or blame, not what to answer."""
+_SOUND: Final = ("transcriptions", "translations", "speech")
+_KEPT: Final = ("files", "batches")
+"""Not there at all, or not as OpenAI has them."""
 _NEW_FIRST: Final[tuple[CapName, ...]] = ("max_completion_tokens", "max_tokens")
 _OLD_ONLY: Final[tuple[CapName, ...]] = ("max_tokens",)
 
@@ -120,7 +123,7 @@ FAMILIES: Final[dict[str, Family]] = {
             credential_header="api-key",
             caps=_NEW_FIRST,
             checks_values=True,
-            lacks=frozenset({"moderations", "rerank", "responses"}),
+            lacks=frozenset({"moderations", "rerank", "responses", *_KEPT}),
         ),
         # Azure's newer way: no deployment in the path, no version.
         Family(
@@ -130,7 +133,7 @@ FAMILIES: Final[dict[str, Family]] = {
             checks_values=True,
             lacks=frozenset({"moderations", "rerank"}),
         ),
-        Family("vllm", lacks=frozenset({"images", "moderations"})),
+        Family("vllm", lacks=frozenset({"images", "moderations", "speech", *_KEPT})),
         # Its reference lists what it ignores.
         Family(
             "ollama",
@@ -138,7 +141,7 @@ FAMILIES: Final[dict[str, Family]] = {
             left_out=_HINTS,
             refused=frozenset({"logit_bias", "n", "tool_choice"}),
             developer_role=False,
-            lacks=frozenset({"images", "moderations", "rerank"}),
+            lacks=frozenset({"images", "moderations", "rerank", *_SOUND, *_KEPT}),
         ),
         # Unknown fields are answered 422; usage comes without being asked for.
         Family(
@@ -148,7 +151,9 @@ FAMILIES: Final[dict[str, Family]] = {
             left_out=_HINTS | {"service_tier", "stream_options"},
             refused=frozenset({"logit_bias", "logprobs", "top_logprobs", "verbosity"}),
             developer_role=False,
-            lacks=frozenset({"completions", "images", "rerank", "responses"}),
+            lacks=frozenset(
+                {"completions", "images", "rerank", "responses", "translations", "speech", *_KEPT}
+            ),
         ),
         Family(
             "groq",
@@ -161,7 +166,7 @@ FAMILIES: Final[dict[str, Family]] = {
             caps=_OLD_ONLY,
             left_out=_HINTS,
             developer_role=False,
-            lacks=frozenset({"moderations", "responses"}),
+            lacks=frozenset({"moderations", "responses", *_KEPT}),
         ),
         Family(
             "deepseek",
@@ -170,10 +175,22 @@ FAMILIES: Final[dict[str, Family]] = {
             refused=frozenset({"logit_bias", "n", "parallel_tool_calls", "seed"}),
             developer_role=False,
             lacks=frozenset(
-                {"completions", "embeddings", "images", "moderations", "rerank", "responses"}
+                {
+                    "completions",
+                    "embeddings",
+                    "images",
+                    "moderations",
+                    "rerank",
+                    "responses",
+                    *_SOUND,
+                    *_KEPT,
+                }
             ),
         ),
-        Family("openrouter", lacks=frozenset({"images", "moderations", "rerank"})),
+        Family(
+            "openrouter",
+            lacks=frozenset({"images", "moderations", "rerank", *_SOUND, *_KEPT}),
+        ),
         Family("litellm"),
         Family("portkey", credential_header="x-portkey-api-key"),
         Family("kong", credential_header="apikey"),

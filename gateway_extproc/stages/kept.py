@@ -25,6 +25,7 @@ from gateway_extproc.core.stage import Stage
 from gateway_extproc.core.usage import NOTHING, Usage
 from gateway_extproc.core.verdict import CONTINUE, Amend, Respond, Verdict
 from gateway_extproc.providers.checks import string_leaves
+from gateway_extproc.providers.families import adapted
 from gateway_extproc.providers.openai.responses.answer import read_usage
 from gateway_extproc.stages.batchlines import (
     added,
@@ -70,10 +71,13 @@ class Kept(Stage):
         target, who, endpoint = relayed.target, guarded(exchange), str(relayed.sealed["e"])
         translator = self._tools.translator_for("openai", "openai", endpoint)
         cap = self._tools.routes[str(relayed.sealed["m"])].max_tokens
+        family = self._tools.families.get(target.provider)
         written = []
         for number, line in enumerate(relayed.lines, 1):
             scanned = self._scanned(exchange, line, number, who)
             body = translator.request(scanned.request, target.model, cap, force_usage=False)
+            if family is not None:
+                body = adapted(body, family, scanned.request, "openai")
             written.append(write_line(scanned, body))
             await self._tools.turn(number, relayed.until_s)
         # The client's name for the file says nothing that a provider needs.

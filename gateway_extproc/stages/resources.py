@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple, Protocol
 
 from gateway_extproc.config.compile import Route
+from gateway_extproc.config.families import Family
 from gateway_extproc.core.access import Grant
 from gateway_extproc.core.chat import LlmRequest
 from gateway_extproc.core.endpoint import (
@@ -83,6 +84,7 @@ class Tools(NamedTuple):
     max_depth: int
     new_boundary: Callable[[], str]
     now_s: Callable[[], float]
+    families: Mapping[str, Family]
     max_cost_nanos: int | None = None
 
     async def turn(self, number: int, until_s: float) -> None:
@@ -165,7 +167,8 @@ class Resources(Stage):
         if isinstance(targets, Refusal):
             return targets
         for target in targets:
-            if target.dialect == "openai":
+            keeps = target.dialect == "openai" and target.has("batches")
+            if keeps and target.spoken(endpoint.name) == "openai":
                 return target
         message = f"Nobody who serves '{asked.model[:128]}' takes batches."
         return refuse("endpoint_not_served", message, param="model")

@@ -17,7 +17,7 @@ from gateway_extproc.core.ports import StoreUnavailable
 from gateway_extproc.core.verdict import Decision
 from gateway_extproc.stages.kept import Kept
 from gateway_extproc.stages.resources import Resources
-from support.config import ANN, BOB, VIC
+from support.config import ANN, BOB, VIC, document
 from support.flow import answer, ask
 from support.parts import Bench, make_bench
 
@@ -120,6 +120,32 @@ async def test_what_one_request_may_not_no_line_may(
 ) -> None:
     exchange, _ = await upload(bench, *lines)
     assert reason(exchange) == expected
+
+
+@pytest.mark.parametrize(
+    ("family", "cap", "expected"),
+    [
+        ("openai", "max_completion_tokens", ""),
+        ("groq", "max_completion_tokens", ""),
+        ("compatible", "max_tokens", ""),
+        ("mistral", "", "endpoint_not_served"),
+        ("azure", "", "endpoint_not_served"),
+    ],
+)
+async def test_lines_are_written_as_the_family_wants_them(
+    tmp_path: Path, family: str, cap: str, expected: str
+) -> None:
+    providers = [{**one, "family": family} if one["dialect"] == "openai" else one
+                 for one in document()["providers"]]  # fmt: skip
+    bench = make_bench(tmp_path, roles=ROLES, providers=providers)
+    exchange, decision = await upload(bench, line())
+    assert (exchange.refusal.reason if exchange.refusal else "") == expected
+    if not expected:
+        assert decision.body is not None
+        boundary = dict(decision.set_headers)["content-type"].partition("boundary=")[2]
+        sent = orjson.loads(read_form(decision.body, boundary)["file"]["data"])
+        assert [key for key in sent["body"] if key.startswith("max_")] == [cap]
+    bench.close()
 
 
 async def test_roles_hold_for_the_model_of_the_lines_then_and_later(bench: Bench) -> None:
