@@ -136,7 +136,7 @@ outages: $(STAMP) ## a provider fails in every way at 100 requests/s, and is bac
 	OUTAGE_RATE=100 OUTAGE_BACK_S=5 $(BIN)/python -m pytest -q -s tests/envoy/test_outages.py
 
 ROUND_TRIPS ?= 10000
-round-trips: $(STAMP) ## dialect A to B to A, ROUND_TRIPS of each kind through every pair; 10,000 take about 20 minutes
+round-trips: $(STAMP) ## dialect A to B to A, ROUND_TRIPS of each kind through every pair; 10,000 take about 15 minutes
 	ROUND_TRIPS=$(ROUND_TRIPS) $(BIN)/python -m pytest -q -p no:cacheprovider tests/providers/test_roundtrips.py
 
 bench-translate: $(STAMP) ## CPU of translating a request, a chunk of a stream, an answer

@@ -82,14 +82,7 @@ class _Interpreter:
         return Chunk(event.raw, document, tuple(self._events(kind, document)))
 
     def _events(self, kind: str, document: Document) -> list[StreamEvent]:
-        for key in _NUMBERS:
-            if key in document:
-                _index(document, key)
-        held = _HOLDING.get(kind)
-        if held is not None:
-            inside = _object(document, held)
-            for number, item in enumerate([inside] if held == "item" else output_of(inside)):
-                list(places(item, number))  # what repeats texts is read, too
+        _check(kind, document)
         if kind in DELTAS:
             name, number, field = DELTAS[kind]
             slot = (_index(document), name, _index(document, number))
@@ -121,6 +114,18 @@ class _Interpreter:
             return []
         call = self._calls.setdefault(output, len(self._calls))
         return [ToolStart(call, text_of(item, "call_id"), text_of(item, "name"))]
+
+
+def _check(kind: str, document: Document) -> None:
+    """Raises ``Unreadable`` for what the writer could not hold against what was said."""
+    for key in _NUMBERS:
+        if key in document:
+            _index(document, key)
+    held = _HOLDING.get(kind)
+    if held is not None:
+        inside = _object(document, held)
+        for number, item in enumerate([inside] if held == "item" else output_of(inside)):
+            list(places(item, number))
 
 
 def _ended(kind: str, response: Document) -> list[StreamEvent]:

@@ -74,7 +74,7 @@ def _parts(item: Document) -> Iterator[Text | ToolCall]:
             if text:
                 yield Text(text)
     elif kind == "function_call":
-        fields = [item.get(key) for key in ("call_id", "name", "arguments")]
+        fields: list[Any] = [item.get(key) for key in ("call_id", "name", "arguments")]
         if not all(type(field) is str for field in fields):
             raise Unreadable
         yield ToolCall(*fields)
