@@ -6,8 +6,6 @@ import mimetypes
 from typing import Final
 
 from gateway_extproc.core.chat import File, Image, Path, Sound
-from gateway_extproc.core.errors import invalid
-from gateway_extproc.providers.checks import name_of
 from gateway_extproc.providers.fields import cannot
 from gateway_extproc.providers.wording import TOLD
 
@@ -65,14 +63,3 @@ def type_of(url: str | None) -> str | None:
     """The media type that an address ends in; Gemini wants it beside the address."""
     kind, _ = mimetypes.guess_type((url or "").partition("?")[0])
     return kind if kind is not None and kind.startswith("image/") else None
-
-
-def image_of_url(url: str, path: Path) -> Image:
-    """An image by its address, or by value from a ``data:`` URL; raises ``RequestError``."""
-    if not url.startswith("data:"):
-        return Image(url=url)
-    head, comma, data = url[5:].partition(",")
-    media_type, _, encoding = head.partition(";")
-    if not comma or encoding != "base64" or not media_type:
-        raise invalid(name_of(path), "a data URL with a media type, in base64")
-    return Image(media_type=media_type, data=data)

@@ -40,8 +40,8 @@ from gateway_extproc.providers.openai.responses import to_hub as responses_to_hu
 from gateway_extproc.providers.openai.responses import whole as responses_whole
 from gateway_extproc.providers.openai.responses.encoder import EncodingWriter as ResponsesWriter
 from gateway_extproc.providers.openai.responses.reader import responses_reader
+from gateway_extproc.providers.own import OwnAnswers
 from gateway_extproc.providers.pairs import ClientSide, OverHub, ProviderSide
-from gateway_extproc.providers.problems import Unreadable, unreadable
 
 OPENAI: Final = openai.OpenAI()
 ANTHROPIC: Final = anthropic.Anthropic()
@@ -275,7 +275,7 @@ _PROVIDERS: Final = {
 }
 
 
-class OpenAIToOpenAI:
+class OpenAIToOpenAI(OwnAnswers):
     """Passes the document on, with another model, a cap, and usage asked for."""
 
     def __init__(self, now: Clock = no_time) -> None:
@@ -298,17 +298,11 @@ class OpenAIToOpenAI:
             document["stream_options"] = {**options, "include_usage": True}
         return document
 
-    def answer(
-        self, document: Document, raw: bytes, model: str = "", asked: LlmRequest | None = None
-    ) -> Release:
-        try:
-            texts = OPENAI.answer_texts(document)
-        except Unreadable:
-            return Release(refusal=unreadable())
+    def release(self, document: Document, raw: bytes) -> Release:
         return Release(
             document=document,
             raw=raw,
-            texts=texts,
+            texts=OPENAI.answer_texts(document),
             echoes=openai_answer.echoes(document),
             usage=openai_usage.read_usage(document.get("usage")),
             model=_model(document),
@@ -327,7 +321,7 @@ class OpenAIToOpenAI:
         )
 
 
-class AnthropicToAnthropic:
+class AnthropicToAnthropic(OwnAnswers):
     """Passes the document on, with another model and a cap; usage always comes."""
 
     def request(
@@ -341,17 +335,11 @@ class AnthropicToAnthropic:
             document["thinking"] = {**thinking, "budget_tokens": _thinking(thinking, cap)}
         return document
 
-    def answer(
-        self, document: Document, raw: bytes, model: str = "", asked: LlmRequest | None = None
-    ) -> Release:
-        try:
-            texts = ANTHROPIC.answer_texts(document)
-        except Unreadable:
-            return Release(refusal=unreadable())
+    def release(self, document: Document, raw: bytes) -> Release:
         return Release(
             document=document,
             raw=raw,
-            texts=texts,
+            texts=ANTHROPIC.answer_texts(document),
             usage=anthropic_usage.read_usage(document.get("usage")),
             model=_model(document),
             stop_reason=anthropic_answer.stop_reason(document),

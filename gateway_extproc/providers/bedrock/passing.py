@@ -9,10 +9,10 @@ from gateway_extproc.providers.bedrock.reader import BedrockReader
 from gateway_extproc.providers.bedrock.request import INFERENCE, MORE, PATH_FIELDS, THINKING
 from gateway_extproc.providers.bedrock.usage import read_usage
 from gateway_extproc.providers.bedrock.writer import PassWriter
-from gateway_extproc.providers.problems import Unreadable, unreadable
+from gateway_extproc.providers.own import OwnAnswers
 
 
-class BedrockToBedrock:
+class BedrockToBedrock(OwnAnswers):
     """One way (``core.ports.Translator``)."""
 
     def request(
@@ -34,17 +34,11 @@ class BedrockToBedrock:
     def path(self, base_path: str, model: str = "", *, stream: bool = False) -> str:
         return provider_path(base_path, model, stream=stream)
 
-    def answer(
-        self, document: Document, raw: bytes, model: str = "", asked: LlmRequest | None = None
-    ) -> Release:
-        try:
-            texts = answer.answer_texts(document)
-        except Unreadable:
-            return Release(refusal=unreadable())
+    def release(self, document: Document, raw: bytes) -> Release:
         return Release(
             document=document,
             raw=raw,
-            texts=texts,
+            texts=answer.answer_texts(document),
             echoes=answer.echoes(document),
             usage=read_usage(document.get("usage")),
             stop_reason=answer.stop_reason(document.get("stopReason")),

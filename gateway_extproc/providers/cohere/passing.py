@@ -8,12 +8,12 @@ from gateway_extproc.providers.cohere import answer, frames
 from gateway_extproc.providers.cohere.reader import cohere_reader
 from gateway_extproc.providers.cohere.usage import read_usage
 from gateway_extproc.providers.cohere.writer import PassWriter
-from gateway_extproc.providers.problems import Unreadable, unreadable
+from gateway_extproc.providers.own import OwnAnswers
 
 CHAT_PATH = "/v2/chat"
 
 
-class CohereToCohere:
+class CohereToCohere(OwnAnswers):
     """One way (``core.ports.Translator``)."""
 
     def request(
@@ -31,17 +31,11 @@ class CohereToCohere:
     def path(self, base_path: str, model: str = "", *, stream: bool = False) -> str:
         return base_path.rstrip("/") + CHAT_PATH
 
-    def answer(
-        self, document: Document, raw: bytes, model: str = "", asked: LlmRequest | None = None
-    ) -> Release:
-        try:
-            texts = answer.answer_texts(document)
-        except Unreadable:
-            return Release(refusal=unreadable())
+    def release(self, document: Document, raw: bytes) -> Release:
         return Release(
             document=document,
             raw=raw,
-            texts=texts,
+            texts=answer.answer_texts(document),
             echoes=answer.echoes(document),
             usage=read_usage(document.get("usage")),
             stop_reason=frames.stop_reason(document.get("finish_reason")),

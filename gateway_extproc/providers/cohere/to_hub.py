@@ -6,7 +6,6 @@ another model's, and what earlier answers cited, which repeats the conversation.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -29,7 +28,8 @@ from gateway_extproc.core.chat import (
 from gateway_extproc.core.errors import invalid
 from gateway_extproc.providers.checks import name_of
 from gateway_extproc.providers.fields import cannot, refuse_unknown
-from gateway_extproc.providers.images import image_of_url, shown
+from gateway_extproc.providers.images import shown
+from gateway_extproc.providers.openai.parts import read_image
 from gateway_extproc.providers.wording import TOLD
 
 _KNOWN: Final = frozenset(
@@ -142,7 +142,7 @@ def _part(part: Document, path: Path, target: str) -> Text | Image:
     image, at = part["image_url"], (*path, "image_url")
     refuse_unknown(image, at, target, known=("url", "detail"))
     detail = None if image.get("detail") == "auto" else image.get("detail")
-    found = replace(image_of_url(image["url"], (*at, "url")), detail=detail)
+    found = read_image(image["url"], (*at, "url"), detail)
     return shown(found, (*at, "url"), target, detail=(*at, "detail"))
 
 

@@ -12,11 +12,11 @@ from gateway_extproc.providers.gemini.request import CONFIG, PATH_FIELDS
 from gateway_extproc.providers.gemini.spelling import canonical
 from gateway_extproc.providers.gemini.usage import read_usage
 from gateway_extproc.providers.gemini.writer import PassWriter
-from gateway_extproc.providers.problems import Unreadable, unreadable
+from gateway_extproc.providers.own import OwnAnswers
 from gateway_extproc.providers.reading import text_of
 
 
-class GeminiToGemini:
+class GeminiToGemini(OwnAnswers):
     """One way (``core.ports.Translator``) to the Gemini API or to Vertex AI."""
 
     def __init__(self, provider: Gemini) -> None:
@@ -43,22 +43,15 @@ class GeminiToGemini:
     def path(self, base_path: str, model: str = "", *, stream: bool = False) -> str:
         return provider_path(base_path, model, stream=stream)
 
-    def answer(
-        self, document: Document, raw: bytes, model: str = "", asked: LlmRequest | None = None
-    ) -> Release:
-        try:
-            texts = self._provider.answer_texts(document)
-            reason = answer.stop_reason(document)
-        except Unreadable:
-            return Release(refusal=unreadable())
+    def release(self, document: Document, raw: bytes) -> Release:
         return Release(
             document=document,
             raw=raw,
-            texts=texts,
+            texts=self._provider.answer_texts(document),
             echoes=answer.echoes(document),
             usage=read_usage(document.get("usageMetadata")),
             model=text_of(document, "modelVersion"),
-            stop_reason=reason,
+            stop_reason=answer.stop_reason(document),
         )
 
     def reader(self) -> AnswerReader:
