@@ -13,7 +13,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -26,7 +26,7 @@ from gateway_extproc.config.failing import failover_policies
 from gateway_extproc.config.load import load, load_with_mistakes
 from gateway_extproc.config.mistakes import ConfigError
 from gateway_extproc.config.model import Config
-from gateway_extproc.config.routes import families_of
+from gateway_extproc.config.routes import families_of, websocket_cluster
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.limits import Limiter
 from gateway_extproc.core.pipeline import Pipeline
@@ -230,6 +230,11 @@ def open_passages(snapshot: Snapshot) -> Passages:
             prefixes=tuple(path[:-1] for path in item.paths if path.endswith("/*")),
             methods=frozenset(item.methods),
             strip=item.strip,
+            socket_target=(
+                replace(snapshot.passed[item.id], cluster=websocket_cluster(item.provider))
+                if item.websockets
+                else None
+            ),
         )
         for item in snapshot.config.passthrough
     )

@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints
 
 from gateway_extproc.config.base import PASSTHROUGH, Id, Section
 from gateway_extproc.config.mistakes import Mistake, twice, unknown
-from gateway_extproc.core.endpoint import is_own
+from gateway_extproc.core.endpoint import REALTIME, is_own
 
 if TYPE_CHECKING:
     from gateway_extproc.config.model import Config
@@ -37,6 +37,9 @@ class Passthrough(Section):
     never passed through."""
     methods: Annotated[tuple[Method, ...], Field(min_length=1)] = ("POST",)
     """Methods that are passed."""
+    websockets: bool = False
+    """Whether a GET of these paths may become a websocket, such as ``/v1/realtime``. Who opens it
+    is identified, limited and recorded; what is said over it is not."""
     strip: BasePath = "/v1"
     """What the provider's base path stands for at the beginning of a path."""
 
@@ -50,8 +53,10 @@ def passthrough_mistakes(config: Config) -> Iterator[Mistake]:
         where = f"passthrough[{i}]"
         expected = "a provider of this file"
         yield from unknown(f"{where}.provider", [item.provider], providers, expected)
+        if item.websockets and "GET" not in item.methods:
+            yield Mistake(f"{where}.methods", ", ".join(item.methods), "GET among them")
         for path in item.paths:
-            if is_own(path):
+            if is_own(path) or (path == REALTIME and not item.websockets):
                 yield Mistake(f"{where}.paths", repr(path), "a path that is not the gateway's own")
             if item.strip and not path.startswith(f"{item.strip}/"):
                 yield Mistake(f"{where}.paths", repr(path), f"a path that begins with {item.strip}")

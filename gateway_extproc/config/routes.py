@@ -57,6 +57,11 @@ def fallback_cluster(provider_id: str) -> str:
     return f"{provider_id}:fallback"
 
 
+def websocket_cluster(provider_id: str) -> str:
+    """The cluster through which websockets reach a provider: no filter waits for a body there."""
+    return f"{provider_id}:websocket"
+
+
 def families_of(config: Config) -> dict[str, Family]:
     """What is known of servers of OpenAI's dialect, by the provider's id."""
     return {

@@ -19,7 +19,8 @@ class Endpoint:
     ``batch`` tells whether providers charge its requests by their price for batches.
     A ``{model}`` in ``path`` stands for the model, which these clients name there.
     ``form`` tells that its body is a form with a file instead of JSON.  ``kind`` tells what it is
-    about: a model, something that a provider keeps (a file, a batch), or a path passed through.
+    about: a model, something that a provider keeps (a file, a batch), or a path passed through;
+    of those ``websockets`` may become a websocket.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Endpoint:
     batch: bool = False
     form: bool = False
     kind: Literal["model", "resource", "passed"] = "model"
+    websockets: bool = False
 
     def served_by(self, dialect: str) -> bool:
         """Whether a provider of this dialect can answer it."""
@@ -91,6 +93,9 @@ _CONVERSES: Final = {"converse": CONVERSE, "converse-stream": STREAM_CONVERSE}
 _COHERE_VERSION: Final = "/v2/"
 
 REALTIME: Final = "/v1/realtime"
+"""Passed through as a websocket where policy says so, never otherwise."""
+SWITCHED: Final = 101
+"""The status of a connection that has become a websocket (RFC 6455)."""
 NO_UPGRADES: Final = "Websockets are not served here; use an interface of requests and answers."
 """What a client of ``REALTIME`` is told: of an upgrade by Envoy, of a plain GET by the gateway."""
 
@@ -182,10 +187,12 @@ def spoken(dialect: str, endpoint: str, lacks: Collection[str] = ()) -> str:
 def is_own(path: str) -> bool:
     """Whether a path is the gateway's, served or not: such a one is never passed through.
 
-    All below files and batches is, for the ids there are those of tenants.
+    All below files and batches is, for the ids there are those of tenants; all below ``REALTIME``,
+    for there a provider gives keys of its own to whoever asks.
     """
     plain = path.partition("?")[0]
-    return plain.startswith((REALTIME, "/v1/files", "/v1/batches")) or bool(find_endpoint(plain))
+    kept = (f"{REALTIME}/", "/v1/files", "/v1/batches")
+    return plain.startswith(kept) or bool(find_endpoint(plain))
 
 
 def _shape_of(path: str) -> str:

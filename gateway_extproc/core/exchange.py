@@ -121,6 +121,8 @@ class Exchange:
     headers: dict[str, str]
     repeated_headers: frozenset[str] = frozenset()
     headers_end_stream: bool = False
+    websocket: bool = False
+    """Whether the client wants to go on as a websocket: then no body follows."""
     response_status: int = 0
     response_headers: dict[str, str] = field(default_factory=dict)
     response_cluster: str = ""

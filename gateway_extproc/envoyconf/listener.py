@@ -181,23 +181,65 @@ def _routes(config: Config) -> Json:
                 # After the plan is known Envoy matches again, with the provider's path:
                 # so one route serves every path.
                 "routes": [
+                    *([_websockets(config)] if passes_websockets(config) else []),
                     {
                         "name": "llm",
                         "match": {"prefix": "/"},
                         "request_body_buffer_limit": most_body_bytes(config),
-                        "route": {
-                            # A total timeout would cut long streams; idle and attempt
-                            # timeouts bound what hangs.
-                            "timeout": "0s",
-                            "idle_timeout": seconds(config.failover.idle_timeout_s),
-                            "auto_host_rewrite": True,
-                            "inline_cluster_specifier_plugin": _cluster_specifier(),
-                            "retry_policy": _retry_policy(),
-                        },
-                    }
+                        "route": _action(config),
+                    },
                 ],
             }
         ],
+    }
+
+
+def _action(config: Config) -> Json:
+    return {
+        # A total timeout would cut long streams; idle and attempt timeouts bound what hangs.
+        "timeout": "0s",
+        "idle_timeout": seconds(config.failover.idle_timeout_s),
+        "auto_host_rewrite": True,
+        "inline_cluster_specifier_plugin": _cluster_specifier(),
+        "retry_policy": _retry_policy(),
+    }
+
+
+def passes_websockets(config: Config) -> bool:
+    """Whether any path may become a websocket."""
+    return any(one.websockets for one in config.passthrough)
+
+
+def _websockets(config: Config) -> Json:
+    """Whoever wants a websocket is judged by headers alone: a body would be waited for forever.
+
+    Without a plan, which the gateway makes for paths that policy names only, the cluster without
+    endpoints answers here, too.
+    """
+    return {
+        "name": "websockets",
+        "match": {
+            "prefix": "/",
+            "headers": [
+                {"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": True}}
+            ],
+        },
+        "route": {**_action(config), "upgrade_configs": [{"upgrade_type": "websocket"}]},
+        "typed_per_filter_config": {
+            "envoy.filters.http.ext_proc": {
+                "@type": TYPE + "extensions.filters.http.ext_proc.v3.ExtProcPerRoute",
+                "overrides": {
+                    "processing_mode": {
+                        "request_header_mode": "SEND",
+                        "request_body_mode": "NONE",
+                        "request_trailer_mode": "SKIP",
+                        "response_header_mode": "SEND",
+                        "response_body_mode": "NONE",
+                        "response_trailer_mode": "SKIP",
+                    }
+                },
+            }
+        },
     }
 
 

@@ -56,8 +56,13 @@ def bootstrap(config: Config, workers: int) -> Json:
                     "type": "STATIC",
                     "load_assignment": {"cluster_name": NO_CLUSTER, "endpoints": []},
                 },
-                *(provider_cluster(config, p, fallback=False) for p in config.providers),
+                *(provider_cluster(config, p) for p in config.providers),
                 *(provider_cluster(config, p, fallback=True) for p in config.providers),
+                *(
+                    provider_cluster(config, p, websocket=True)
+                    for p in config.providers
+                    if any(one.websockets and one.provider == p.id for one in config.passthrough)
+                ),
                 *keys_clusters(config),
                 processor_cluster(config, workers),
             ],

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from gateway_extproc.config.compile import fallback_cluster
 from gateway_extproc.config.failing import HealthCheck
 from gateway_extproc.config.model import Config, Listen, Provider
+from gateway_extproc.config.routes import websocket_cluster
 from gateway_extproc.core.names import ATTEMPT_HEADER, CLUSTER_NAMESPACE
 from gateway_extproc.envoyconf.holding import hold_filter
 from gateway_extproc.envoyconf.noting import note_filter
@@ -37,9 +38,16 @@ NOBODY: Final = Listen(address="127.0.0.1", port=1)
 """An address at which nobody listens (tcpmux, RFC 1078)."""
 
 
-def provider_cluster(config: Config, provider: Provider, *, fallback: bool) -> Json:
-    """A provider as first target, or (``fallback``) as a later one with its own ext_proc filter."""
+def provider_cluster(
+    config: Config, provider: Provider, *, fallback: bool = False, websocket: bool = False
+) -> Json:
+    """A provider as first target, or (``fallback``) as a later one with its own ext_proc filter.
+
+    With ``websocket`` no filter notes or holds anything: a websocket answers without a body.
+    """
     name = fallback_cluster(provider.id) if fallback else provider.id
+    if websocket:
+        name = websocket_cluster(provider.id)
     url = urlsplit(provider.base_url)
     host = url.hostname or ""
     secure = url.scheme == "https"
@@ -47,9 +55,9 @@ def provider_cluster(config: Config, provider: Provider, *, fallback: bool) -> J
         "@type": TYPE + "extensions.upstreams.http.v3.HttpProtocolOptions",
         "explicit_http_config": {"http_protocol_options": {}},
         "http_filters": [
-            note_filter(config, provider),
+            *([] if websocket else [note_filter(config, provider)]),
             *([named("envoy.filters.http.ext_proc", upstream_level())] if fallback else []),
-            *([hold_filter()] if config.failover.hold else []),
+            *([hold_filter()] if config.failover.hold and not websocket else []),
             named(
                 "envoy.filters.http.header_mutation",
                 {

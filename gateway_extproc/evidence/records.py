@@ -231,6 +231,7 @@ def sent_status(exchange: Exchange) -> int:
     return 200 if exchange.outcome == "allowed" else 0
 
 
+@lru_cache(maxsize=8)  # a decision and its cost tell the same time
 def rfc3339(wall_ns: int) -> str:
     """Nanoseconds since 1970 as RFC 3339 in UTC, to the microsecond."""
     seconds, nanoseconds = divmod(wall_ns, 1_000_000_000)
@@ -259,6 +260,7 @@ def prompt_fingerprint(asked: LlmRequest, key: bytes) -> tuple[int, str]:
     return size, _hmac_hex(key, message)
 
 
+@lru_cache(maxsize=1024)  # nearly all are names of models and reasons
 def one_word(text: str) -> str:
     """A code, a name or an id that a provider chose: one word, or none of its words."""
     return text[:MAX_TEXT] if _WORD.fullmatch(text) else NOT_A_WORD

@@ -219,7 +219,7 @@ def _covered_digest(exchange: Exchange, read: SignatureInput) -> bytes | None:
         return None
     if "content-digest" in covered:
         return read_content_digest(exchange.headers.get("content-digest", ""))
-    return EMPTY_SHA256 if exchange.headers_end_stream else None
+    return EMPTY_SHA256 if exchange.headers_end_stream or exchange.websocket else None
 
 
 def _verifies(key: Ed25519PublicKey, signature: bytes, message: bytes) -> bool:

@@ -33,6 +33,9 @@ class Admit(Stage):
         self._load.in_flight += 1
         exchange.admitted = True
         endpoint = exchange.endpoint
+        may_switch = endpoint is not None and endpoint.websockets and exchange.method == "GET"
+        if exchange.websocket and not may_switch:
+            return Respond(refuse("endpoint_not_served", NO_UPGRADES))
         if endpoint is None and exchange.path.partition("?")[0] == REALTIME:
             return Respond(refuse("endpoint_not_served", NO_UPGRADES))
         if endpoint is None:

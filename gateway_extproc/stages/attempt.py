@@ -45,6 +45,14 @@ FORWARDED_TO = {
 """Headers that only providers of one dialect understand."""
 
 
+HANDSHAKE: Final = frozenset(
+    {
+        *("connection", "upgrade", "sec-websocket-key", "sec-websocket-version"),
+        *("sec-websocket-accept", "sec-websocket-protocol", "sec-websocket-extensions"),
+    }
+)
+"""What makes a websocket of a connection, both ways (RFC 6455)."""
+
 SHOWN: Final = 16
 """Dropped fields that a header names; of more it tells the number."""
 

@@ -11,7 +11,7 @@ from gateway_extproc.core.errors import refuse
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.stage import Stage
 from gateway_extproc.core.verdict import Amend, Respond, Verdict
-from gateway_extproc.stages.attempt import AttemptBuilder, foreign_headers
+from gateway_extproc.stages.attempt import HANDSHAKE, AttemptBuilder, foreign_headers
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,7 @@ class Credential(Stage):
             log.error("no credential for provider %s", first.provider)
             message = "The provider of this model is not available."
             return Respond(refuse("provider_unavailable", message))
-        return Amend(
-            set_headers=headers, remove_headers=foreign_headers(exchange.headers, first.dialect)
-        )
+        foreign = foreign_headers(exchange.headers, first.dialect)
+        if exchange.websocket:
+            foreign = tuple(name for name in foreign if name not in HANDSHAKE)
+        return Amend(set_headers=headers, remove_headers=foreign)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from gateway_extproc.core.endpoint import Endpoint
+from gateway_extproc.core.endpoint import REALTIME, Endpoint
 from gateway_extproc.core.errors import Refusal, refuse
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.relayed import Relayed
@@ -22,11 +22,15 @@ from gateway_extproc.stages.authorize import data_class_event
 
 _PLAIN: Final = re.compile(r"(/[A-Za-z0-9._~@:+,=$!*'()-]+)+")
 """Paths that everybody reads in one way; Envoy has resolved dots and doubled slashes before."""
+_PROTOCOL, _KEY_INSIDE = "sec-websocket-protocol", "api-key"
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """One section ``passthrough``, compiled; ``target`` names the provider and no model."""
+    """One section ``passthrough``, compiled; ``target`` names the provider and no model.
+
+    ``socket_target`` is the same provider where its websockets begin; None where there are none.
+    """
 
     name: str
     target: Target
@@ -34,8 +38,11 @@ class Passage:
     prefixes: tuple[str, ...]
     methods: frozenset[str]
     strip: str
+    socket_target: Target | None = None
 
     def takes(self, path: str) -> bool:
+        if path == REALTIME and self.socket_target is None:
+            return False
         return path in self.exact or path.startswith(self.prefixes)
 
 
@@ -55,7 +62,10 @@ class Passages:
             if passage.takes(plain):
                 known = method in passage.methods
                 taken = method if known else ", ".join(sorted(passage.methods))
-                return Endpoint(passage.name, taken, plain, "openai", kind="passed")
+                return Endpoint(
+                    passage.name, taken, plain, "openai", kind="passed",
+                    websockets=passage.socket_target is not None,
+                )  # fmt: skip
         return None
 
 
@@ -71,6 +81,10 @@ class Passing(Stage):
         if exchange.headers.get("content-encoding", "identity").lower() != "identity":
             message = "The request's body must not be compressed."
             return Respond(refuse("unsupported_content_encoding", message))
+        if exchange.websocket and _KEY_INSIDE in exchange.headers.get(_PROTOCOL, "").lower():
+            # Browsers can send no other header: it would be the provider's to read.
+            message = f"Send your key in authorization, not in {_PROTOCOL}."
+            return Respond(refuse("invalid_request", message))
         return CONTINUE
 
     async def request_body(self, exchange: Exchange, body: bytes) -> Verdict:
@@ -81,10 +95,12 @@ class Passing(Stage):
         refusal = may_see(exchange, passage.target)
         if refusal is not None:
             return Respond(refusal)
-        exchange.targets = (passage.target,)
+        target = passage.socket_target if exchange.websocket else passage.target
+        assert target is not None  # the admit stage has looked
+        exchange.targets = (target,)
         path = exchange.path.removeprefix(passage.strip)
         exchange.relayed = Relayed(
-            passage.target, path, as_it_comes=True,
+            target, path, as_it_comes=True,
             content_type=exchange.headers.get("content-type", ""),
         )  # fmt: skip
         return CONTINUE

@@ -28,8 +28,9 @@ class Relay(Stage):
             ("accept-encoding", "identity"),
             # Nothing is tried twice: nobody here knows what the first attempt has done.
             ("x-envoy-max-retries", "0"),
-            ("x-envoy-upstream-rq-per-try-timeout-ms", str(self._timeout_ms)),
         ]
+        if not exchange.websocket:  # whose attempt lasts as long as it does
+            headers.append(("x-envoy-upstream-rq-per-try-timeout-ms", str(self._timeout_ms)))
         if relayed.body is not None:
             headers.append(("content-length", str(len(sent))))
             headers.append(("content-type", relayed.content_type))

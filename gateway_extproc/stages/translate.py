@@ -17,7 +17,7 @@ from gateway_extproc.core.chat import (
     TextDelta,
     UsageReport,
 )
-from gateway_extproc.core.endpoint import BY_NAME, is_stream, stream_type
+from gateway_extproc.core.endpoint import BY_NAME, SWITCHED, is_stream, stream_type
 from gateway_extproc.core.errors import REASONS, Refusal, RequestError, refuse
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.form import to_json
@@ -29,7 +29,7 @@ from gateway_extproc.core.verdict import CONTINUE, Amend, Respond, RoutePlan, Ve
 from gateway_extproc.providers.codings import CodingError, find_decoder, nothing_more
 from gateway_extproc.providers.openai.voices import BytesReader, BytesWriter, is_sound
 from gateway_extproc.routing.attempts import find_answering
-from gateway_extproc.stages.attempt import AttemptBuilder, TranslatorFor, dropped_headers
+from gateway_extproc.stages.attempt import HANDSHAKE, AttemptBuilder, TranslatorFor, dropped_headers
 
 ANSWER_HEADERS = frozenset(
     {"cache-control", "content-length", "content-type", "date", "retry-after", "vary"}
@@ -93,7 +93,7 @@ class Translate(Stage):
             # Files are not text: nobody may compress them unasked.
             is_plain = coding == "identity"
             return _relay(exchange, removed) if is_plain else Respond(_UNREADABLE)
-        if exchange.response_headers_only:
+        if exchange.response_headers_only or exchange.websocket:  # of which no body comes here
             return Respond(self._read_error(exchange, b""))
         if exchange.relayed is not None:
             return Amend(remove_headers=removed)
@@ -262,13 +262,17 @@ def _stream_type(request: LlmRequest, kind: str) -> str:
 
 def _is_relayed(exchange: Exchange) -> bool:
     """Whether a provider answered well what no model was asked for."""
-    is_good = 200 <= exchange.response_status < 300 and exchange.answered_by is not None
-    return exchange.relayed is not None and is_good
+    status, switched = exchange.response_status, exchange.websocket
+    is_good = 200 <= status < 300 or (switched and status == SWITCHED)
+    return exchange.relayed is not None and exchange.answered_by is not None and is_good
 
 
 def _relay(exchange: Exchange, removed: tuple[str, ...]) -> Amend:
     """What nobody reads comes as it is; the rest is whole before it is read."""
     assert exchange.relayed is not None
+    if exchange.response_status == SWITCHED:
+        kept = tuple(name for name in removed if name not in HANDSHAKE)
+        return Amend(remove_headers=kept, body_mode="none")
     if not exchange.relayed.as_it_comes or exchange.response_headers_only:
         return Amend(remove_headers=removed)
     exchange.streaming = True

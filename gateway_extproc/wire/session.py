@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 
-from gateway_extproc.core.endpoint import error_dialect, without_key
+from gateway_extproc.core.endpoint import SWITCHED, error_dialect, without_key
 from gateway_extproc.core.errors import DEADLINE, EVIDENCE_UNAVAILABLE, Refusal, refuse
 from gateway_extproc.core.exchange import Exchange
 from gateway_extproc.core.phase import MAY_FOLLOW, Phase
@@ -191,7 +191,7 @@ class _Conversation:
         exchange.peer_uri = codec.read_peer_uri(message)
         exchange.envoy_claims = codec.read_envoy_claims(message)
         decision = await self.pipeline.request_headers(exchange)
-        if decision.answer is None and exchange.headers_end_stream:
+        if decision.answer is None and (exchange.headers_end_stream or exchange.websocket):
             decision = await self._bodyless(exchange, decision)
         if decision.answer is not None:
             await self._end(decision)
@@ -287,7 +287,8 @@ class _Conversation:
             await self._end(decision)
             return
         await self.stream.write(codec.encode_response_headers(decision))
-        if headers.end_of_stream:
+        switched = exchange.websocket and exchange.response_status == SWITCHED
+        if headers.end_of_stream or switched:
             exchange.response_ended = True
             self.over = True
 
@@ -383,6 +384,8 @@ def _open(headers: pb.HttpHeaders, values: dict[str, str], repeated: frozenset[s
         headers=values,
         repeated_headers=repeated,
         headers_end_stream=headers.end_of_stream,
+        # Whatever else stands there: Envoy's route for websockets sends no body to look at.
+        websocket="websocket" in values.get("upgrade", "").lower(),
         client_dialect=error_dialect(path, values),
     )
 
