@@ -36,6 +36,14 @@ class ModelRates(Section):
     """A prompt token read from the provider's cache; ``prompt_nanos`` if not given."""
     cache_write_nanos: Nanos | None = None
     """A prompt token written to the provider's cache; ``prompt_nanos`` if not given."""
+    audio_prompt_nanos: Nanos | None = None
+    """A prompt token of a sound; ``prompt_nanos`` if not given."""
+    audio_completion_nanos: Nanos | None = None
+    """A completion token of speech; ``completion_nanos`` if not given."""
+    image_prompt_nanos: Nanos | None = None
+    """A prompt token of an image; ``prompt_nanos`` if not given."""
+    image_completion_nanos: Nanos | None = None
+    """A completion token of an image; ``completion_nanos`` if not given."""
 
 
 class LongRates(ModelRates):
@@ -212,6 +220,10 @@ def _price(price: ModelPrice | None, version: str) -> Price | None:
         _rates(price.batch),
         price.second_nanos,
         price.character_nanos,
+        price.audio_prompt_nanos,
+        price.audio_completion_nanos,
+        price.image_prompt_nanos,
+        price.image_completion_nanos,
     )
 
 
@@ -219,5 +231,7 @@ def _rates(rates: ModelRates | None) -> Rates | None:
     if rates is None:
         return None
     return Rates(
-        rates.prompt_nanos, rates.completion_nanos, rates.cached_nanos, rates.cache_write_nanos
-    )
+        rates.prompt_nanos, rates.completion_nanos, rates.cached_nanos, rates.cache_write_nanos,
+        rates.audio_prompt_nanos, rates.audio_completion_nanos,
+        rates.image_prompt_nanos, rates.image_completion_nanos,
+    )  # fmt: skip

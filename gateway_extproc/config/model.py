@@ -457,6 +457,14 @@ class Price(Section):
     """A second of sound, of a model that is charged by those instead of tokens."""
     character_nanos: Nanos | None = None
     """A character of text to be spoken, of a model that is charged by those instead of tokens."""
+    audio_prompt_nanos: Nanos | None = None
+    """A prompt token of a sound; ``prompt_nanos`` if not given."""
+    audio_completion_nanos: Nanos | None = None
+    """A completion token of speech; ``completion_nanos`` if not given."""
+    image_prompt_nanos: Nanos | None = None
+    """A prompt token of an image; ``prompt_nanos`` if not given."""
+    image_completion_nanos: Nanos | None = None
+    """A completion token of an image; ``completion_nanos`` if not given."""
 
 
 class Prices(Section):

@@ -127,6 +127,10 @@ class TargetTable:
         return Price(
             price.prompt_nanos, price.completion_nanos, price.cached_nanos, version,
             second_nanos=price.second_nanos, character_nanos=price.character_nanos,
+            audio_prompt_nanos=price.audio_prompt_nanos,
+            audio_completion_nanos=price.audio_completion_nanos,
+            image_prompt_nanos=price.image_prompt_nanos,
+            image_completion_nanos=price.image_completion_nanos,
         )  # fmt: skip
 
     def _elsewhere(self, regions: frozenset[str]) -> frozenset[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Final, Literal
 
 import orjson
@@ -56,14 +56,7 @@ class CachedAnswer:
                 "model": self.model,
                 "stop_reason": self.stop_reason,
                 "dropped": self.dropped,
-                "usage": usage
-                and {
-                    "prompt_tokens": usage.prompt_tokens,
-                    "completion_tokens": usage.completion_tokens,
-                    "cached_tokens": usage.cached_tokens,
-                    "reasoning_tokens": usage.reasoning_tokens,
-                    "source": usage.source,
-                },
+                "usage": usage and {one.name: getattr(usage, one.name) for one in fields(usage)},
             }
         )
         return b"".join((_VERSION, len(header).to_bytes(4, "big"), header, self.body))

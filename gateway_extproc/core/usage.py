@@ -23,6 +23,8 @@ class Usage:
     ``completion_tokens`` includes ``reasoning_tokens``.  ``source`` tells whether
     the provider reported the figures or the gateway estimated them.
     ``seconds`` of sound and ``characters`` are what some models are charged by instead.
+    Tokens of sounds and images are told apart where they have a price of their own; the counts
+    for prompt and completion include them.
     """
 
     prompt_tokens: int = 0
@@ -33,10 +35,24 @@ class Usage:
     cache_write_tokens: int = 0
     seconds: int = 0
     characters: int = 0
+    audio_prompt_tokens: int = 0
+    audio_completion_tokens: int = 0
+    image_prompt_tokens: int = 0
+    image_completion_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:
         return self.prompt_tokens + self.completion_tokens
+
+    @property
+    def media_tokens(self) -> int:
+        """Tokens of sounds and images, of prompt and completion."""
+        return (
+            self.audio_prompt_tokens
+            + self.audio_completion_tokens
+            + self.image_prompt_tokens
+            + self.image_completion_tokens
+        )
 
 
 NOTHING: Final = Usage()

@@ -490,6 +490,12 @@ def cached_costs(exchange: Exchange) -> Record:
     return record
 
 
+_MEDIA_TOKENS: Final = (
+    *("audio_prompt_tokens", "audio_completion_tokens"),
+    *("image_prompt_tokens", "image_completion_tokens"),
+)
+
+
 def usage_fields(usage: Usage) -> Record:
     record: Record = {
         "prompt_tokens": usage.prompt_tokens,
@@ -506,4 +512,8 @@ def usage_fields(usage: Usage) -> Record:
         record["seconds"] = usage.seconds
     if usage.characters:
         record["characters"] = usage.characters
+    if usage.media_tokens:
+        for name in _MEDIA_TOKENS:
+            if getattr(usage, name):
+                record[name] = getattr(usage, name)
     return record

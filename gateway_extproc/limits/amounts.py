@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from gateway_extproc.core.limits import MAX_AMOUNT, Measure
-from gateway_extproc.core.money import Price, cost
+from gateway_extproc.core.money import Price, cost, most
 from gateway_extproc.core.usage import NOTHING as UNUSED
 from gateway_extproc.core.usage import Usage
 from gateway_extproc.limits.estimate import Tokens
@@ -53,17 +53,18 @@ NOTHING = Forecast(Tokens(0, 0), 1, 0, Amounts(), Amounts())
 
 def forecast(
     prompt: Tokens, completions: int, cap_tokens: int, usual: int, prices: Sequence[Price],
-    beside: Usage = UNUSED,
+    beside: Usage = UNUSED, *, media: bool = False,
 ) -> Forecast:  # fmt: skip
     """``usual`` completion tokens are expected; the dearest of the targets' prices counts.
 
-    ``beside`` is what may be charged instead of tokens.
+    ``beside`` is what may be charged instead of tokens; with ``media`` any of them may be of a
+    sound or an image.
     """
-    most = completions * cap_tokens
-    usual = min(usual, most)
+    said = completions * cap_tokens
+    usual = min(usual, said)
     return Forecast(
         prompt, completions, cap_tokens,
-        Amounts(prompt.at_most, most, _nanos(prompt.at_most, most, prices, beside)),
+        Amounts(prompt.at_most, said, _nanos(prompt.at_most, said, prices, beside, media)),
         Amounts(prompt.expected, usual, _nanos(prompt.expected, usual, prices, beside)),
     )  # fmt: skip
 
@@ -93,6 +94,10 @@ def affordable_cap(rules: Sequence[Named], plan: Forecast, prices: Sequence[Pric
     return cap
 
 
-def _nanos(prompt: int, completion: int, prices: Sequence[Price], beside: Usage = UNUSED) -> int:
+def _nanos(
+    prompt: int, completion: int, prices: Sequence[Price], beside: Usage = UNUSED,
+    media: bool = False,
+) -> int:  # fmt: skip
     usage = Usage(prompt, completion, seconds=beside.seconds, characters=beside.characters)
-    return min(MAX_AMOUNT, max((cost(usage, price) for price in prices), default=0))
+    charge = most if media else cost
+    return min(MAX_AMOUNT, max((charge(usage, price) for price in prices), default=0))

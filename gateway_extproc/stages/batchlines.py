@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, Final
 
 import orjson
@@ -143,13 +143,8 @@ def refused_line(line: Mapping[str, Any], refusal: Refusal) -> dict[str, Any]:
 def added(total: Usage, usage: Usage | None) -> Usage:
     """Both together, as reported."""
     more = usage or NOTHING
-    return Usage(
-        total.prompt_tokens + more.prompt_tokens,
-        total.completion_tokens + more.completion_tokens,
-        total.cached_tokens + more.cached_tokens,
-        total.reasoning_tokens + more.reasoning_tokens,
-        cache_write_tokens=total.cache_write_tokens + more.cache_write_tokens,
-    )
+    counts = [field.name for field in fields(Usage) if field.type == "int"]
+    return Usage(**{name: getattr(total, name) + getattr(more, name) for name in counts})
 
 
 def unknown(kind: str, shown: str) -> Refusal:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gateway_extproc.config.compile import Route
+from gateway_extproc.core.chat import LlmRequest
 from gateway_extproc.core.errors import Refusal, refuse
 from gateway_extproc.core.exchange import Event, Exchange, LimitState
 from gateway_extproc.core.limits import Ask, Limiter, Reservation
@@ -124,13 +125,17 @@ class Limit(Stage):
         prompt = _prompt(exchange)
         usual = self._spending.learned.expected(_learned_key(exchange), cap)
         completions = request.completions
-        plan = forecast(prompt, completions, cap, usual * completions, prices, request.beside)
+        media = may_hold_media(request)
+        plan = forecast(
+            prompt, completions, cap, usual * completions, prices, request.beside, media=media
+        )
         if request.max_tokens is None:
             affordable = affordable_cap(rules, plan, prices)
             if affordable < cap:
                 plan = forecast(
-                    prompt, completions, affordable, usual * completions, prices, request.beside
-                )
+                    prompt, completions, affordable, usual * completions, prices, request.beside,
+                    media=media,
+                )  # fmt: skip
         exchange.cap_tokens = plan.cap_tokens
         exchange.worst_case_nanos = plan.worst.nanos
         exchange.expected_prompt_tokens = plan.expected.prompt_tokens
@@ -220,6 +225,18 @@ def _longest_answers(exchange: Exchange) -> Iterator[int]:
     for target in exchange.targets:
         if target.facts.max_output_tokens is not None:
             yield target.facts.max_output_tokens
+
+
+def may_hold_media(request: LlmRequest) -> bool:
+    """Whether some of its tokens may be of sounds or images, which have prices of their own."""
+    document = request.document
+    config = document.get("generationConfig")
+    return (
+        request.media > 0
+        or request.endpoint == "images"
+        or "modalities" in document
+        or (type(config) is dict and "responseModalities" in config)
+    )
 
 
 def _prompt(exchange: Exchange) -> Tokens:

@@ -68,11 +68,17 @@ CAPABILITIES: Final = (
     ("json_schema", "supports_response_schema"),
     ("reasoning", "supports_reasoning"),
 )
+UNTOLD: Final = {"cohere": ("json_schema",)}
+"""What models can do by their vendor's own reference, and the table does not say."""
 RATES: Final = (
     ("prompt_nanos", "input_cost_per_token"),
     ("completion_nanos", "output_cost_per_token"),
     ("cached_nanos", "cache_read_input_token_cost"),
     ("cache_write_nanos", "cache_creation_input_token_cost"),
+    ("audio_prompt_nanos", "input_cost_per_audio_token"),
+    ("audio_completion_nanos", "output_cost_per_audio_token"),
+    ("image_prompt_nanos", "input_cost_per_image_token"),
+    ("image_completion_nanos", "output_cost_per_image_token"),
 )
 LONG_K: Final = (100, 128, 200, 272)
 """Thousands of tokens above which some vendor's prompts are long."""
@@ -99,7 +105,11 @@ def entry(vendor: str, name: str, tier: str, row: Mapping[str, Any]) -> dict[str
         "quality": QUALITY[tier],
         "context_tokens": row["max_input_tokens"],
         "max_output_tokens": row["max_output_tokens"],
-        "capabilities": [*(ours for ours, theirs in CAPABILITIES if row.get(theirs)), "streaming"],
+        "capabilities": [
+            *(ours for ours, theirs in CAPABILITIES if row.get(theirs)),
+            *UNTOLD.get(vendor, ()),
+            "streaming",
+        ],
         "price": price(row),
     }
 

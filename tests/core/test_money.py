@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway_extproc.core.money import NANOS_PER_DOLLAR, Price, Rates, cost
+from gateway_extproc.core.money import NANOS_PER_DOLLAR, Price, Rates, cost, most
 from gateway_extproc.core.usage import Usage
 
 TOKENS = st.integers(0, 10**9)
@@ -66,3 +66,30 @@ def test_parts_of_a_prompt_are_never_charged_twice(
     price = Price(500, 500, per_cached, cache_write_nanos=per_written)
     usage = Usage(prompt, completion, cached, cache_write_tokens=written)
     assert completion * 500 <= cost(usage, price) <= (prompt + completion) * 500
+
+
+def test_sounds_and_images_have_rates_of_their_own() -> None:
+    # gpt-4o-audio: $2.50 and $40 in, $10 and $80 out, each a million tokens.
+    price = Price(2500, 10_000, audio_prompt_nanos=40_000, audio_completion_nanos=80_000,
+                  image_completion_nanos=30_000)  # fmt: skip
+    heard = Usage(100, 50, 20, audio_prompt_tokens=60, audio_completion_tokens=40)
+    assert cost(heard, price) == 40 * 2500 + 60 * 40_000 + 10 * 10_000 + 40 * 80_000
+    drawn = Usage(10, 50, image_prompt_tokens=10, image_completion_tokens=50)
+    assert cost(drawn, price) == 10 * 2500 + 50 * 30_000  # without a rate as any other
+    assert cost(heard, Price(2500, 10_000)) == 100 * 2500 + 50 * 10_000
+
+
+@given(*[st.integers(0, 10_000)] * 7, *[st.none() | st.integers(0, 900)] * 4)
+def test_however_tokens_are_told_apart_the_most_bounds_their_cost(
+    prompt: int, completion: int, cached: int, heard: int, seen: int, spoken: int, drawn: int,
+    per_heard: int | None, per_spoken: int | None, per_seen: int | None, per_drawn: int | None,
+) -> None:  # fmt: skip
+    price = Price(
+        500, 700, 50, audio_prompt_nanos=per_heard, audio_completion_nanos=per_spoken,
+        image_prompt_nanos=per_seen, image_completion_nanos=per_drawn,
+    )  # fmt: skip
+    usage = Usage(
+        prompt, completion, cached, audio_prompt_tokens=heard, image_prompt_tokens=seen,
+        audio_completion_tokens=spoken, image_completion_tokens=drawn,
+    )  # fmt: skip
+    assert 0 <= cost(usage, price) <= most(Usage(prompt, completion), price)

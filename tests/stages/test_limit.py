@@ -157,6 +157,28 @@ async def test_a_budget_of_money_holds_the_worst_case_and_settles_the_truth(
     assert following.limits[0].remaining == left
 
 
+async def test_what_may_be_spoken_is_held_at_the_price_of_speech_and_settled_by_kind(
+    tmp_path: Path,
+) -> None:
+    prices = {"version": "p1", "models": [
+        {"model": model, "prompt_nanos": 100, "completion_nanos": 400,
+         "audio_prompt_nanos": 4_000, "audio_completion_nanos": 9_000}
+        for model in ("east-small", "west-small")
+    ]}  # fmt: skip
+    bench = make_bench(tmp_path, prices=prices)
+    texts, _ = await flow.ask(bench, bodies.chat(max_tokens=100))
+    spoken = {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}}
+    exchange, decision = await flow.ask(bench, bodies.chat(max_tokens=100, **spoken))
+    assert decision.answer is None
+    assert texts.worst_case_nanos < 100 * 9_000 < exchange.worst_case_nanos
+    usage = {"prompt_tokens": 10, "completion_tokens": 50, "total_tokens": 60,
+             "completion_tokens_details": {"audio_tokens": 40}}  # fmt: skip
+    await flow.answer(bench, exchange, bodies.completion(usage=usage))
+    await bench.pipeline().close(exchange)
+    assert exchange.cost_nanos == 10 * 100 + 10 * 400 + 40 * 9_000
+    assert cost_record(exchange)["usage"]["audio_completion_tokens"] == 40
+
+
 async def test_a_budget_that_is_used_up_refuses_and_says_when_it_begins_anew(
     tmp_path: Path,
 ) -> None:

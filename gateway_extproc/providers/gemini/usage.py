@@ -7,6 +7,7 @@ what its own tools put into the prompt stands beside it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from gateway_extproc.core.usage import Usage
@@ -18,6 +19,12 @@ _COMMON: Final = frozenset(
     }
 )
 """Fields beside which nothing else is counted."""
+_DETAILS: Final = {
+    "promptTokensDetails": {"AUDIO": "audio_prompt_tokens", "IMAGE": "image_prompt_tokens"},
+    "candidatesTokensDetails": {
+        "AUDIO": "audio_completion_tokens", "IMAGE": "image_completion_tokens",
+    },
+}  # fmt: skip
 
 
 def read_usage(usage: Any) -> Usage | None:
@@ -25,20 +32,32 @@ def read_usage(usage: Any) -> Usage | None:
     if type(usage) is not dict or "promptTokenCount" not in usage:
         return None
     prompt, said = _count(usage, "promptTokenCount"), _count(usage, "candidatesTokenCount")
+    media: dict[str, Any] = dict(_media(usage))
     if usage.keys() <= _COMMON:
-        return Usage(prompt, said)  # every event of a stream tells it
+        return Usage(prompt, said, **media)  # every event of a stream tells it
     thoughts = _count(usage, "thoughtsTokenCount")
     return Usage(
         prompt_tokens=prompt + _count(usage, "toolUsePromptTokenCount"),
         completion_tokens=said + thoughts,
         cached_tokens=_count(usage, "cachedContentTokenCount"),
         reasoning_tokens=thoughts,
+        **media,
     )
 
 
-def write_usage(usage: Usage) -> dict[str, int]:
+def _media(usage: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    """Tokens that are not of texts, of those that are told by kind."""
+    for key, names in _DETAILS.items():
+        details = usage.get(key)
+        for part in details if type(details) is list else ():
+            kind = part.get("modality") if type(part) is dict else None
+            if type(kind) is str and kind in names:
+                yield names[kind], _count(part, "tokenCount")
+
+
+def write_usage(usage: Usage) -> dict[str, Any]:
     """A ``usageMetadata`` object; counts of nothing are left out, as Gemini leaves them out."""
-    written = {
+    written: dict[str, Any] = {
         "promptTokenCount": usage.prompt_tokens,
         "candidatesTokenCount": usage.completion_tokens - usage.reasoning_tokens,
         "totalTokenCount": usage.total_tokens,
@@ -47,6 +66,15 @@ def write_usage(usage: Usage) -> dict[str, int]:
         written["cachedContentTokenCount"] = usage.cached_tokens
     if usage.reasoning_tokens:
         written["thoughtsTokenCount"] = usage.reasoning_tokens
+    if usage.media_tokens:
+        for key, names in _DETAILS.items():
+            told = [
+                {"modality": kind, "tokenCount": getattr(usage, name)}
+                for kind, name in names.items()
+                if getattr(usage, name)
+            ]
+            if told:
+                written[key] = told
     return written
 
 

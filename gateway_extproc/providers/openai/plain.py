@@ -6,6 +6,7 @@ whose shape vLLM and Jina serve, too.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 from gateway_extproc.core.chat import Document, LlmRequest
@@ -14,7 +15,7 @@ from gateway_extproc.core.ports import Release
 from gateway_extproc.core.usage import Usage
 from gateway_extproc.providers import checks
 from gateway_extproc.providers.interface import Interface, answer_leaves, only_model, read_plain
-from gateway_extproc.providers.openai.usage import count, read_usage
+from gateway_extproc.providers.openai.usage import count, read_counted, read_usage
 from gateway_extproc.providers.problems import Unreadable
 from gateway_extproc.providers.reading import text_of
 
@@ -128,10 +129,16 @@ def _drawn(document: Document, raw: bytes) -> Release:
 
 
 def _drawing_usage(usage: Any) -> Usage | None:
-    """``input_tokens`` and ``output_tokens``, where the model counts in tokens."""
+    """``input_tokens`` and ``output_tokens``, where the model counts in tokens.
+
+    All of an output that is not told apart is image.
+    """
     if type(usage) is not dict or "output_tokens" not in usage:
         return None
-    return Usage(count(usage, "input_tokens"), count(usage, "output_tokens"))
+    counted = read_counted(usage)
+    if "output_tokens_details" in usage:
+        return counted
+    return replace(counted, image_completion_tokens=counted.completion_tokens)
 
 
 # -------------------------------------------------------------------------- rerank

@@ -21,7 +21,7 @@ from gateway_extproc.core.chat import (
 from gateway_extproc.core.errors import Refusal
 from gateway_extproc.core.usage import Usage
 from gateway_extproc.providers.openai.frames import encode, error_event, refusal_object
-from gateway_extproc.providers.openai.usage import count
+from gateway_extproc.providers.openai.usage import read_counted
 from gateway_extproc.providers.problems import Unreadable, stream_error
 from gateway_extproc.providers.reading import StreamReader
 from gateway_extproc.providers.sse import SseEvent
@@ -35,7 +35,7 @@ def read_sound_usage(document: Document) -> Usage | None:
     """``usage`` of a transcript: tokens, or seconds of sound; ``duration`` where it has none."""
     usage = document.get("usage")
     if type(usage) is dict and ("input_tokens" in usage or "output_tokens" in usage):
-        return Usage(count(usage, "input_tokens"), count(usage, "output_tokens"))
+        return read_counted(usage)
     told: Any = usage.get("seconds") if type(usage) is dict else document.get("duration")
     if type(told) is str and told.isascii() and told.replace(".", "", 1).isdecimal():
         told = float(told)  # some servers write a number as a text

@@ -379,7 +379,7 @@ class Attempt(_message.Message):
     def __init__(self, target: _Optional[str] = ..., cluster: _Optional[str] = ..., status: _Optional[int] = ..., outcome: _Optional[str] = ..., dropped: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Usage(_message.Message):
-    __slots__ = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens", "source", "cache_write_tokens", "seconds", "characters")
+    __slots__ = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens", "source", "cache_write_tokens", "seconds", "characters", "audio_prompt_tokens", "audio_completion_tokens", "image_prompt_tokens", "image_completion_tokens")
     PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     COMPLETION_TOKENS_FIELD_NUMBER: _ClassVar[int]
     CACHED_TOKENS_FIELD_NUMBER: _ClassVar[int]
@@ -388,6 +388,10 @@ class Usage(_message.Message):
     CACHE_WRITE_TOKENS_FIELD_NUMBER: _ClassVar[int]
     SECONDS_FIELD_NUMBER: _ClassVar[int]
     CHARACTERS_FIELD_NUMBER: _ClassVar[int]
+    AUDIO_PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    AUDIO_COMPLETION_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_COMPLETION_TOKENS_FIELD_NUMBER: _ClassVar[int]
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int
@@ -396,7 +400,11 @@ class Usage(_message.Message):
     cache_write_tokens: int
     seconds: int
     characters: int
-    def __init__(self, prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ..., source: _Optional[str] = ..., cache_write_tokens: _Optional[int] = ..., seconds: _Optional[int] = ..., characters: _Optional[int] = ...) -> None: ...
+    audio_prompt_tokens: int
+    audio_completion_tokens: int
+    image_prompt_tokens: int
+    image_completion_tokens: int
+    def __init__(self, prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ..., source: _Optional[str] = ..., cache_write_tokens: _Optional[int] = ..., seconds: _Optional[int] = ..., characters: _Optional[int] = ..., audio_prompt_tokens: _Optional[int] = ..., audio_completion_tokens: _Optional[int] = ..., image_prompt_tokens: _Optional[int] = ..., image_completion_tokens: _Optional[int] = ...) -> None: ...
 
 class AdminRecord(_message.Message):
     __slots__ = ("time", "method", "path", "source", "permission", "status", "reason", "tenant", "user", "application", "credential_id", "auth_method", "role", "rule")

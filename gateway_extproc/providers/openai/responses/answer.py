@@ -9,7 +9,7 @@ from gateway_extproc.core.chat import Document, Path, StopReason, TextAt
 from gateway_extproc.core.ports import Release
 from gateway_extproc.core.usage import Usage
 from gateway_extproc.providers.checks import string_leaves
-from gateway_extproc.providers.openai.usage import count
+from gateway_extproc.providers.openai.usage import read_counted
 from gateway_extproc.providers.problems import Unreadable, provider_refusal
 from gateway_extproc.providers.reading import text_of
 
@@ -112,10 +112,4 @@ def read_usage(usage: Any) -> Usage | None:
     """The figures of a response's ``usage``; None where there is none to read."""
     if type(usage) is not dict or "input_tokens" not in usage:
         return None
-    return Usage(
-        count(usage, "input_tokens"),
-        count(usage, "output_tokens"),
-        count(usage.get("input_tokens_details"), "cached_tokens"),
-        count(usage.get("output_tokens_details"), "reasoning_tokens"),
-        cache_write_tokens=count(usage.get("input_tokens_details"), "cache_write_tokens"),
-    )
+    return read_counted(usage)
