@@ -167,7 +167,10 @@ async def test_what_may_be_spoken_is_held_at_the_price_of_speech_and_settled_by_
     ]}  # fmt: skip
     bench = make_bench(tmp_path, prices=prices)
     texts, _ = await flow.ask(bench, bodies.chat(max_tokens=100))
-    spoken = {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}}
+    spoken: dict[str, Any] = {
+        "modalities": ["text", "audio"],
+        "audio": {"voice": "alloy", "format": "wav"},
+    }
     exchange, decision = await flow.ask(bench, bodies.chat(max_tokens=100, **spoken))
     assert decision.answer is None
     assert texts.worst_case_nanos < 100 * 9_000 < exchange.worst_case_nanos
