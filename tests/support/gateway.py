@@ -30,7 +30,7 @@ Change = Callable[[dict[str, Any]], None]
 FORGIVING: dict[str, Any] = {
     "circuit": {"in_a_row": 1000, "min_requests": 10_000, "ramp_s": 0.0},
     "slow": {"factor": 1000},
-    "quota": {"rest_max_s": 0.05, "rest_s": 0.05},
+    "quota": {"rest_max_s": 0.001, "rest_s": 0.001},
 }
 """A section ``health`` that watches and holds nothing against a provider: for gateways of many
 tests, each of which breaks a provider that the next one finds in order."""
