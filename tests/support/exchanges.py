@@ -212,7 +212,7 @@ def _refusals() -> Iterator[Spoken]:
          ("The model does not exist.", None, "model_not_found")),
         ("embeddings-bad-request", EMBEDDINGS,
          {"model": VECTORS, "input": [9], "dimensions": -1, "encoding_format": "wrong"}, 400,
-         ("-1 is less than the minimum of 1 - 'dimensions'", None, None)),
+         ("Too few dimensions were asked for.", None, None)),
         ("embeddings-empty", EMBEDDINGS, {"model": VECTORS, "input": ""}, 400,
          ("'$.input' is invalid.", None, None)),
         ("embeddings-unknown-model", EMBEDDINGS, {"model": VECTORS, "input": "x"}, 404,
