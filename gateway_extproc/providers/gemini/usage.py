@@ -32,9 +32,10 @@ def read_usage(usage: Any) -> Usage | None:
     if type(usage) is not dict or "promptTokenCount" not in usage:
         return None
     prompt, said = _count(usage, "promptTokenCount"), _count(usage, "candidatesTokenCount")
-    media: dict[str, Any] = dict(_media(usage))
-    if usage.keys() <= _COMMON:
-        return Usage(prompt, said, **media)  # every event of a stream tells it
+    told = usage.keys() & _DETAILS.keys()
+    media: dict[str, Any] = dict(_media(usage)) if told else {}
+    if usage.keys() <= _COMMON:  # every event of a stream tells it
+        return Usage(prompt, said, **media) if media else Usage(prompt, said)
     thoughts = _count(usage, "thoughtsTokenCount")
     return Usage(
         prompt_tokens=prompt + _count(usage, "toolUsePromptTokenCount"),
