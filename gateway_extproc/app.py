@@ -146,10 +146,7 @@ def pipeline(parts: Parts) -> list[Stage]:
     snapshot, config = parts.snapshot, parts.snapshot.config
     ids = Ids()
     passages = open_passages(snapshot)
-    attempts = AttemptBuilder(
-        parts.dialects, translator_for, parts.credentials, time.time,
-        families_of(config),
-    )  # fmt: skip
+    attempts = attempts_of(config, parts.credentials)
     authorize = Authorize(snapshot.routes, time.time)
     route = Route(
         snapshot.routes,
@@ -211,6 +208,11 @@ def pipeline(parts: Parts) -> list[Stage]:
         *([Shadow(parts.shadows.offer)] if parts.shadows is not None else []),
         Forget(),
     ]  # fmt: skip
+
+
+def attempts_of(config: Config, credentials: Credentials) -> AttemptBuilder:
+    """Who writes attempts, for the pipeline, for fallbacks and for shadows alike."""
+    return AttemptBuilder(DIALECTS, translator_for, credentials, time.time, families_of(config))
 
 
 def open_once(config: Config) -> Once:
@@ -347,9 +349,7 @@ class Gateway:
             watcher=self._watcher,
             shadows=open_shadows(
                 config, snapshot.revision, worker, self.recorder.metrics,
-                AttemptBuilder(
-                    DIALECTS, translator_for, credentials, time.time, families_of(config)
-                ), translator_for,
+                attempts_of(config, credentials), translator_for,
                 self._limits.limiter, spending.rules,
             ),
         )  # fmt: skip
@@ -454,10 +454,7 @@ def make_shed(parts: Parts) -> Shed:
 
 def build_processor(parts: Parts) -> Processor:
     """The wire's view of the gateway."""
-    attempts = AttemptBuilder(
-        parts.dialects, translator_for, parts.credentials, time.time,
-        families_of(parts.snapshot.config),
-    )  # fmt: skip
+    attempts = attempts_of(parts.snapshot.config, parts.credentials)
     return Processor(
         Pipeline(pipeline(parts), RefusalWriter(parts.dialects)),
         Fallback(parts.snapshot, parts.dialects, attempts),

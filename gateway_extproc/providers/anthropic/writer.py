@@ -6,109 +6,55 @@ from collections.abc import Iterable
 from typing import Any
 
 from gateway_extproc.core.chat import (
-    BlockEnd,
     Chunk,
     Document,
-    End,
-    Start,
-    Stop,
-    StopReason,
     StreamError,
     StreamEvent,
     TextDelta,
     ToolStart,
-    UsageReport,
 )
 from gateway_extproc.core.errors import Refusal
 from gateway_extproc.core.usage import Usage
 from gateway_extproc.providers.anthropic import frames
 from gateway_extproc.providers.anthropic.reader import TEXT_KEYS
 from gateway_extproc.providers.anthropic.usage import read_usage
+from gateway_extproc.providers.blockwriter import BlockWriter
 
 
-class EncodingWriter:
+class EncodingWriter(BlockWriter):
     """Writes events of another dialect as Anthropic events (``core.ports.AnswerWriter``).
 
-    One block is open at a time: a new text or tool call closes the one before.
-    Stop reason and usage leave together, as Anthropic sends them, when the
-    provider's end mark comes.  Reasoning is written with ``thoughts`` only, for a
-    client that asked for it, and without a signature: other dialects have none.
+    Reasoning goes without a signature: other dialects have none.
     """
 
-    __slots__ = (
-        *("_calls", "_closed", "_model", "_next", "_open", "_reason", "_started"),
-        *("_thinking", "_thoughts", "_usage"),
-    )
+    __slots__ = ("_calls", "_model", "_thinking")
 
     def __init__(self, model: str, *, thoughts: bool = False) -> None:
+        super().__init__(thoughts=thoughts)
         self._model = model
-        self._thoughts = thoughts
         self._thinking: int | None = None  # the open block, if it is one of thoughts
-        self._next = 0
-        self._open: int | None = None  # the open block; a text, unless it is in _calls
-        self._calls: dict[int | None, int] = {}
-        self._reason: StopReason = "stop"
-        self._usage: Usage | None = None
-        self._started = self._closed = False
+        self._calls: dict[int | None, int] = {}  # an open block not in it is a text
 
-    def write(self, chunk: Chunk) -> bytes:
-        return b"".join([self._event(event) for event in chunk.events])
-
-    def error(self, refusal: Refusal) -> bytes:
-        return self._close(frames.encode(frames.refusal_object(refusal)))
-
-    def stop(self) -> bytes:
-        self._reason = "content_filter"
-        return self._finish()
-
-    def _finish(self) -> bytes:
-        if self._closed:
-            return b""
-        end = frames.message_delta(self._reason, self._usage) + frames.MESSAGE_STOP
-        return self._close(self._begin("", "") + self._close_block() + end)
-
-    def _close(self, end: bytes) -> bytes:
-        said_enough, self._closed = self._closed, True
-        return b"" if said_enough else end
-
-    def _event(self, event: StreamEvent) -> bytes:
-        if self._closed:
-            return b""
-        match event:
-            case TextDelta():
-                return self._text(event)
-            case ToolStart():
-                return self._tool(event)
-            case Start():
-                return self._begin(event.id, event.model)
-            case Stop():
-                self._reason = event.reason
-                return self._close_block()
-            case BlockEnd():
-                return b""
-            case UsageReport():
-                self._usage = event.usage
-                return b""
-            case StreamError():
-                return self._close(frames.error_event(event))
-            case End():
-                return self._finish()
-
-    def _begin(self, id_: str, model: str) -> bytes:
-        if self._started:
-            return b""
-        self._started = True
+    def _head(self, id_: str, model: str) -> bytes:
         return frames.message_start(id_, model or self._model, self._usage)
 
+    def _tail(self) -> bytes:
+        return frames.message_delta(self._reason, self._usage) + frames.MESSAGE_STOP
+
+    def _block_end(self, index: int) -> bytes:
+        return frames.block_stop(index)
+
+    def _refused(self, refusal: Refusal) -> bytes:
+        return frames.encode(frames.refusal_object(refusal))
+
+    def _failed(self, event: StreamError) -> bytes:
+        return frames.error_event(event)
+
     def _open_block(self, block: dict[str, Any]) -> bytes:
-        opened = self._begin("", "") + self._close_block()
+        opened = self._begin() + self._close_block()
         self._open = self._next
         self._next += 1
         return opened + frames.block_start(self._open, block)
-
-    def _close_block(self) -> bytes:
-        index, self._open = self._open, None
-        return b"" if index is None else frames.block_stop(index)
 
     def _tool(self, event: ToolStart) -> bytes:
         block = {"type": "tool_use", "id": event.id, "name": event.name, "input": {}}

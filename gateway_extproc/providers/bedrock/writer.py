@@ -8,18 +8,13 @@ from typing import Any, Final
 import orjson
 
 from gateway_extproc.core.chat import (
-    BlockEnd,
     Chunk,
     Document,
-    End,
-    Start,
-    Stop,
     StopReason,
     StreamError,
     StreamEvent,
     TextDelta,
     ToolStart,
-    UsageReport,
 )
 from gateway_extproc.core.errors import Refusal
 from gateway_extproc.core.usage import Usage
@@ -28,6 +23,7 @@ from gateway_extproc.providers.bedrock.errors import exception_message
 from gateway_extproc.providers.bedrock.eventstream import write_message
 from gateway_extproc.providers.bedrock.reader import ASIDE
 from gateway_extproc.providers.bedrock.usage import read_usage, write_usage
+from gateway_extproc.providers.blockwriter import BlockWriter
 
 
 def encode(name: str, document: Any) -> bytes:
@@ -63,90 +59,45 @@ def _end(reason: StopReason, usage: Usage | None) -> bytes:
     return encode("messageStop", {"stopReason": WRITTEN[reason]}) + encode("metadata", told)
 
 
-class EncodingWriter:
-    """Writes events of another dialect as Bedrock's (``core.ports.AnswerWriter``).
+class EncodingWriter(BlockWriter):
+    """Writes events of another dialect as Bedrock's (``core.ports.AnswerWriter``)."""
 
-    One block is open at a time: a new text or call closes the one before.  Stop reason and usage
-    leave together when the provider's end mark comes.  Reasoning is written with ``thoughts`` only,
-    for a client that asked for it.
-    """
-
-    __slots__ = (
-        *("_calls", "_closed", "_kind", "_next", "_open", "_reason", "_started", "_thoughts"),
-        "_usage",
-    )
+    __slots__ = ("_calls", "_kind")
 
     def __init__(self, *, thoughts: bool = False) -> None:
-        self._thoughts = thoughts
-        self._open: int | None = None
+        super().__init__(thoughts=thoughts)
         self._kind = ""  # of the open block: content, reasoning or arguments
-        self._next = 0
         self._calls: dict[int | None, int] = {}
-        self._reason: StopReason = "stop"
-        self._usage: Usage | None = None
-        self._started = self._closed = False
 
-    def write(self, chunk: Chunk) -> bytes:
-        return b"".join([self._event(event) for event in chunk.events])
+    def _head(self, id_: str, model: str) -> bytes:
+        return _start()
 
-    def error(self, refusal: Refusal) -> bytes:
+    def _tail(self) -> bytes:
+        return _end(self._reason, self._usage)
+
+    def _block_end(self, index: int) -> bytes:
+        return _stop(index)
+
+    def _refused(self, refusal: Refusal) -> bytes:
         code = refusal.code or refusal.reason
-        return self._close(exception_message(refusal.type, refusal.message, code))
+        return exception_message(refusal.type, refusal.message, code)
 
-    def stop(self) -> bytes:
-        self._reason = "content_filter"
-        return self._finish()
+    def _failed(self, event: StreamError) -> bytes:
+        return exception_message(event.type, event.message, event.code)
 
-    def _finish(self) -> bytes:
-        if self._closed:
-            return b""
-        return self._close(self._begin() + self._close_block() + _end(self._reason, self._usage))
-
-    def _close(self, end: bytes) -> bytes:
-        said_enough, self._closed = self._closed, True
-        return b"" if said_enough else end
-
-    def _event(self, event: StreamEvent) -> bytes:
-        if self._closed:
-            return b""
-        match event:
-            case TextDelta():
-                return self._text(event)
-            case ToolStart():
-                opened = self._open_block("arguments")
-                assert self._open is not None
-                self._calls[event.call] = self._open
-                called = {"toolUseId": event.id, "name": event.name}
-                start = {"contentBlockIndex": self._open, "start": {"toolUse": called}}
-                return opened + encode("contentBlockStart", start)
-            case Start():
-                return self._begin()
-            case Stop():
-                self._reason = event.reason
-                return self._close_block()
-            case UsageReport():
-                self._usage = event.usage
-                return b""
-            case BlockEnd():
-                return b""
-            case StreamError():
-                return self._close(exception_message(event.type, event.message, event.code))
-            case End():
-                return self._finish()
-
-    def _begin(self) -> bytes:
-        started, self._started = self._started, True
-        return b"" if started else _start()
+    def _tool(self, event: ToolStart) -> bytes:
+        opened = self._open_block("arguments")
+        assert self._open is not None
+        self._calls[event.call] = self._open
+        called = {"toolUseId": event.id, "name": event.name}
+        start = {"contentBlockIndex": self._open, "start": {"toolUse": called}}
+        return opened + encode("contentBlockStart", start)
 
     def _open_block(self, kind: str) -> bytes:
         opened = self._begin() + self._close_block()
         self._open, self._kind = self._next, kind
         self._next += 1
         return opened
-
-    def _close_block(self) -> bytes:
-        index, self._open = self._open, None
-        return b"" if index is None else _stop(index)
 
     def _text(self, event: TextDelta) -> bytes:
         if event.field == "arguments":

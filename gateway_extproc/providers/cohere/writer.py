@@ -6,21 +6,16 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from gateway_extproc.core.chat import (
-    BlockEnd,
     Chunk,
     Document,
-    End,
-    Start,
-    Stop,
-    StopReason,
     StreamError,
     StreamEvent,
     TextDelta,
     ToolStart,
-    UsageReport,
 )
 from gateway_extproc.core.errors import Refusal
 from gateway_extproc.core.usage import Usage
+from gateway_extproc.providers.blockwriter import BlockWriter
 from gateway_extproc.providers.cohere import frames
 from gateway_extproc.providers.cohere.reader import CITATION, PLAN, call_slot
 from gateway_extproc.providers.cohere.usage import read_usage
@@ -29,88 +24,36 @@ _CONTENT_END: Final = "content-end"
 _CALL_END: Final = "tool-call-end"
 
 
-class EncodingWriter:
-    """Writes events of another dialect as Cohere's (``core.ports.AnswerWriter``).
+class EncodingWriter(BlockWriter):
+    """Writes events of another dialect as Cohere's (``core.ports.AnswerWriter``)."""
 
-    One block is open at a time: a new text or call closes the one before.  Stop reason and usage
-    leave together when the provider's end mark comes.  Reasoning is written with ``thoughts`` only,
-    for a client that asked for it.
-    """
-
-    __slots__ = (
-        *("_calls", "_closed", "_kind", "_next", "_open", "_reason", "_started", "_thoughts"),
-        "_usage",
-    )
+    __slots__ = ("_calls", "_kind")
 
     def __init__(self, *, thoughts: bool = False) -> None:
-        self._thoughts = thoughts
-        self._open: int | None = None
+        super().__init__(thoughts=thoughts)
         self._kind = ""  # of the open block: text, thinking or call
-        self._next = 0
         self._calls: set[int] = set()
-        self._reason: StopReason = "stop"
-        self._usage: Usage | None = None
-        self._started = self._closed = False
 
-    def write(self, chunk: Chunk) -> bytes:
-        return b"".join([self._event(event) for event in chunk.events])
-
-    def error(self, refusal: Refusal) -> bytes:
-        return self._fail(refusal.message, refusal.code or refusal.reason)
-
-    def stop(self) -> bytes:
-        self._reason = "content_filter"
-        return self._finish()
-
-    def _fail(self, message: str, code: str | None) -> bytes:
-        return self._close(self._begin("") + frames.error_end(message, code))
-
-    def _finish(self) -> bytes:
-        if self._closed:
-            return b""
-        end = frames.message_end(self._reason, self._usage)
-        return self._close(self._begin("") + self._close_block() + end)
-
-    def _close(self, end: bytes) -> bytes:
-        said_enough, self._closed = self._closed, True
-        return b"" if said_enough else end
-
-    def _event(self, event: StreamEvent) -> bytes:
-        if self._closed:
-            return b""
-        match event:
-            case TextDelta():
-                return self._text(event)
-            case ToolStart():
-                self._calls.add(event.call)
-                opened = self._begin("") + self._close_block()
-                self._open, self._kind = event.call, "call"
-                return opened + frames.call_start(event.call, event)
-            case Start():
-                return self._begin(event.id)
-            case Stop():
-                self._reason = event.reason
-                return self._close_block()
-            case UsageReport():
-                self._usage = event.usage
-                return b""
-            case BlockEnd():
-                return b""
-            case StreamError():
-                return self._fail(event.message, event.code or event.type)
-            case End():
-                return self._finish()
-
-    def _begin(self, id_: str) -> bytes:
-        if self._started:
-            return b""
-        self._started = True
+    def _head(self, id_: str, model: str) -> bytes:
         return frames.message_start(id_)
 
-    def _close_block(self) -> bytes:
-        index, self._open = self._open, None
-        kind = _CALL_END if self._kind == "call" else _CONTENT_END
-        return b"" if index is None else frames.block_end(kind, index)
+    def _tail(self) -> bytes:
+        return frames.message_end(self._reason, self._usage)
+
+    def _block_end(self, index: int) -> bytes:
+        return frames.block_end(_CALL_END if self._kind == "call" else _CONTENT_END, index)
+
+    def _refused(self, refusal: Refusal) -> bytes:
+        return self._begin() + frames.error_end(refusal.message, refusal.code or refusal.reason)
+
+    def _failed(self, event: StreamError) -> bytes:
+        return self._begin() + frames.error_end(event.message, event.code or event.type)
+
+    def _tool(self, event: ToolStart) -> bytes:
+        self._calls.add(event.call)
+        opened = self._begin() + self._close_block()
+        self._open, self._kind = event.call, "call"
+        return opened + frames.call_start(event.call, event)
 
     def _text(self, event: TextDelta) -> bytes:
         if event.field == "arguments":
@@ -122,7 +65,7 @@ class EncodingWriter:
             return b""
         opened = b""
         if self._open is None or self._kind != kind:
-            opened = self._begin("") + self._close_block()
+            opened = self._begin() + self._close_block()
             self._open, self._kind = self._next, kind
             self._next += 1
             opened += frames.content_start(self._open, kind)
